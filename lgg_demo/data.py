@@ -1,0 +1,198 @@
+"""The dataset: index of a `kaggle_3m` folder, splits by patient, and what a training step draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import GroupShuffleSplit
+from torch.utils.data import Dataset
+
+from lgg_demo.readers import MASK_ENDING, UnreadableScan, is_mask_name, read_mask, read_scan, slice_number
+from lgg_demo.readers import Scan as Scan
+from lgg_demo.transforms import to_model
+
+SIDE = 256  # every slice of the dataset
+HELD_OUT_FOLD = 0  # patients of this fold are never trained on and never chosen on
+COLUMNS = ["patient", "slice", "image", "mask", "tumour"]
+
+
+class DatasetError(Exception):
+    """A folder or a split that cannot be used; the message names every file or patient at fault."""
+
+
+def index_dataset(folder: Path, patients: Iterable[str] | None = None) -> pd.DataFrame:
+    """Index a `kaggle_3m` folder: one row a slice, columns patient, slice (int), image, mask (paths), tumour (bool).
+
+    Rows are in order of patient and slice number. `patients` restricts it to folders of these names. Raises
+    DatasetError, which lists every image without mask, mask without image, wrong size, wrong name and unreadable file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; give the kaggle_3m folder of the LGG MRI Segmentation data.")
+    if (folder / "kaggle_3m").is_dir():
+        folder = folder / "kaggle_3m"
+    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    problems: list[str] = []
+    if patients is not None:
+        wanted = set(patients)
+        absent = wanted - {p.name for p in folders}
+        problems += [f"{name}: no folder of this patient" for name in sorted(absent)]
+        folders = [p for p in folders if p.name in wanted]
+    with ThreadPoolExecutor() as pool:
+        parts = list(pool.map(_index_patient, folders))
+    rows = [row for part, _ in parts for row in part]
+    problems += [problem for _, part in parts for problem in part]
+    if problems:
+        raise DatasetError(f"{folder} has {len(problems)} fault(s):\n  " + "\n  ".join(problems))
+    if not rows:
+        raise DatasetError(
+            f"{folder} holds no slices; it should be the kaggle_3m folder, with a folder of .tif files for each patient."
+        )
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values(["patient", "slice"], ignore_index=True)
+
+
+def _index_patient(folder: Path) -> tuple[list[tuple[str, int, Path, Path, bool]], list[str]]:
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
+    images = {p.stem: p for p in files if not is_mask_name(p)}
+    masks = {p.stem[: -len(MASK_ENDING)]: p for p in files if is_mask_name(p)}
+    where = folder.name
+    problems = [f"{where}/{images[k].name}: image without mask" for k in sorted(images.keys() - masks.keys())]
+    problems += [f"{where}/{masks[k].name}: mask without image" for k in sorted(masks.keys() - images.keys())]
+    rows = []
+    for stem in sorted(images.keys() & masks.keys()):
+        image, mask = images[stem], masks[stem]
+        number = slice_number(image)
+        if number is None:
+            problems.append(f"{where}/{image.name}: the name does not end in a slice number")
+            continue
+        try:
+            size = read_scan(image).size
+            reference = read_mask(mask)
+        except UnreadableScan as error:
+            problems.append(f"{where}/{error}")
+            continue
+        wrong = [
+            f"{where}/{path.name}: {shape[1]}×{shape[0]} pixels instead of {SIDE}×{SIDE}"
+            for path, shape in ((image, size), (mask, reference.shape[1:]))
+            if shape != (SIDE, SIDE)
+        ]
+        problems += wrong
+        if not wrong:
+            rows.append((where, number, image, mask, bool(reference.any())))
+    return rows, problems
+
+
+@dataclass(frozen=True)
+class Split:
+    """Patients to train on and patients to choose on. No patient is on both sides."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.train) & set(self.validation))
+        if both:
+            raise DatasetError(f"These patients are on both sides of the split: {', '.join(both)}.")
+        for side, patients in (("train", self.train), ("validation", self.validation)):
+            if not patients:
+                raise DatasetError(f"The split leaves no patient for {side}.")
+
+
+def read_patients(csv: Path, *columns: str) -> pd.DataFrame:
+    """A CSV with a `patient` column and, where asked for, others. Raises DatasetError."""
+    try:
+        table = pd.read_csv(csv)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{csv} cannot be read as CSV: {error}") from error
+    missing = [c for c in ("patient", *columns) if c not in table.columns]
+    if missing:
+        raise DatasetError(f"{csv} has no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    if table["patient"].duplicated().any():
+        raise DatasetError(f"{csv} names {table.loc[table['patient'].duplicated(), 'patient'].iloc[0]} twice.")
+    return table
+
+
+def split_by_fold(folds: pd.DataFrame, validation_fold: int) -> Split:
+    """Validate on one fold, train on all others but the held-out fold 0."""
+    if validation_fold == HELD_OUT_FOLD:
+        raise DatasetError(f"Fold {HELD_OUT_FOLD} is held out: nothing is trained or chosen on it.")
+    inside = folds[folds["fold"] == validation_fold]["patient"]
+    outside = folds[~folds["fold"].isin([validation_fold, HELD_OUT_FOLD])]["patient"]
+    if inside.empty:
+        raise DatasetError(f"No patient is in fold {validation_fold}; there are {sorted(folds['fold'].unique())}.")
+    return Split(tuple(sorted(outside)), tuple(sorted(inside)))
+
+
+def split_by_seed(patients: Iterable[str], fraction: float, seed: int) -> Split:
+    """Draw `fraction` of the patients for validation; the same seed and patients give the same split."""
+    names = np.array(sorted(set(patients)))
+    if len(names) < 2:
+        raise DatasetError("A split by patient needs at least two patients.")
+    shuffle = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
+    train, validation = next(shuffle.split(names, groups=names))
+    return Split(tuple(names[train].tolist()), tuple(names[validation].tolist()))
+
+
+def read_patient(rows: pd.DataFrame) -> tuple[Scan, np.ndarray]:
+    """The scan of one patient, in slice order, and its reference masks (S, H, W) bool."""
+    scan = read_scan(list(rows["image"]), name=str(rows["patient"].iloc[0]))
+    return scan, np.concatenate([read_mask(p, scan.size) for p in rows["mask"]])
+
+
+class PatientDataset(Dataset[dict[str, Any]]):
+    """Whole patients as the network sees them: `image` (S, 3, 256, 256) float32, `mask` (S, 1, 256, 256) uint8.
+
+    All of them are held in memory: 0.9 MB a slice.
+    """
+
+    def __init__(self, index: pd.DataFrame, patients: Sequence[str]) -> None:
+        self.patients = list(patients)
+        groups = dict(tuple(index.groupby("patient")))
+        absent = [p for p in self.patients if p not in groups]
+        if absent:
+            raise DatasetError(f"The split names patients that the data does not have: {', '.join(absent)}.")
+        with ThreadPoolExecutor() as pool:
+            self.items = list(pool.map(lambda p: self._load(groups[p]), self.patients))
+
+    @staticmethod
+    def _load(rows: pd.DataFrame) -> dict[str, Any]:
+        scan, reference = read_patient(rows)
+        return {
+            "patient": scan.name,
+            "image": to_model(scan.pixels),
+            "mask": torch.from_numpy(reference.astype(np.uint8))[:, None],
+        }
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        return self.items[position]
+
+
+class SliceDataset(Dataset[dict[str, torch.Tensor]]):
+    """Single slices for training: `image` (3, H, W) float32, `mask` (1, H, W) float32; augmented where told."""
+
+    def __init__(self, patients: PatientDataset, augment: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
+        self.augment = augment
+        self.places = [(item, s) for item in patients.items for s in range(len(item["image"]))]
+
+    @property
+    def tumour(self) -> list[bool]:
+        """Whether each slice has tumour."""
+        return [bool(item["mask"][s].any()) for item, s in self.places]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, position: int) -> dict[str, torch.Tensor]:
+        item, s = self.places[position]
+        sample = {"image": item["image"][s], "mask": item["mask"][s].float()}
+        return self.augment(sample) if self.augment else sample

@@ -1,0 +1,73 @@
+"""`Segmenter`: a `Scan` to the probability of every pixel. The network runs once; thresholds work on what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lgg_demo.metrics import LEVELS
+from lgg_demo.model import load_checkpoint
+from lgg_demo.readers import Scan
+from lgg_demo.transforms import to_model, to_source
+
+BATCH = 8
+
+
+def quantise(probability: torch.Tensor) -> np.ndarray:
+    """Probability in [0, 1] to the kept level, uint8 in 0..255, nearest with halves up."""
+    return np.asarray((probability * LEVELS + 0.5).floor().clamp(0, LEVELS).to(torch.uint8).cpu().numpy())
+
+
+def predict_probability(network: torch.nn.Module, x: torch.Tensor, flips: bool) -> torch.Tensor:
+    """Network input (N, 3, H, W) to probability (N, 1, H, W); with `flips`, the mean over the slice and its mirror."""
+    p = torch.sigmoid(network(x).float())
+    if flips:
+        p = (p + torch.sigmoid(network(x.flip(-1)).float()).flip(-1)) / 2
+    return p
+
+
+class Segmenter:
+    """A network ready to serve: what the page, `predict` and `evaluate` share.
+
+    `segment` is the expensive half; thresholding what it returns is the cheap one.
+    """
+
+    def __init__(self, network: torch.nn.Module, record: dict[str, Any], device: str | torch.device | None = None) -> None:
+        self.record = record
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.flips = bool(record.get("test_time_flips", False))
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, checkpoint: str | Path | None = None) -> Segmenter:
+        """From a checkpoint file, a Hub repository, or the shipped weights for None. Raises CheckpointError."""
+        return cls(*load_checkpoint(checkpoint))
+
+    @property
+    def threshold(self) -> float:
+        """The threshold the network was recorded with, in [0, 1]."""
+        return float(self.record.get("threshold", 0.5))
+
+    def inputs(self, scan: Scan) -> torch.Tensor:
+        """What the network is fed: (S, 3, 256, 256) float32."""
+        return to_model(scan.pixels)
+
+    @torch.inference_mode()
+    def segment(self, scan: Scan, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Probability of each pixel of a scan: (S, H, W) uint8, 255 for 1, on the scan's own grid.
+
+        progress: called with (slices done, slices in all).
+        """
+        x = self.inputs(scan)
+        kept = np.empty((len(scan), *scan.size), dtype=np.uint8)
+        for start in range(0, len(x), BATCH):
+            batch = x[start : start + BATCH].to(self.device, memory_format=torch.channels_last)
+            p = predict_probability(self.network, batch, self.flips)
+            kept[start : start + BATCH] = quantise(to_source(p, scan.size))
+            if progress:
+                progress(min(start + BATCH, len(x)), len(x))
+        return kept
