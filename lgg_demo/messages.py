@@ -82,15 +82,9 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: the mask has {slices} slices, its image {expected}; give one mask slice for each image slice.",
         "fr": "{file} : le masque a {slices} coupes, son image {expected} ; donnez une coupe de masque par coupe.",
     },
-    "mask_missing": {
-        "en": "{file}: other slices of this series have a ground truth and this one has none; give its mask too, or none "
-        "at all.",
-        "fr": "{file} : d’autres coupes de cette série ont une vérité terrain, celle-ci non ; donnez aussi son masque, ou "
-        "aucun.",
-    },
-    "mask_not_finite": {
-        "en": "{file}: the mask holds values that are no numbers; export it again.",
-        "fr": "{file} : le masque contient des valeurs qui ne sont pas des nombres ; exportez-le de nouveau.",
+    "too_much_at_once": {
+        "en": "{file}: more data at once than this app holds in memory; give fewer files at a time.",
+        "fr": "{file} : trop de données à la fois pour la mémoire de cette application ; donnez moins de fichiers.",
     },
     "mask_unmatched": {
         "en": "{file}: no image goes with this mask; name it like its image, with or without “_mask”.",
@@ -100,4 +94,110 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: there is no image in this folder; give PNG, JPEG or TIFF files.",
         "fr": "{file} : ce dossier ne contient aucune image ; donnez des fichiers PNG, JPEG ou TIFF.",
     },
+    # What a user should know of a file that was used
+    "slices_blank": {
+        "en": "{file}: {blank} of {slices} slice(s) have no contrast at all; nothing can be found there.",
+        "fr": "{file} : {blank} coupe(s) sur {slices} sans aucun contraste ; rien ne peut y être trouvé.",
+    },
+    "colour_as_sequences": {
+        "en": "{file}: a colour image is read as pre-contrast (red), FLAIR (green) and post-contrast (blue); if it is "
+        "only tinted, give it in grey.",
+        "fr": "{file} : une image en couleur est lue comme pré-contraste (rouge), FLAIR (vert) et post-contraste "
+        "(bleu) ; si elle est seulement teintée, donnez-la en gris.",
+    },
+    "not_for_diagnosis": {
+        "en": "Research and teaching only: not a medical device, not for diagnosis or treatment.",
+        "fr": "Recherche et enseignement uniquement : ce n’est pas un dispositif médical, ni un outil de diagnostic ou "
+        "de traitement.",
+    },
+    # The page
+    "tagline": {
+        "en": "Outlines the FLAIR abnormality of a suspected lower-grade glioma, slice by slice.",
+        "fr": "Délimite l’anomalie FLAIR d’un gliome de bas grade suspecté, coupe par coupe.",
+    },
+    "language": {"en": "Language", "fr": "Langue"},
+    "scan": {
+        "en": "MRI slices: PNG, JPEG or TIFF (FLAIR, axial)",
+        "fr": "Coupes d’IRM : PNG, JPEG ou TIFF (FLAIR, axiales)",
+    },
+    "reference": {
+        "en": "Ground truth (optional): masks named like their images",
+        "fr": "Vérité terrain (facultative) : masques nommés comme leurs images",
+    },
+    "threshold": {"en": "Threshold of probability", "fr": "Seuil de probabilité"},
+    "threshold_info": {
+        "en": "A pixel counts as abnormal from this probability on. It acts at once.",
+        "fr": "Un pixel compte comme anormal à partir de cette probabilité. Effet immédiat.",
+    },
+    "download": {"en": "Download masks and report", "fr": "Télécharger masques et rapport"},
+    "clear": {"en": "Remove these images", "fr": "Retirer ces images"},
+    "examples": {
+        "en": "No images at hand? Synthetic phantoms, drawn by this project:",
+        "fr": "Pas d’images ? Des fantômes synthétiques, dessinés par ce projet :",
+    },
+    "privacy": {
+        "en": "Uploaded files are deleted as soon as they are read. Results stay in memory for this tab alone, at most "
+        "one hour.",
+        "fr": "Les fichiers envoyés sont effacés dès leur lecture. Les résultats restent en mémoire pour ce seul onglet, "
+        "une heure au plus.",
+    },
+    "nothing_yet": {
+        "en": "Drop slices on the left, or click a phantom.",
+        "fr": "Déposez des coupes à gauche, ou cliquez sur un fantôme.",
+    },
+    "done": {
+        "en": "{images} image(s), {slices} slice(s) outlined by {model}.",
+        "fr": "{images} image(s), {slices} coupe(s) délimitée(s) par {model}.",
+    },
+    "scored": {
+        "en": "Ground truth found for {slices} slice(s).",
+        "fr": "Vérité terrain trouvée pour {slices} coupe(s).",
+    },
+    "images_first": {
+        "en": "Give the images before their ground truth: there is no result to compare it with (results are forgotten "
+        "after one hour).",
+        "fr": "Donnez les images avant leur vérité terrain : il n’y a aucun résultat à comparer (les résultats sont "
+        "oubliés après une heure).",
+    },
+    "nothing_to_download": {
+        "en": "There is no result to download; give images first (results are forgotten after one hour).",
+        "fr": "Il n’y a aucun résultat à télécharger ; donnez d’abord des images (les résultats sont oubliés après une "
+        "heure).",
+    },
+    "reading": {"en": "Reading", "fr": "Lecture"},
+    "segmenting": {"en": "Outlining", "fr": "Délimitation"},
+    "phantom_single": {"en": "One slice", "fr": "Une coupe"},
+    "phantom_series": {"en": "A series of 12", "fr": "Une série de 12"},
+    "phantom_healthy": {"en": "Without a lesion", "fr": "Sans lésion"},
+    # The viewer
+    "panel_image": {"en": "Image", "fr": "Image"},
+    "panel_prediction": {"en": "Prediction", "fr": "Prédiction"},
+    "panel_reference": {"en": "Ground truth", "fr": "Vérité terrain"},
+    "panel_outlines": {"en": "Both outlines", "fr": "Les deux contours"},
+    "panel_outline": {"en": "Outline", "fr": "Contour"},
+    "panel_agreement": {"en": "Agreement", "fr": "Concordance"},
+    "hit": {"en": "hit", "fr": "trouvé"},
+    "missed": {"en": "missed", "fr": "manqué"},
+    "extra": {"en": "extra", "fr": "en trop"},
+    "slice": {"en": "Slice", "fr": "Coupe"},
+    "this_slice": {"en": "This slice", "fr": "Cette coupe"},
+    "all_slices": {"en": "All slices", "fr": "Toutes les coupes"},
+    "precision": {"en": "Precision", "fr": "Précision"},
+    "recall": {"en": "Recall", "fr": "Rappel"},
+    "area": {"en": "Predicted area", "fr": "Surface prédite"},
+    "reference_area": {"en": "Ground-truth area", "fr": "Surface de la vérité"},
+    "pixels": {"en": "pixels", "fr": "pixels"},
+    "convention": {
+        "en": "Dice and IoU are 1 where prediction and ground truth are both empty; only slices with a ground truth are "
+        "scored.",
+        "fr": "Dice et IoU valent 1 si prédiction et vérité terrain sont vides toutes deux ; seules les coupes avec "
+        "vérité terrain sont notées.",
+    },
+    "picture_of": {"en": "{panel} of {label}", "fr": "{panel} de {label}"},
 }
+
+VIEWER_KEYS = (
+    "nothing_yet", "panel_image", "panel_prediction", "panel_reference", "panel_outlines", "panel_outline",
+    "panel_agreement", "hit", "missed", "extra", "slice", "this_slice", "all_slices", "precision", "recall", "area",
+    "reference_area", "pixels", "convention", "picture_of",
+)  # fmt: skip

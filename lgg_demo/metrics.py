@@ -7,6 +7,7 @@ empty, Dice and IoU are 1; where one is, they are 0. A volume's Dice is that of 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -111,7 +112,9 @@ def hausdorff95_px(predicted: np.ndarray, reference: np.ndarray) -> float:
     either = predicted | reference  # the distance needs no more than the box around both
     box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(either))
     pair = [torch.from_numpy(np.ascontiguousarray(np.pad(a[box], 1)))[None, None].float() for a in (predicted, reference)]
-    return float(compute_hausdorff_distance(pair[0], pair[1], include_background=True, percentile=95)[0, 0])
+    with warnings.catch_warnings():  # MONAI 1.6 warns of its own argument
+        warnings.simplefilter("ignore", FutureWarning)
+        return float(compute_hausdorff_distance(pair[0], pair[1], include_background=True, percentile=95)[0, 0])
 
 
 def bootstrap_ci95(values: Iterable[float], seed: int = 0, draws: int = 10_000) -> tuple[float, float]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import tifffile
@@ -71,20 +72,44 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Series:
-    """Image files that belong together (one patient, one size), in slice order, and the mask file of each, or None."""
+class Case:
+    """A scan with what is known of its reference.
 
-    name: str
-    images: tuple[Path, ...]
-    masks: tuple[Path | None, ...]
+    reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
+    without a reference is never scored: to take it as empty would be a guess.
+    """
+
+    scan: Scan
+    paths: tuple[Path, ...]
+    reference: np.ndarray | None = None
+    referenced: np.ndarray | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.scan.size
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """How many slices each file has."""
+        return tuple(slices for _, slices in self.scan.files)
 
 
-@dataclass
-class Pairing:
-    """Which files go together, and which were left over."""
+class Referable(Protocol):
+    """What a reference can be attached to: files of known size and number of slices (`Case`, or a finished result)."""
 
-    series: list[Series] = field(default_factory=list)
-    unmatched_masks: list[Path] = field(default_factory=list)
+    @property
+    def paths(self) -> tuple[Path, ...]: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def slices(self) -> tuple[int, ...]: ...
+    @property
+    def reference(self) -> np.ndarray | None: ...
+    @property
+    def referenced(self) -> np.ndarray | None: ...
+
+
+R = TypeVar("R", bound=Referable)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -115,36 +140,23 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(visible, key=lambda p: natural_key(str(p.relative_to(folder))))
 
 
-def pair(images: Iterable[Path], references: Iterable[Path] = ()) -> Pairing:
-    """Sort files into series, each image with its mask.
+def sort_into_series(images: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:
+    """Series of image files in slice order, and the `NAME_mask` files that lie beside a `NAME` among them.
 
-    `NAME_mask` among the images is the mask of `NAME`; a reference file is matched by name too, with or without
-    `_mask`. One image and one reference belong together whatever their names. Numbered files of one folder that differ
-    in nothing but the number are one series, in the order of the numbers.
+    Numbered files of one folder and type that differ in nothing but the number are one series, in the order of the
+    numbers; any other file is a series of its own.
     """
-    images, references = list(images), list(references)
-    stems = {(p.parent, p.stem) for p in images if not is_mask_name(p)}
-    plain = [p for p in images if not is_mask_name(p) or (p.parent, image_stem(p)) not in stems]
-    beside = {(p.parent, image_stem(p)): p for p in images if p not in set(plain)}
-    given = {image_stem(p): p for p in references}
-    if len(plain) == 1 and len(references) == 1:
-        given = {plain[0].stem: references[0]}
-
-    pairing = Pairing()
+    files = list(dict.fromkeys(images))
+    stems = {(p.parent, p.stem) for p in files if not is_mask_name(p)}
+    masks = [p for p in files if is_mask_name(p) and (p.parent, image_stem(p)) in stems]
     groups: dict[tuple[Path, str, str], list[Path]] = {}
-    for path in plain:
+    for path in files:
+        if path in masks:
+            continue
         match = _NUMBERED.match(path.stem)
-        key = (path.parent, match["stem"] if match else path.stem, path.suffix.lower() if match else str(path))
+        key = (path.parent, match["stem"], path.suffix.lower()) if match else (path.parent, path.name, "")
         groups.setdefault(key, []).append(path)
-    used: set[Path] = set()
-    for (_, stem, _), members in groups.items():
-        members.sort(key=lambda p: natural_key(p.name))
-        masks = [given.get(p.stem) or beside.get((p.parent, p.stem)) for p in members]
-        used.update(m for m in masks if m is not None)
-        name = stem if len(members) > 1 and stem else members[0].stem
-        pairing.series.append(Series(name, tuple(members), tuple(masks)))
-    pairing.unmatched_masks = [p for p in references if p not in used]
-    return pairing
+    return [sorted(g, key=lambda p: natural_key(p.name)) for g in groups.values()], masks
 
 
 def read_scan(paths: Path | Sequence[Path], name: str | None = None) -> Scan:
@@ -153,23 +165,105 @@ def read_scan(paths: Path | Sequence[Path], name: str | None = None) -> Scan:
     Raises UnreadableScan, naming the file, where one cannot be read or differs in size from the first.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
-    stacks: list[np.ndarray] = []
-    grey = True
-    for path in files:
-        values = _read_pages(path)
-        if not np.isfinite(values).all():
-            values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        if stacks and values.shape[1:3] != stacks[0].shape[1:3]:
-            (h, w), (h0, w0) = values.shape[1:3], stacks[0].shape[1:3]
-            raise UnreadableScan(path.name, "size_differs", size=f"{w}×{h}", expected=f"{w0}×{h0}", other=files[0].name)
-        one = values.shape[-1] == 1 or bool((values == values[..., :1]).all())
-        grey = grey and one
-        stacks.append(np.repeat(values[..., :1], 3, axis=-1) if values.shape[-1] == 1 else values)
-    pixels = stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
-    if len(pixels) > MOST_SLICES:
-        raise UnreadableScan(files[0].name, "too_many_slices", slices=len(pixels), most=MOST_SLICES)
-    counts = tuple((p.name, len(s)) for p, s in zip(files, stacks, strict=True))
-    return Scan(pixels=pixels, name=name or files[0].stem, files=counts, grey=grey)
+    return _stack([(path, _read_pages(path)) for path in files], name)
+
+
+def read_cases(images: Iterable[Path]) -> tuple[list[Case], list[UnreadableScan]]:
+    """Read all that can be read: a case for each series of one size, and one error for each file that cannot be used.
+
+    `NAME_mask` among the images becomes the reference of `NAME`.
+    """
+    series, masks = sort_into_series(images)
+    cases: list[Case] = []
+    problems: list[UnreadableScan] = []
+    values_read = 0
+    for files in series:
+        by_size: dict[tuple[int, ...], list[tuple[Path, np.ndarray]]] = {}
+        for path in files:
+            try:
+                if values_read > MOST_VALUES:
+                    raise UnreadableScan(path.name, "too_much_at_once")
+                values = _read_pages(path)
+            except UnreadableScan as error:
+                problems.append(error)
+                continue
+            values_read += values.size
+            by_size.setdefault(values.shape[1:3], []).append((path, values))
+        for members in by_size.values():
+            try:
+                cases.append(Case(_stack(members), tuple(path for path, _ in members)))
+            except UnreadableScan as error:
+                problems.append(error)
+    cases, mask_problems = attach_references(cases, masks, same_folder=True)
+    return cases, problems + mask_problems
+
+
+def attach_references(
+    cases: Sequence[R], references: Iterable[Path], same_folder: bool = False
+) -> tuple[list[R], list[UnreadableScan]]:
+    """Cases with the reference masks that belong to their files, by name with or without `_mask`.
+
+    One image and one reference belong together whatever their names; `same_folder` asks that they lie beside each
+    other. A mask that cannot be read, does not fit or fits no image becomes an error, and its slices stay without one.
+    """
+    references = list(references)
+
+    def key(path: Path) -> tuple[Path | None, str]:
+        return (path.parent if same_folder else None, image_stem(path))
+
+    by_key = {key(p): p for p in references}
+    images = [path for case in cases for path in case.paths]
+    if len(images) == len(references) == 1:
+        by_key = {key(images[0]): references[0]}
+    problems: list[UnreadableScan] = []
+    used: set[Path] = set()
+    attached = []
+    for case in cases:
+        shape = (sum(case.slices), *case.size)
+        reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
+        referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
+        start = 0
+        for path, slices in zip(case.paths, case.slices, strict=True):
+            place = slice(start, start + slices)
+            start += slices
+            mask = by_key.get(key(path))
+            if mask is None:
+                continue
+            used.add(mask)
+            try:
+                values = read_mask(mask, case.size)
+                if len(values) != slices:
+                    raise UnreadableScan(mask.name, "mask_slices_differ", slices=len(values), expected=slices)
+            except UnreadableScan as error:
+                problems.append(error)
+                continue
+            reference[place], referenced[place] = values, True
+        if referenced.any():
+            case = replace(case, reference=reference, referenced=referenced)  # type: ignore[type-var]
+        attached.append(case)
+    problems += [UnreadableScan(p.name, "mask_unmatched") for p in references if p not in used]
+    return attached, problems
+
+
+def _stack(members: Sequence[tuple[Path, np.ndarray]], name: str | None = None) -> Scan:
+    """Pages of several files as one scan. Raises UnreadableScan where sizes differ or there are too many slices."""
+    first, size = members[0][0], members[0][1].shape[1:3]
+    grey = all(values.shape[-1] == 1 or bool((values == values[..., :1]).all()) for _, values in members)
+    slices = sum(len(values) for _, values in members)
+    if slices > MOST_SLICES:
+        raise UnreadableScan(first.name, "too_many_slices", slices=slices, most=MOST_SLICES)
+    pixels = np.empty((slices, *size, 3), dtype=np.float32)
+    start = 0
+    for path, values in members:
+        if values.shape[1:3] != size:
+            (h, w), (h0, w0) = values.shape[1:3], size
+            raise UnreadableScan(path.name, "size_differs", size=f"{w}×{h}", expected=f"{w0}×{h0}", other=first.name)
+        pixels[start : start + len(values)] = values  # a grey page is copied into all three channels
+        start += len(values)
+    if name is None:
+        match = _NUMBERED.match(first.stem)
+        name = match["stem"] if match and len(members) > 1 and match["stem"] else first.stem
+    return Scan(pixels, name, tuple((path.name, len(values)) for path, values in members), grey)
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -179,8 +273,6 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     where any of its channels does. Raises UnreadableScan.
     """
     values = _read_pages(path).max(axis=-1)
-    if not np.isfinite(values).all():
-        raise UnreadableScan(path.name, "mask_not_finite")
     if size is not None and values.shape[1:] != size:
         (h, w), (h0, w0) = values.shape[1:], size
         raise UnreadableScan(path.name, "mask_size_differs", size=f"{w}×{h}", expected=f"{w0}×{h0}")
@@ -189,24 +281,6 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         return np.zeros(values.shape, dtype=bool)
     labels = len(np.unique(values)) <= LABEL_VALUES
     return np.asarray(values > 0 if labels else values >= top / 2, dtype=bool)
-
-
-def read_reference(series: Series, scan: Scan) -> np.ndarray | None:
-    """The reference of a series as (S, H, W) bool, or None where no file of it has a mask.
-
-    A file without a mask in a series that has some is an error: scoring it as empty would be a guess.
-    """
-    if not any(series.masks):
-        return None
-    parts = []
-    for image, mask, (_, slices) in zip(series.images, series.masks, scan.files, strict=True):
-        if mask is None:
-            raise UnreadableScan(image.name, "mask_missing")
-        values = read_mask(mask, scan.size)
-        if len(values) != slices:
-            raise UnreadableScan(mask.name, "mask_slices_differ", slices=len(values), expected=slices)
-        parts.append(values)
-    return np.concatenate(parts)
 
 
 def _read_pages(path: Path) -> np.ndarray:
@@ -227,6 +301,12 @@ def _read_pages(path: Path) -> np.ndarray:
         raise UnreadableScan(path.name, "too_large", side=LARGEST_SIDE) from None
     except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
         raise UnreadableScan(path.name, "damaged") from None
+    if not np.isfinite(values).all():
+        finite = values[np.isfinite(values)]
+        if finite.size == 0:
+            raise UnreadableScan(path.name, "damaged")
+        # Voxels that are no number lie outside the head in practice: they become its darkest value.
+        values = np.where(np.isfinite(values), values, finite.min())
     return values
 
 
