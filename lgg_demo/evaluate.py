@@ -173,7 +173,9 @@ def main(arguments: list[str] | None = None) -> int:
     trained = set(segmenter.record.get("split", {}).get("train", []))
     seen = sorted(trained & set(index["patient"]))
     if seen:
-        print(f"evaluate: the network was trained on {len(seen)} of these patients; their scores flatter it.", file=sys.stderr)
+        print(
+            f"evaluate: the network was trained on {len(seen)} of these patients; their scores flatter it.", file=sys.stderr
+        )
     print_table(evaluate(index, segmenter, threshold, given.out))
     return 0
 

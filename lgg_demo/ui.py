@@ -1,0 +1,389 @@
+"""The page and the API: Blocks and handlers. The only file that imports gradio.
+
+Nothing is kept longer than needed and nothing is shared: uploads are moved out of Gradio's folder, read and deleted at
+once; what a session keeps (probabilities, no pictures) lives in its own state for an hour at most; downloads are built
+in memory; no history, no telemetry.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import secrets
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lgg_demo.inference import Segmenter
+from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
+from lgg_demo.phantom import draw_head, write_phantom
+from lgg_demo.readers import Case, UnreadableScan, attach_references, read_cases
+from lgg_demo.render import viewer_case, viewer_reference
+from lgg_demo.report import Result, build_report, result_of, write_outputs
+
+VIEWER = Path(__file__).resolve().parent / "viewer"
+LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
+KEEP_SECONDS = 3600  # a session's result
+UPLOAD_LIMIT = "500mb"
+FIRST_THRESHOLD = 0.5
+PHANTOMS: dict[str, dict[str, Any]] = {
+    "phantom_single": {"slices": 1, "lesion": "frontal"},
+    "phantom_series": {"slices": 12, "lesion": "parietal"},
+    "phantom_healthy": {"slices": 1, "lesion": None},
+}
+
+THEME = gr.themes.Base(
+    primary_hue="blue", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+)
+CSS = """
+.gradio-container { max-width: 1500px !important; }
+#head { align-items: center; }
+#head h1 { margin: 0; font-size: 1.5rem; }
+#head p { margin: 2px 0 0; }
+#notice { font-weight: 600; }
+#privacy, #examples-label { color: var(--body-text-color-subdued); font-size: 13px; }
+#messages ul { margin: 0; padding: 0; list-style: none; display: grid; gap: 6px; }
+#messages li { margin: 0; padding: 6px 10px; border-radius: 6px; border-left: 4px solid var(--border-color-primary);
+  background: var(--background-fill-secondary); overflow-wrap: anywhere; }
+#messages li.problem { border-left-color: #D55E00; }
+#messages li.warning { border-left-color: #E69F00; }
+#messages li.done { border-left-color: #56B4E9; }
+footer { opacity: .7; }
+"""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one tab keeps between two clicks. identity: a random name for the result, never derived from a file."""
+
+    results: tuple[Result, ...] = ()
+    problems: tuple[UnreadableScan, ...] = ()
+    done: tuple[Sentence, ...] = ()
+    identity: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def messages(self, language: Language) -> str:
+        """What went wrong, what to beware of and what was done, as an HTML list."""
+        lines = [("problem", p.sentence) for p in self.problems]
+        lines += [("warning", s) for r in self.results for s in r.warnings]
+        lines += [("done", s) for s in self.done]
+        items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
+        return f"<ul>{items}</ul>" if items else ""
+
+
+@contextmanager
+def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
+    """Move uploads into a folder of their own, deleted on leaving; equal names get folders beside each other."""
+    with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
+        paths: list[Path] = []
+        for upload in uploads or []:
+            source, target, n = Path(upload), Path(folder) / Path(upload).name, 1
+            while target.exists() or target in paths:
+                n += 1
+                target = Path(folder) / str(n) / source.name
+            target.parent.mkdir(exist_ok=True)
+            if source.exists():  # two tabs that drop the same bytes share Gradio's copy; the second is told to retry
+                shutil.move(source, target)
+                if not any(source.parent.iterdir()):
+                    source.parent.rmdir()
+            paths.append(target)
+        yield paths
+
+
+def language_of(request: gr.Request | None) -> Language:
+    """French where the browser prefers it, else English."""
+    accepted = (request.headers.get("accept-language") or "") if request else ""
+    return "fr" if accepted.lower().startswith("fr") else "en"
+
+
+def segment_cases(segmenter: Segmenter, cases: Sequence[Case], say_progress: Callable[[int, int], None]) -> list[Result]:
+    """Run the network over every case, counting slices over all of them."""
+    total, before = sum(len(c.scan) for c in cases), 0
+    results = []
+    for case in cases:
+        start = before
+        levels = segmenter.segment(case.scan, lambda done, _, start=start: say_progress(start + done, total))
+        results.append(result_of(case, levels))
+        before += len(case.scan)
+    return results
+
+
+def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
+    """How many slices have a reference, where any has."""
+    scored = sum(int(r.referenced.sum()) for r in results if r.referenced is not None)
+    return (Sentence("scored", {"slices": scored}),) if scored else ()
+
+
+class Page:
+    """Handlers of the page and of the API around one `Segmenter`; all that differs between users is in `Session`."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter = segmenter
+
+    def run(self, images: list[Path], progress: gr.Progress, language: Language) -> tuple[Session, list[dict[str, Any]]]:
+        """Read and segment; returns the session and the viewer's cases."""
+        progress(0, desc=say("reading", language))
+        cases, problems = read_cases(images)
+        results = segment_cases(
+            self.segmenter,
+            cases,
+            lambda done, total: progress((done, total), desc=say("segmenting", language), unit=say("slice", language)),
+        )
+        done = []
+        if results:
+            values = {
+                "images": sum(len(r.files) for r in results),
+                "slices": sum(len(r.levels) for r in results),
+                "model": self.segmenter.record.get("name"),
+            }
+            done = [Sentence("done", values), *scored_sentence(results)]
+        # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
+        kept = tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results)
+        views = [viewer_case(c.scan, r) for c, r in zip(cases, results, strict=True)]
+        return Session(kept, tuple(problems), tuple(done)), views
+
+    def shown(self, session: Session, cases: list[dict[str, Any]], threshold: float, language: Language) -> tuple[Any, ...]:
+        """Session, viewer, messages and buttons after a result; where nothing could be read, what was there goes."""
+        value = {"id": session.identity, "threshold": threshold, "cases": cases} if cases else None
+        usable = gr.update(interactive=bool(cases))
+        return session, value, session.messages(language), usable, usable
+
+    def on_scan(
+        self, uploads: list[str] | None, threshold: float, language: Language, progress: gr.Progress = gr.Progress()
+    ) -> tuple[Any, ...]:
+        with taken_over(uploads) as images:
+            session, cases = self.run(images, progress, language)
+        return None, *self.shown(session, cases, threshold, language)
+
+    def on_phantom(
+        self, kind: str, threshold: float, language: Language, progress: gr.Progress = gr.Progress()
+    ) -> tuple[Any, ...]:
+        with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
+            write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
+            session, cases = self.run(sorted(Path(folder).iterdir()), progress, language)
+        return self.shown(session, cases, threshold, language)
+
+    def on_reference(
+        self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
+    ) -> tuple[Any, ...]:
+        """Attach masks to the result that is there, without running the network again."""
+        with taken_over(uploads) as masks:
+            if session is None or not session.results:
+                message = Session(done=session.done if session else ())
+                warned = replace(message, done=(Sentence("images_first"),))
+                return None, warned, gr.skip(), warned.messages(language)
+            results, problems = attach_references(session.results, masks)
+        done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
+        session = replace(session, results=tuple(results), problems=tuple(problems), done=done)
+        cases = [viewer_reference(r) for r in results]
+        value = {"id": session.identity, "threshold": threshold, "cases": cases}
+        return None, session, value, session.messages(language)
+
+    def on_clear(self) -> tuple[Any, ...]:
+        off = gr.update(interactive=False)
+        return None, None, "", off, off
+
+    def on_download(self, session: Session | None, threshold: float, language: Language) -> str:
+        """A zip of masks, probabilities and report, as base64: it never touches the server's disk for long."""
+        if session is None or not session.results:
+            raise gr.Error(say("nothing_to_download", language), duration=10, print_exception=False)
+        report = build_report(session.results, threshold, self.segmenter.record, session.problems, language)
+        with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
+            files = write_outputs(session.results, threshold, report, Path(folder))
+            memory = io.BytesIO()
+            with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+                for file in files:
+                    archive.write(file, file.relative_to(folder))
+        return base64.b64encode(memory.getvalue()).decode("ascii")
+
+    def segment(
+        self, scan: list[str], reference: list[str] | None, threshold: float, request: gr.Request
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Outline the abnormality in image files of one or several patients.
+
+        Args:
+            scan: PNG, JPEG or TIFF slices; NAME_mask among them is taken as the ground truth of NAME.
+            reference: ground-truth masks, named like their images, or None.
+            threshold: probability from 0 to 1 from which on a pixel counts as abnormal.
+
+        Returns:
+            The report (the same as `python -m lgg_demo.predict` writes) and the mask files.
+        """
+        language = language_of(request)
+        with taken_over(scan) as images, taken_over(reference) as masks:
+            cases, problems = read_cases(images)
+            if masks:
+                cases, more = attach_references(cases, masks)
+                problems += more
+            if not cases:
+                sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
+                raise gr.Error(" ".join(sentences), print_exception=False)
+            results = segment_cases(self.segmenter, cases, lambda done, total: None)
+        report = build_report(results, threshold, self.segmenter.record, problems, language)
+        # Gradio serves what lies in its own folder, and deletes it after ten minutes (`delete_cache`).
+        folder = Path(tempfile.mkdtemp(prefix="lgg-demo-", dir=self.served))
+        written = write_outputs(results, threshold, report, folder)
+        wanted = {image["mask"] for image in report["images"]}
+        files = []
+        for path in written:
+            if path.relative_to(folder).as_posix() in wanted:
+                files.append(str(path))
+            else:
+                path.unlink()
+        self.api_files.temp_files.update(files)
+        return report, files
+
+    def build(self) -> gr.Blocks:
+        """The page. Launch it with `launch`, which sets what belongs to the server."""
+        with gr.Blocks(title="LGG Demo", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as demo:
+            language = gr.State("en")
+            session = gr.State(None, time_to_live=KEEP_SECONDS)
+            labels: list[tuple[Any, str, str]] = []  # component, property, key of the catalogue
+
+            def named(component: Any, key: str, what: str = "label") -> Any:
+                labels.append((component, what, key))
+                return component
+
+            with gr.Row(elem_id="head"):
+                with gr.Column(scale=5, min_width=280):
+                    gr.Markdown("# LGG Demo")
+                    named(gr.Markdown(say("tagline", "en")), "tagline", "value")
+                    named(gr.Markdown(say("not_for_diagnosis", "en"), elem_id="notice"), "not_for_diagnosis", "value")
+                switch = named(
+                    gr.Radio(LANGUAGES, value="en", label="Language", scale=1, min_width=220, elem_id="language"),
+                    "language",
+                )
+            with gr.Row():
+                with gr.Column(scale=1, min_width=300):
+                    scan = named(
+                        gr.File(label=say("scan", "en"), file_count="multiple", height=150, elem_id="scan"), "scan"
+                    )
+                    reference = named(
+                        gr.File(label=say("reference", "en"), file_count="multiple", height=150, elem_id="reference"),
+                        "reference",
+                    )
+                    named(gr.Markdown(say("examples", "en"), elem_id="examples-label"), "examples", "value")
+                    with gr.Row():
+                        phantoms = {
+                            kind: named(gr.Button(say(kind, "en"), size="sm", min_width=80, elem_id=kind), kind, "value")
+                            for kind in PHANTOMS
+                        }
+                    messages = gr.HTML("", elem_id="messages", html_template="<div role='status'>${value}</div>")
+                    named(gr.Markdown(say("privacy", "en"), elem_id="privacy"), "privacy", "value")
+                with gr.Column(scale=3, min_width=320):
+                    threshold = gr.Slider(
+                        0, 1, FIRST_THRESHOLD, step=0.01, label=say("threshold", "en"), info=say("threshold_info", "en"),
+                        elem_id="threshold", buttons=["reset"],
+                    )  # fmt: skip
+                    named(threshold, "threshold")
+                    named(threshold, "threshold_info", "info")
+                    viewer = gr.HTML(
+                        None,
+                        elem_id="viewer",
+                        html_template=(VIEWER / "viewer.html").read_text(encoding="utf-8"),
+                        css_template=(VIEWER / "viewer.css").read_text(encoding="utf-8"),
+                        js_on_load=(VIEWER / "viewer.js").read_text(encoding="utf-8"),
+                        language="en",
+                        strings={lang: {k: CATALOGUE[k][lang] for k in VIEWER_KEYS} for _, lang in LANGUAGES},
+                    )
+                    with gr.Row():
+                        download = gr.Button(
+                            say("download", "en"), variant="primary", interactive=False, elem_id="download"
+                        )
+                        named(download, "download", "value")
+                        clear = named(gr.Button(say("clear", "en"), interactive=False, elem_id="clear"), "clear", "value")
+                    parcel = gr.Textbox(visible="hidden", elem_id="parcel")
+
+            private = {"api_visibility": "private"}
+            shown = [session, viewer, messages, download, clear]
+            once = {"show_progress_on": [viewer], **private}
+            scan.upload(self.on_scan, [scan, threshold, language], [scan, *shown], **once)
+            reference.upload(
+                self.on_reference,
+                [reference, session, threshold, language],
+                [reference, session, viewer, messages],
+                **private,
+            )
+            for kind, button in phantoms.items():
+                button.click(
+                    lambda t, lang, progress=gr.Progress(), kind=kind: self.on_phantom(kind, t, lang, progress),
+                    [threshold, language],
+                    shown,
+                    **once,
+                )
+            clear.click(self.on_clear, None, shown, **private)
+            threshold.change(
+                None,
+                threshold,
+                None,
+                js="(t) => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent("
+                "new CustomEvent('lgg-threshold', {detail: t, bubbles: true})); }",
+                **private,
+            )
+            download.click(self.on_download, [session, threshold, language], parcel, **private).success(
+                None,
+                [parcel, threshold],
+                parcel,
+                js="(data, t) => { const a = document.createElement('a');"
+                "const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));"
+                "a.href = URL.createObjectURL(new Blob([bytes], {type: 'application/zip'}));"
+                "a.download = `lgg-demo-${t.toFixed(2)}.zip`; a.click();"
+                "setTimeout(() => URL.revokeObjectURL(a.href), 10000); return ''; }",
+                **private,
+            )
+
+            def relabel(lang: Language, session: Session | None) -> list[Any]:
+                by_component: dict[Any, dict[str, str]] = {}
+                for component, what, key in labels:
+                    by_component.setdefault(component, {})[what] = say(key, lang)
+                updates = [gr.update(**values) for values in by_component.values()]
+                return [lang, gr.update(language=lang), session.messages(lang) if session else "", *updates]
+
+            targets = [language, viewer, messages, *dict.fromkeys(component for component, _, _ in labels)]
+            switch.input(relabel, [switch, session], targets, show_progress="hidden", **private)
+
+            def at_first(session: Session | None, request: gr.Request) -> list[Any]:
+                lang = language_of(request)
+                updates = relabel(lang, session)
+                updates[targets.index(switch)] = gr.update(value=lang, label=say("language", lang))
+                return updates
+
+            demo.load(at_first, [session], targets, show_progress="hidden", **private)
+
+            # The API has components of its own, which the page never shows.
+            api_scan = gr.File(file_count="multiple", visible=False, label="scan")
+            api_reference = gr.File(file_count="multiple", visible=False, label="reference")
+            api_threshold = gr.Slider(0, 1, FIRST_THRESHOLD, visible=False, label="threshold")
+            api_report = gr.JSON(visible=False, label="report")
+            self.api_files = gr.File(file_count="multiple", visible=False, label="files")
+            gr.Button(visible=False).click(
+                self.segment, [api_scan, api_reference, api_threshold], [api_report, self.api_files], api_name="segment"
+            )
+        self.served = Path(demo.GRADIO_CACHE)
+        self.served.mkdir(parents=True, exist_ok=True)
+        # One network, two cores: one scan at a time, and a queue that says no before it grows without bound.
+        return demo.queue(max_size=32, default_concurrency_limit=1)
+
+
+def launch(segmenter: Segmenter, **options: Any) -> Any:
+    """Build the page and serve it; `options` go to gradio's `launch`."""
+    return (
+        Page(segmenter)
+        .build()
+        .launch(
+            theme=THEME,
+            css=CSS,
+            run_history=False,
+            enable_monitoring=False,
+            max_file_size=UPLOAD_LIMIT,
+            footer_links=["api"],
+            **options,
+        )
+    )
