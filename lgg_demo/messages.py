@@ -116,13 +116,13 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Délimite l’anomalie FLAIR d’un gliome de bas grade suspecté, coupe par coupe.",
     },
     "language": {"en": "Language", "fr": "Langue"},
-    "scan": {
-        "en": "MRI slices: PNG, JPEG or TIFF (FLAIR, axial)",
-        "fr": "Coupes d’IRM : PNG, JPEG ou TIFF (FLAIR, axiales)",
-    },
-    "reference": {
-        "en": "Ground truth (optional): masks named like their images",
-        "fr": "Vérité terrain (facultative) : masques nommés comme leurs images",
+    "scan": {"en": "MRI slices", "fr": "Coupes d’IRM"},
+    "reference": {"en": "Ground truth (optional)", "fr": "Vérité terrain (facultatif)"},
+    "hint": {
+        "en": "Axial FLAIR slices of one or several patients, PNG, JPEG or TIFF, 8 or 16 bit or float; in colour: "
+        "pre-contrast, FLAIR, post-contrast. Ground truth is matched by name: `NAME_mask` goes with `NAME`.",
+        "fr": "Coupes FLAIR axiales d’un ou plusieurs patients, PNG, JPEG ou TIFF, 8 ou 16 bits ou flottant ; en couleur : "
+        "pré-contraste, FLAIR, post-contraste. La vérité terrain est associée par son nom : `NOM_mask` va avec `NOM`.",
     },
     "threshold": {"en": "Threshold of probability", "fr": "Seuil de probabilité"},
     "threshold_info": {

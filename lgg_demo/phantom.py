@@ -52,8 +52,8 @@ def draw_head(slices: int = 1, size: int = 256, lesion: str | None = "frontal", 
     image[radius < 0.955] = 22  # skull
     image[radius < 0.91] = 35  # cerebrospinal fluid
     brain = radius < 0.885
-    image[brain] = 98  # cortex
-    image[brain & (ribbon < 0.76)] = 80  # white matter
+    image[brain] = 92  # cortex
+    image[brain & (ribbon < 0.76)] = 82  # white matter
     fissure = brain & (np.abs(x3 + 0.01 * texture(12)) < 0.008) & (np.abs(y3) > 0.34)
     image[fissure] = 40
     for side in (-1, 1):

@@ -45,18 +45,21 @@ THEME = gr.themes.Base(
 )
 CSS = """
 .gradio-container { max-width: 1500px !important; }
-#head { align-items: center; }
-#head h1 { margin: 0; font-size: 1.5rem; }
-#head p { margin: 2px 0 0; }
-#notice { font-weight: 600; }
-#privacy, #examples-label { color: var(--body-text-color-subdued); font-size: 13px; }
+#head { align-items: end; }
+#head h1 { margin: 0; font-size: 1.5rem; line-height: 1.3; }
+#tagline p, #notice p, #hint p, #privacy p, #examples-label p { margin: 0; }
+#head .column, #head .gap { gap: 4px !important; }
+#notice { font-weight: 600; border-left: 4px solid #E69F00; padding-left: 10px; }
+#hint, #privacy, #examples-label { color: var(--body-text-color-subdued); font-size: 13px; }
+#language { flex: 0 0 auto !important; padding: 0 !important; border: 0; background: none; }
+#language span[data-testid="block-info"] { position: absolute; clip-path: inset(50%); }
+#language .wrap { flex-wrap: nowrap; }
 #messages ul { margin: 0; padding: 0; list-style: none; display: grid; gap: 6px; }
 #messages li { margin: 0; padding: 6px 10px; border-radius: 6px; border-left: 4px solid var(--border-color-primary);
-  background: var(--background-fill-secondary); overflow-wrap: anywhere; }
+  background: var(--background-fill-secondary); overflow-wrap: anywhere; font-size: 14px; }
 #messages li.problem { border-left-color: #D55E00; }
 #messages li.warning { border-left-color: #E69F00; }
 #messages li.done { border-left-color: #56B4E9; }
-footer { opacity: .7; }
 """
 
 
@@ -241,7 +244,7 @@ class Page:
         return report, files
 
     def build(self) -> gr.Blocks:
-        """The page. Launch it with `launch`, which sets what belongs to the server."""
+        """The page. Serve it with `launch_page`, which sets what belongs to the server."""
         with gr.Blocks(title="LGG Demo", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as demo:
             language = gr.State("en")
             session = gr.State(None, time_to_live=KEEP_SECONDS)
@@ -254,7 +257,7 @@ class Page:
             with gr.Row(elem_id="head"):
                 with gr.Column(scale=5, min_width=280):
                     gr.Markdown("# LGG Demo")
-                    named(gr.Markdown(say("tagline", "en")), "tagline", "value")
+                    named(gr.Markdown(say("tagline", "en"), elem_id="tagline"), "tagline", "value")
                     named(gr.Markdown(say("not_for_diagnosis", "en"), elem_id="notice"), "not_for_diagnosis", "value")
                 switch = named(
                     gr.Radio(LANGUAGES, value="en", label="Language", scale=1, min_width=220, elem_id="language"),
@@ -269,6 +272,7 @@ class Page:
                         gr.File(label=say("reference", "en"), file_count="multiple", height=150, elem_id="reference"),
                         "reference",
                     )
+                    named(gr.Markdown(say("hint", "en"), elem_id="hint"), "hint", "value")
                     named(gr.Markdown(say("examples", "en"), elem_id="examples-label"), "examples", "value")
                     with gr.Row():
                         phantoms = {
@@ -279,7 +283,7 @@ class Page:
                     named(gr.Markdown(say("privacy", "en"), elem_id="privacy"), "privacy", "value")
                 with gr.Column(scale=3, min_width=320):
                     threshold = gr.Slider(
-                        0, 1, FIRST_THRESHOLD, step=0.01, label=say("threshold", "en"), info=say("threshold_info", "en"),
+                        0.01, 0.99, FIRST_THRESHOLD, step=0.01, label=say("threshold", "en"), info=say("threshold_info", "en"),
                         elem_id="threshold", buttons=["reset"],
                     )  # fmt: skip
                     named(threshold, "threshold")
@@ -372,18 +376,14 @@ class Page:
         return demo.queue(max_size=32, default_concurrency_limit=1)
 
 
-def launch(segmenter: Segmenter, **options: Any) -> Any:
-    """Build the page and serve it; `options` go to gradio's `launch`."""
-    return (
-        Page(segmenter)
-        .build()
-        .launch(
-            theme=THEME,
-            css=CSS,
-            run_history=False,
-            enable_monitoring=False,
-            max_file_size=UPLOAD_LIMIT,
-            footer_links=["api"],
-            **options,
-        )
+def launch_page(demo: gr.Blocks, **options: Any) -> Any:
+    """Serve the page with the settings that patients' images ask for; `options` go to gradio's `launch`."""
+    return demo.launch(
+        theme=THEME,
+        css=CSS,
+        run_history=False,
+        enable_monitoring=False,
+        max_file_size=UPLOAD_LIMIT,
+        footer_links=["api"],
+        **options,
     )

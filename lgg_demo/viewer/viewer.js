@@ -145,10 +145,9 @@ function drawPanel(figure, frame, fill, paths, dim) {
   }
   const scale = canvas.width / frame.width;
   context.scale(scale, scale);
-  for (const { path, colour, dash } of paths) {
+  for (const { path, colour, width: line } of paths) {
     context.strokeStyle = `rgb(${colour})`;
-    context.lineWidth = (1.6 * ratio) / scale;
-    context.setLineDash(dash ? [2.5, 1.5] : []);
+    context.lineWidth = (line * ratio) / scale;
     context.stroke(path);
   }
 }
@@ -175,13 +174,14 @@ function draw() {
     }
   };
   const agreement = (i) => (predicted(i) ? (known(i) ? BOTH : PREDICTION) : known(i) ? REFERENCE : null);
-  const own = { path: outline(frame, predicted), colour: PREDICTION };
-  const truth = reference && { path: outline(frame, known), colour: REFERENCE, dash: true };
+  // The reference is the wider line below, so that both show where they run together, in grey too.
+  const own = { path: outline(frame, predicted), colour: PREDICTION, width: 1.4 };
+  const truth = reference && { path: outline(frame, known), colour: REFERENCE, width: 4 };
   const panel = (name) => find(`[data-panel="${name}"]`);
   for (const name of ["reference", "agreement"]) panel(name).hidden = !reference;
   drawPanel(panel("image"), frame, null, [], 1);
   drawPanel(panel("prediction"), frame, tint((i) => (predicted(i) ? PREDICTION : null)), [], 1);
-  drawPanel(panel("outlines"), frame, null, truth ? [own, truth] : [own], 1);
+  drawPanel(panel("outlines"), frame, null, truth ? [truth, own] : [own], 1);
   if (reference) {
     drawPanel(panel("reference"), frame, tint((i) => (known(i) ? REFERENCE : null)), [], 1);
     drawPanel(panel("agreement"), frame, tint(agreement), [], 0.55);
