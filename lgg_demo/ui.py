@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import route_utils
 
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
@@ -63,6 +64,21 @@ CSS = """
 """
 
 
+class PrivateUpload(route_utils.GradioUploadFile):
+    """An upload whose folder nobody else gets.
+
+    Gradio names the folder after the content, so two users who send the same picture would share one file, and the first
+    to be served would delete it from under the second. A random salt keeps them apart, and makes the path unguessable.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sha.update(secrets.token_bytes(16))
+
+
+route_utils.GradioUploadFile = PrivateUpload
+
+
 @dataclass(frozen=True)
 class Session:
     """What one tab keeps between two clicks. identity: a random name for the result, never derived from a file."""
@@ -92,7 +108,7 @@ def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
                 n += 1
                 target = Path(folder) / str(n) / source.name
             target.parent.mkdir(exist_ok=True)
-            if source.exists():  # two tabs that drop the same bytes share Gradio's copy; the second is told to retry
+            if source.exists():  # a stale path from a client: reading it names the file as missing
                 shutil.move(source, target)
                 if not any(source.parent.iterdir()):
                     source.parent.rmdir()
@@ -109,11 +125,13 @@ def language_of(request: gr.Request | None) -> Language:
 def segment_cases(segmenter: Segmenter, cases: Sequence[Case], say_progress: Callable[[int, int], None]) -> list[Result]:
     """Run the network over every case, counting slices over all of them."""
     total, before = sum(len(c.scan) for c in cases), 0
-    results = []
+    results: list[Result] = []
+
+    def forward(done: int, _: int) -> None:
+        say_progress(before + done, total)
+
     for case in cases:
-        start = before
-        levels = segmenter.segment(case.scan, lambda done, _, start=start: say_progress(start + done, total))
-        results.append(result_of(case, levels))
+        results.append(result_of(case, segmenter.segment(case.scan, forward)))
         before += len(case.scan)
     return results
 
@@ -283,9 +301,15 @@ class Page:
                     named(gr.Markdown(say("privacy", "en"), elem_id="privacy"), "privacy", "value")
                 with gr.Column(scale=3, min_width=320):
                     threshold = gr.Slider(
-                        0.01, 0.99, FIRST_THRESHOLD, step=0.01, label=say("threshold", "en"), info=say("threshold_info", "en"),
-                        elem_id="threshold", buttons=["reset"],
-                    )  # fmt: skip
+                        0.01,
+                        0.99,
+                        FIRST_THRESHOLD,
+                        step=0.01,
+                        label=say("threshold", "en"),
+                        info=say("threshold_info", "en"),
+                        elem_id="threshold",
+                        buttons=["reset"],
+                    )
                     named(threshold, "threshold")
                     named(threshold, "threshold_info", "info")
                     viewer = gr.HTML(

@@ -22,7 +22,9 @@ from lgg_demo.inference import Segmenter
 from lgg_demo.messages import say
 from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.predict import predict
-from lgg_demo.ui import Page, launch_page
+from lgg_demo.readers import read_cases
+from lgg_demo.report import build_report, result_of
+from lgg_demo.ui import PHANTOMS, Page, launch_page
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
@@ -66,7 +68,9 @@ def slices(tmp_path: Path) -> tuple[list[Path], list[Path]]:
     return images, masks
 
 
-def test_segment_equals_predict(url: str, shipped: Segmenter, slices: tuple[list[Path], list[Path]], tmp_path: Path) -> None:
+def test_segment_equals_predict(
+    url: str, shipped: Segmenter, slices: tuple[list[Path], list[Path]], tmp_path: Path
+) -> None:
     images, masks = slices
     report, files = Client(url, verbose=False).predict(
         [handle_file(p) for p in images], [handle_file(p) for p in masks], 0.4, api_name="/segment"
@@ -84,6 +88,15 @@ def test_segment_equals_predict(url: str, shipped: Segmenter, slices: tuple[list
 def test_segment_deletes_uploads(url: str, slices: tuple[list[Path], list[Path]]) -> None:
     Client(url, verbose=False).predict([handle_file(slices[0][0])], None, 0.5, api_name="/segment")
     assert uploads_left() == []
+
+
+def test_two_clients_with_the_same_picture(url: str, slices: tuple[list[Path], list[Path]]) -> None:
+    """The same bytes from two users, both uploaded before either is served: each gets an answer."""
+    clients = [Client(url, verbose=False) for _ in range(2)]
+    image = slices[0][1]
+    waiting = [c.submit([handle_file(image)], None, 0.5, api_name="/segment") for c in clients for _ in range(3)]
+    reports = [job.result()[0] for job in waiting]
+    assert all(r == reports[0] and r["images"][0]["predicted_pixels"] > 0 for r in reports)
 
 
 def test_a_wrong_file_gets_a_sentence_and_the_server_goes_on(
@@ -124,6 +137,15 @@ def test_no_history_no_monitoring(url: str) -> None:
     config = httpx.get(f"{url}config").json()
     assert config["analytics_enabled"] is False
     assert not config.get("run_history")
+
+
+@pytest.mark.parametrize("kind", [k for k, v in PHANTOMS.items() if v["lesion"]])
+def test_the_shipped_weights_find_the_phantom_lesion(shipped: Segmenter, tmp_path: Path, kind: str) -> None:
+    write_phantom(tmp_path, kind, draw_head(**PHANTOMS[kind]))
+    (case,), problems = read_cases(sorted(tmp_path.iterdir()))
+    assert problems == []
+    report = build_report([result_of(case, shipped.segment(case.scan))], 0.5, shipped.record)
+    assert report["total"]["dice"] >= 0.8
 
 
 # The page in Chromium

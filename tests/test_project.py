@@ -1,0 +1,84 @@
+"""The project's own promises: pins, figures, sizes, the way modules import each other."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from lgg_demo import card
+
+ROOT = Path(__file__).resolve().parent.parent
+ORDER = [
+    "messages", "readers", "transforms", "model", "metrics", "inference", "data", "train", "report", "predict", "evaluate",
+    "phantom", "render", "ui", "card",
+]  # fmt: skip
+
+
+def front_matter() -> dict[str, object]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text.split("---")[1]))
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_space_runs_the_pinned_gradio() -> None:
+    assert front_matter()["sdk_version"] == pins()["gradio"]
+    assert front_matter()["app_file"] == "app.py"
+    assert (ROOT / "app.py").exists()
+
+
+def test_what_the_customer_fixed_is_pinned() -> None:
+    wanted = {"gradio", "torch", "segmentation-models-pytorch", "monai", "numpy", "pillow", "huggingface-hub"}
+    assert wanted <= set(pins())
+
+
+def test_figures_in_the_documents_come_from_the_files() -> None:
+    assert card.main(["--check"]) == 0
+
+
+def test_metrics_belong_to_the_shipped_weights() -> None:
+    metrics = json.loads((ROOT / "weights" / "metrics.json").read_text(encoding="utf-8"))
+    weights = (ROOT / "weights" / "lgg-unet.safetensors").read_bytes()
+    assert metrics["model"]["sha256"] == hashlib.sha256(weights).hexdigest()
+    record = json.loads((ROOT / "weights" / "lgg-unet.json").read_text(encoding="utf-8"))
+    assert not {p["patient"] for p in metrics["per_patient"]} & set(record["split"]["train"])
+
+
+def test_tracked_files_are_small_and_hold_no_data() -> None:
+    tracked = (
+        subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    )
+    files = [ROOT / name for name in tracked if name and (ROOT / name).exists()]
+    assert [p.name for p in files if p.stat().st_size > 10 * 2**20] == []
+    assert [p.name for p in files if re.search(r"\.(tiff?|jxl|dcm|nii|gz|npz|npy|pth|pt|ckpt)$", p.name)] == []
+
+
+def test_modules_import_only_those_above_them() -> None:
+    files = {p.stem: p for p in (ROOT / "lgg_demo").glob("*.py") if p.stem != "__init__"}
+    assert set(files) == set(ORDER)
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lgg_demo."):
+                other = str(node.module).removeprefix("lgg_demo.")
+                assert ORDER.index(other) < ORDER.index(name), f"{name} imports {other}"
+                if name in ("render", "report", "ui"):
+                    assert other not in ("data", "train", "evaluate")
+            imports_gradio = isinstance(node, ast.Import) and any(a.name == "gradio" for a in node.names)
+            assert not imports_gradio or name == "ui"
+
+
+def test_no_pickle_is_ever_loaded_as_one() -> None:
+    for path in (ROOT / "lgg_demo").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "import pickle" not in text
+        for call in re.findall(r"torch\.load\([^\n]*\)", text):
+            assert "weights_only=True" in call
