@@ -14,8 +14,16 @@ import torch
 from sklearn.model_selection import GroupShuffleSplit
 from torch.utils.data import Dataset
 
-from lgg_demo.readers import MASK_ENDING, UnreadableScan, is_mask_name, read_mask, read_scan, slice_number
-from lgg_demo.readers import Scan as Scan
+from lgg_demo.readers import (
+    MASK_ENDING,
+    TIFF_SUFFIXES,
+    Scan,
+    UnreadableScan,
+    is_mask_name,
+    read_mask,
+    read_scan,
+    slice_number,
+)
 from lgg_demo.transforms import to_model
 
 SIDE = 256  # every slice of the dataset
@@ -45,6 +53,7 @@ def index_dataset(folder: Path, patients: Iterable[str] | None = None) -> pd.Dat
         absent = wanted - {p.name for p in folders}
         problems += [f"{name}: no folder of this patient" for name in sorted(absent)]
         folders = [p for p in folders if p.name in wanted]
+        problems += [f"{p.name}: no slices in this patient's folder" for p in folders if not _pictures(p)]
     with ThreadPoolExecutor() as pool:
         parts = list(pool.map(_index_patient, folders))
     rows = [row for part, _ in parts for row in part]
@@ -58,8 +67,12 @@ def index_dataset(folder: Path, patients: Iterable[str] | None = None) -> pd.Dat
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(["patient", "slice"], ignore_index=True)
 
 
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in TIFF_SUFFIXES and not p.name.startswith("."))
+
+
 def _index_patient(folder: Path) -> tuple[list[tuple[str, int, Path, Path, bool]], list[str]]:
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
+    files = _pictures(folder)
     images = {p.stem: p for p in files if not is_mask_name(p)}
     masks = {p.stem[: -len(MASK_ENDING)]: p for p in files if is_mask_name(p)}
     where = folder.name
@@ -72,20 +85,23 @@ def _index_patient(folder: Path) -> tuple[list[tuple[str, int, Path, Path, bool]
         if number is None:
             problems.append(f"{where}/{image.name}: the name does not end in a slice number")
             continue
-        try:
-            size = read_scan(image).size
-            reference = read_mask(mask)
-        except UnreadableScan as error:
-            problems.append(f"{where}/{error}")
-            continue
-        wrong = [
-            f"{where}/{path.name}: {shape[1]}×{shape[0]} pixels instead of {SIDE}×{SIDE}"
-            for path, shape in ((image, size), (mask, reference.shape[1:]))
-            if shape != (SIDE, SIDE)
-        ]
+        wrong: list[str] = []
+        tumour = False
+        for path in (image, mask):
+            try:
+                values = read_mask(path) if path is mask else read_scan(path).pixels
+            except UnreadableScan as error:
+                wrong.append(f"{where}/{error}")
+                continue
+            pages, height, width = values.shape[:3]
+            if (height, width) != (SIDE, SIDE):
+                wrong.append(f"{where}/{path.name}: {width}×{height} pixels instead of {SIDE}×{SIDE}")
+            if pages != 1:
+                wrong.append(f"{where}/{path.name}: {pages} pages instead of one slice")
+            tumour = bool(values.any())  # the mask's, which comes last
         problems += wrong
         if not wrong:
-            rows.append((where, number, image, mask, bool(reference.any())))
+            rows.append((where, number, image, mask, tumour))
     return rows, problems
 
 
@@ -106,16 +122,23 @@ class Split:
 
 
 def read_patients(csv: Path, *columns: str) -> pd.DataFrame:
-    """A CSV with a `patient` column and, where asked for, others. Raises DatasetError."""
+    """A CSV's `patient` column and, where asked for, others: one row a patient, though the CSV may have one a slice.
+
+    Raises DatasetError.
+    """
     try:
-        table = pd.read_csv(csv)
+        table = pd.read_csv(csv, dtype={"patient": str})
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{csv} cannot be read as CSV: {error}") from error
+        raise DatasetError(f"{csv} cannot be read as CSV: {' '.join(str(error).split())}") from error
     missing = [c for c in ("patient", *columns) if c not in table.columns]
     if missing:
         raise DatasetError(f"{csv} has no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
-    if table["patient"].duplicated().any():
-        raise DatasetError(f"{csv} names {table.loc[table['patient'].duplicated(), 'patient'].iloc[0]} twice.")
+    table = table[["patient", *columns]].dropna(subset="patient").drop_duplicates(ignore_index=True)
+    if table.empty:
+        raise DatasetError(f"{csv} names no patient.")
+    twice = table.loc[table["patient"].duplicated(), "patient"]
+    if len(twice):
+        raise DatasetError(f"{csv} names {twice.iloc[0]} twice, with more than one {' and '.join(columns)}.")
     return table
 
 
@@ -123,10 +146,14 @@ def split_by_fold(folds: pd.DataFrame, validation_fold: int) -> Split:
     """Validate on one fold, train on all others but the held-out fold 0."""
     if validation_fold == HELD_OUT_FOLD:
         raise DatasetError(f"Fold {HELD_OUT_FOLD} is held out: nothing is trained or chosen on it.")
-    inside = folds[folds["fold"] == validation_fold]["patient"]
-    outside = folds[~folds["fold"].isin([validation_fold, HELD_OUT_FOLD])]["patient"]
+    fold = pd.to_numeric(folds["fold"], errors="coerce")
+    if fold.isna().any():  # a patient without a fold may be a held-out one
+        raise DatasetError(f"The fold of {folds.loc[fold.isna(), 'patient'].iloc[0]} is not a number.")
+    inside = folds[fold == validation_fold]["patient"]
+    outside = folds[~fold.isin([validation_fold, HELD_OUT_FOLD])]["patient"]
     if inside.empty:
-        raise DatasetError(f"No patient is in fold {validation_fold}; there are {sorted(folds['fold'].unique())}.")
+        there = ", ".join(f"{f:g}" for f in sorted(fold.unique()))
+        raise DatasetError(f"No patient is in fold {validation_fold}; the folds are {there}.")
     return Split(tuple(sorted(outside)), tuple(sorted(inside)))
 
 
@@ -136,7 +163,10 @@ def split_by_seed(patients: Iterable[str], fraction: float, seed: int) -> Split:
     if len(names) < 2:
         raise DatasetError("A split by patient needs at least two patients.")
     shuffle = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
-    train, validation = next(shuffle.split(names, groups=names))
+    try:
+        train, validation = next(shuffle.split(names, groups=names))
+    except ValueError as error:
+        raise DatasetError(f"A share of {fraction:g} of {len(names)} patients leaves one side empty.") from error
     return Split(tuple(names[train].tolist()), tuple(names[validation].tolist()))
 
 
@@ -185,6 +215,11 @@ class SliceDataset(Dataset[dict[str, torch.Tensor]]):
         self.places = [(item, s) for item in patients.items for s in range(len(item["image"]))]
 
     @property
+    def patients(self) -> list[str]:
+        """The patient of each slice."""
+        return [item["patient"] for item, _ in self.places]
+
+    @property
     def tumour(self) -> list[bool]:
         """Whether each slice has tumour."""
         return [bool(item["mask"][s].any()) for item, s in self.places]
@@ -195,4 +230,5 @@ class SliceDataset(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, position: int) -> dict[str, torch.Tensor]:
         item, s = self.places[position]
         sample = {"image": item["image"][s], "mask": item["mask"][s].float()}
-        return self.augment(sample) if self.augment else sample
+        # `is not None`: asking a MONAI Compose for its truth takes its length, which seeds all of it anew.
+        return self.augment(sample) if self.augment is not None else sample

