@@ -63,6 +63,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: {slices} slices are too many for one study; give at most {most}.",
         "fr": "{file} : {slices} coupes sont trop pour un seul examen ; {most} au plus.",
     },
+    "tiff_compression": {
+        "en": "{file}: this TIFF is compressed in a way that is not read; save it uncompressed, with LZW or deflate, or as "
+        "PNG.",
+        "fr": "{file} : la compression de ce TIFF n’est pas lue ; enregistrez-le sans compression, en LZW ou deflate, ou "
+        "en PNG.",
+    },
     "channels": {
         "en": "{file}: {channels} channels cannot be told apart; give a grey FLAIR image, or pre-contrast, FLAIR and "
         "post-contrast as red, green and blue.",
@@ -83,8 +89,9 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : le masque a {slices} coupes, son image {expected} ; donnez une coupe de masque par coupe.",
     },
     "too_much_at_once": {
-        "en": "{file}: more data at once than this app holds in memory; give fewer files at a time.",
-        "fr": "{file} : trop de données à la fois pour la mémoire de cette application ; donnez moins de fichiers.",
+        "en": "{file}: more data at once than this app holds in memory; give fewer or smaller slices at a time.",
+        "fr": "{file} : trop de données à la fois pour la mémoire de cette application ; donnez moins de coupes, ou de "
+        "plus petites.",
     },
     "mask_unmatched": {
         "en": "{file}: no image goes with this mask; name it like its image, with or without “_mask”.",

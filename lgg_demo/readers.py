@@ -8,11 +8,14 @@ is what the dataset itself does where a sequence is missing.
 from __future__ import annotations
 
 import re
+import struct
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
@@ -21,6 +24,7 @@ from lgg_demo.messages import Sentence
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 TIFF_SUFFIXES = (".tif", ".tiff")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
 MASK_ENDING = "_mask"
 FLAIR = 1  # its place among the three channels
 
@@ -29,7 +33,19 @@ FLAIR = 1  # its place among the three channels
 LARGEST_SIDE = 4096
 SMALLEST_SIDE = 16
 MOST_SLICES = 1000
-MOST_VALUES = 400_000_000  # of one file: 1.6 GB as float32
+MOST_VALUES = 400_000_000  # of one file as it is held, three channels padded to a square: 1.6 GB as float32
+LARGEST_VALUE = 1e30  # far beyond any intensity; arithmetic on float32 overflows above it
+
+# Compressions that decode to no more than the header promises. JPEG, PNG, WebP and the like carry a size of their own,
+# which may be gigabytes.
+TIFF_COMPRESSIONS = tuple(
+    tifffile.COMPRESSION[name]
+    for name in (
+        "NONE", "CCITTRLE", "CCITTFAX3", "CCITTFAX4", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA", "ZSTD",
+    )
+)  # fmt: skip
+ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+NOT_A_SLICE = tifffile.FILETYPE.REDUCEDIMAGE | tifffile.FILETYPE.MASK  # thumbnails and transparency masks
 
 # A mask with no more distinct values than this is a label map, where everything above 0 is tumour; one with more was
 # resampled or compressed, and is cut at half of its maximum.
@@ -114,7 +130,7 @@ R = TypeVar("R", bound=Referable)
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key in which `_2` comes before `_10`."""
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part.lower()) for part in re.split(r"(\d+)", name)]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part.lower()) for part in re.split(r"(\d+)", name)]
 
 
 def slice_number(path: Path) -> int | None:
@@ -148,7 +164,7 @@ def sort_into_series(images: Iterable[Path]) -> tuple[list[list[Path]], list[Pat
     """
     files = list(dict.fromkeys(images))
     stems = {(p.parent, p.stem) for p in files if not is_mask_name(p)}
-    masks = [p for p in files if is_mask_name(p) and (p.parent, image_stem(p)) in stems]
+    masks = dict.fromkeys(p for p in files if is_mask_name(p) and (p.parent, image_stem(p)) in stems)
     groups: dict[tuple[Path, str, str], list[Path]] = {}
     for path in files:
         if path in masks:
@@ -156,7 +172,7 @@ def sort_into_series(images: Iterable[Path]) -> tuple[list[list[Path]], list[Pat
         match = _NUMBERED.match(path.stem)
         key = (path.parent, match["stem"], path.suffix.lower()) if match else (path.parent, path.name, "")
         groups.setdefault(key, []).append(path)
-    return [sorted(g, key=lambda p: natural_key(p.name)) for g in groups.values()], masks
+    return [sorted(g, key=lambda p: natural_key(p.name)) for g in groups.values()], list(masks)
 
 
 def read_scan(paths: Path | Sequence[Path], name: str | None = None) -> Scan:
@@ -187,13 +203,15 @@ def read_cases(images: Iterable[Path]) -> tuple[list[Case], list[UnreadableScan]
             except UnreadableScan as error:
                 problems.append(error)
                 continue
-            values_read += values.size
+            values_read += _held(*values.shape[:3])
             by_size.setdefault(values.shape[1:3], []).append((path, values))
         for members in by_size.values():
             try:
                 cases.append(Case(_stack(members), tuple(path for path, _ in members)))
             except UnreadableScan as error:
                 problems.append(error)
+    read = {(path.parent, path.stem) for case in cases for path in case.paths}
+    masks = [m for m in masks if (m.parent, image_stem(m)) in read]  # the image of any other is a problem already
     cases, mask_problems = attach_references(cases, masks, same_folder=True)
     return cases, problems + mask_problems
 
@@ -203,17 +221,23 @@ def attach_references(
 ) -> tuple[list[R], list[UnreadableScan]]:
     """Cases with the reference masks that belong to their files, by name with or without `_mask`.
 
-    One image and one reference belong together whatever their names; `same_folder` asks that they lie beside each
-    other. A mask that cannot be read, does not fit or fits no image becomes an error, and its slices stay without one.
+    One image and one reference belong together whatever their names; where several images or several references have
+    one name, their folders must have one name too. `same_folder` asks that image and reference lie beside each other. A
+    mask that cannot be read, does not fit or fits no image becomes an error, and its slices stay without one.
     """
     references = list(references)
+    beside = {(p.parent, image_stem(p)) for p in references if is_mask_name(p)}
+    # NAME given together with NAME_mask is the picture.
+    references = [p for p in references if is_mask_name(p) or (p.parent, p.stem) not in beside]
+    images = [path for case in cases for path in case.paths]
+    ambiguous = _repeated(images) | _repeated(references)
 
-    def key(path: Path) -> tuple[Path | None, str]:
-        return (path.parent if same_folder else None, image_stem(path))
+    def key(path: Path) -> tuple[str, str]:
+        stem = image_stem(path)
+        return (str(path.parent) if same_folder else path.parent.name if stem in ambiguous else "", stem)
 
     by_key = {key(p): p for p in references}
-    images = [path for case in cases for path in case.paths]
-    if len(images) == len(references) == 1:
+    if len(images) == len(references) == 1 and not same_folder:
         by_key = {key(images[0]): references[0]}
     problems: list[UnreadableScan] = []
     used: set[Path] = set()
@@ -245,6 +269,11 @@ def attach_references(
     return attached, problems
 
 
+def _repeated(paths: Iterable[Path]) -> set[str]:
+    """Stems, without `_mask`, of the file names that occur more than once."""
+    return {image_stem(Path(name)) for name, times in Counter(p.name for p in paths).items() if times > 1}
+
+
 def _stack(members: Sequence[tuple[Path, np.ndarray]], name: str | None = None) -> Scan:
     """Pages of several files as one scan. Raises UnreadableScan where sizes differ or there are too many slices."""
     first, size = members[0][0], members[0][1].shape[1:3]
@@ -269,8 +298,8 @@ def _stack(members: Sequence[tuple[Path, np.ndarray]], name: str | None = None) 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a reference mask: (S, H, W) bool. `size`: the (height, width) it must have, that of its image.
 
-    Up to eight distinct values are labels, all above 0 taken; more are cut at half of the maximum. A colour mask counts
-    where any of its channels does. Raises UnreadableScan.
+    Up to eight distinct values are labels, all above 0 taken; more, and any JPEG, are cut at half of the maximum. A
+    colour mask counts where any of its channels does. Raises UnreadableScan.
     """
     values = _read_pages(path).max(axis=-1)
     if size is not None and values.shape[1:] != size:
@@ -279,81 +308,142 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     top = float(values.max())
     if top <= 0:
         return np.zeros(values.shape, dtype=bool)
-    labels = len(np.unique(values)) <= LABEL_VALUES
+    labels = path.suffix.lower() not in JPEG_SUFFIXES and len(np.unique(values)) <= LABEL_VALUES
     return np.asarray(values > 0 if labels else values >= top / 2, dtype=bool)
 
 
 def _read_pages(path: Path) -> np.ndarray:
     """The pixels of one file as (pages, H, W, 1 or 3) float32. Raises UnreadableScan."""
-    if not path.is_file():
-        raise UnreadableScan(path.name, "not_found")
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise UnreadableScan(path.name, "unknown_type", types=", ".join(IMAGE_SUFFIXES))
-    if path.stat().st_size == 0:
-        raise UnreadableScan(path.name, "empty_file")
     try:
-        values = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_picture(path)
+        if not path.is_file():
+            raise UnreadableScan(path.name, "not_found")
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise UnreadableScan(path.name, "unknown_type", types=", ".join(IMAGE_SUFFIXES))
+        if path.stat().st_size == 0:
+            raise UnreadableScan(path.name, "empty_file")
+        with np.errstate(over="ignore"):  # a float64 that is too large for float32 becomes infinite, see below
+            values = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_picture(path)
     except UnreadableScan:
         raise
-    except (UnidentifiedImageError, tifffile.TiffFileError):
+    except UnidentifiedImageError:
         raise UnreadableScan(path.name, "not_an_image") from None
-    except MemoryError:
+    except (MemoryError, Image.DecompressionBombError):
         raise UnreadableScan(path.name, "too_large", side=LARGEST_SIDE) from None
     except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
         raise UnreadableScan(path.name, "damaged") from None
-    if not np.isfinite(values).all():
-        finite = values[np.isfinite(values)]
-        if finite.size == 0:
+    usable = np.abs(values) < LARGEST_VALUE
+    if not usable.all():
+        if not usable.any():
             raise UnreadableScan(path.name, "damaged")
         # Voxels that are no number lie outside the head in practice: they become its darkest value.
-        values = np.where(np.isfinite(values), values, finite.min())
+        values = np.where(usable, values, values[usable].min())
     return values
 
 
-def _check_header(path: Path, pages: int, height: int, width: int, channels: int) -> None:
-    if max(height, width) > LARGEST_SIDE or pages * height * width * channels > MOST_VALUES:
+def _held(slices: int, height: int, width: int) -> int:
+    """How many values slices come to on their way to the network: three channels, padded to a square."""
+    return slices * 3 * max(height, width) ** 2
+
+
+def _check_header(path: Path, pages: int, height: int, width: int) -> None:
+    if max(height, width) > LARGEST_SIDE:
         raise UnreadableScan(path.name, "too_large", side=LARGEST_SIDE)
     if min(height, width) < SMALLEST_SIDE:
         raise UnreadableScan(path.name, "too_small", size=f"{width}×{height}", side=SMALLEST_SIDE)
     if pages > MOST_SLICES:
         raise UnreadableScan(path.name, "too_many_slices", slices=pages, most=MOST_SLICES)
+    if _held(pages, height, width) > MOST_VALUES:
+        raise UnreadableScan(path.name, "too_much_at_once")
 
 
 def _read_picture(path: Path) -> np.ndarray:
-    """PNG or JPEG through Pillow: (1, H, W, 1 or 3) float32. Transparency is dropped, a palette resolved."""
+    """PNG or JPEG: (1, H, W, 1 or 3) float32. Transparency is dropped, a palette resolved."""
     with Image.open(path, formats=("PNG", "JPEG")) as picture:
-        _check_header(path, 1, picture.height, picture.width, 3)
+        _check_header(path, 1, picture.height, picture.width)
+        if str(picture.tile[0].args).endswith(";16B") and picture.mode.startswith("RGB"):
+            values = imagecodecs.png_decode(path.read_bytes())  # Pillow cuts 16-bit colour to 8 bits
+            return values[None, ..., : 1 if values.shape[-1] == 2 else 3].astype(np.float32)
         picture.load()
+        plain: Image.Image = picture
         if picture.mode in ("P", "PA", "CMYK", "YCbCr", "RGBA", "RGBX"):
-            picture = picture.convert("RGB")
+            plain = picture.convert("RGB")
         elif picture.mode in ("LA", "La", "1"):
-            picture = picture.convert("L")
-        values = np.asarray(picture, dtype=np.float32)
+            plain = picture.convert("L")
+        values = np.asarray(plain, dtype=np.float32)
     return values[None, ..., None] if values.ndim == 2 else values[None]
 
 
 def _read_tiff(path: Path) -> np.ndarray:
     """TIFF through tifffile, which keeps 16-bit and float in colour where Pillow does not."""
-    with tifffile.TiffFile(path) as tiff:
-        first = tiff.pages.first
-        pages = [p for p in tiff.pages if (p.imagelength, p.imagewidth) == (first.imagelength, first.imagewidth)]
-        samples = first.samplesperpixel
-        _check_header(path, len(pages) * first.imagedepth, first.imagelength, first.imagewidth, max(samples, 1))
-        if first.dtype is None or first.dtype.kind not in "buif":
+    try:
+        tiff = tifffile.TiffFile(path)
+    except tifffile.TiffFileError:
+        raise UnreadableScan(path.name, "not_an_image") from None
+    with tiff:
+        pages = _tiff_pages(path, tiff)
+        first = pages[0]
+        values = np.concatenate([_tiff_values(page) for page in pages])
+    if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        values = values.max(initial=0, where=np.abs(values) < LARGEST_VALUE) - values
+    return values
+
+
+def _tiff_pages(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages that are slices, all of one size and kind. Raises UnreadableScan where they are not, or cannot be read."""
+    pages = [p for i in range(_count_pages(path, tiff)) if isinstance(p := tiff.pages.get(i), tifffile.TiffPage)]
+    slices = [p for p in pages if not p.subfiletype & NOT_A_SLICE] or pages
+    first = slices[0]
+    _check_header(path, sum(p.imagedepth for p in slices), first.imagelength, first.imagewidth)
+    for page in slices:
+        if (page.imagelength, page.imagewidth) != (first.imagelength, first.imagewidth):
+            size, expected = (f"{p.imagewidth}×{p.imagelength}" for p in (page, first))
+            raise UnreadableScan(path.name, "size_differs", size=size, expected=expected, other=f"{path.name} [1]")
+        if page.compression not in TIFF_COMPRESSIONS:
+            raise UnreadableScan(path.name, "tiff_compression")
+        if _colours(page) not in (1, 3):
+            raise UnreadableScan(path.name, "channels", channels=page.samplesperpixel)
+        kind = page.dtype.kind if page.dtype is not None else ""
+        tile = page.tiledepth * page.tilelength * page.tilewidth * page.samplesperpixel
+        absent = 0 in page.databytecounts and not page.is_contiguous  # tifffile would fill it in
+        if kind not in tuple("buif") or page.photometric != first.photometric or tile > MOST_VALUES or absent:
             raise UnreadableScan(path.name, "damaged")
-        stack = []
-        for page in pages:
-            values = page.asarray()
-            if page.axes.startswith("S") and samples > 1:  # planar: channels first
-                values = np.moveaxis(values, 0, -1)
-            stack.append(values.reshape(-1, first.imagelength, first.imagewidth, samples))
-        values = np.concatenate(stack)
-        if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            values = values.max() - values.astype(np.float32)
-        elif first.photometric == tifffile.PHOTOMETRIC.PALETTE and first.colormap is not None:
-            values = np.moveaxis(first.colormap[:, values[..., 0]], 0, -1)
-    if samples in (2, 4) and values.shape[-1] in (2, 4):  # grey or colour with transparency
-        values = values[..., : samples - 1]
-    if values.shape[-1] not in (1, 3):
-        raise UnreadableScan(path.name, "channels", channels=values.shape[-1])
+    return slices
+
+
+def _count_pages(path: Path, tiff: tifffile.TiffFile) -> int:
+    """Length of the chain of pages, followed to its end: tifffile passes over one that is cut, and runs in circles."""
+    file, layout = tiff.filehandle, tiff.tiff
+    offset, seen = tiff.pages.first.offset, set[int]()
+    while offset:
+        if offset in seen:
+            raise UnreadableScan(path.name, "damaged")
+        seen.add(offset)
+        if len(seen) > MOST_SLICES:
+            raise UnreadableScan(path.name, "too_many_slices", slices=f"> {MOST_SLICES}", most=MOST_SLICES)
+        file.seek(offset)
+        (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+        file.seek(offset + layout.tagnosize + tags * layout.tagsize)
+        (offset,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+    return len(seen)
+
+
+def _colours(page: tifffile.TiffPage) -> int:
+    """Channels of a page without its transparency; 0 where they are not what a scan has."""
+    if page.photometric == tifffile.PHOTOMETRIC.RGB:
+        return 3 if page.samplesperpixel in (3, 4) else 0
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        return 1 if page.samplesperpixel == 1 else 0
+    if page.photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
+        return 0
+    return page.samplesperpixel - sum(extra in ALPHA for extra in page.extrasamples)
+
+
+def _tiff_values(page: tifffile.TiffPage) -> np.ndarray:
+    """(depth, H, W, 1 or 3) float32 of one page; a palette is resolved, transparency dropped."""
+    values = page.asarray(squeeze=False)  # (separate samples, depth, H, W, samples together)
+    values = np.moveaxis(values, 0, -2).reshape(*values.shape[1:4], page.samplesperpixel)
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        values = np.moveaxis(page.colormap[:, values[..., 0]], 0, -1)
+    else:
+        values = values[..., : _colours(page)]
     return values.astype(np.float32)

@@ -62,8 +62,8 @@ def warnings_of(case: Case) -> tuple[Sentence, ...]:
     for name, slices in scan.files:
         pixels = scan.pixels[start : start + slices]
         start += slices
-        low, high = pixels.min(axis=(1, 2, 3)), pixels.max(axis=(1, 2, 3))
-        blank = int((low == high).sum())
+        low, high = pixels.min(axis=(1, 2)), pixels.max(axis=(1, 2))
+        blank = int((low == high).all(axis=-1).sum())
         if blank:
             found.append(Sentence("slices_blank", {"file": name, "blank": blank, "slices": slices}))
     if not scan.grey:
@@ -190,7 +190,8 @@ def write_outputs(results: Sequence[Result], threshold: float, report: dict[str,
                 written.append(target)
     path = folder / REPORT
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    # A file name that is no UTF-8 is written as the escape JSON knows.
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     return [*written, path]
 
 

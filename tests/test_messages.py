@@ -1,0 +1,106 @@
+"""The catalogue: both languages whole, every key in use, every key that is used there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from lgg_demo import ui
+from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Sentence, say
+
+SOURCES = sorted(Path(ui.__file__).parent.glob("*.py"))
+VIEWER = (Path(ui.__file__).parent / "viewer" / "viewer.js").read_text(encoding="utf-8")
+# The place of the key among the arguments of what makes a sentence.
+MAKERS = {"Sentence": 0, "say": 0, "UnreadableScan": 1, "named": 1}
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def calls() -> list[tuple[str, str, set[str] | None]]:
+    """(where, key, names of the values) of each call with a key written out; None where values come as a mapping."""
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in MAKERS:
+                continue
+            place = MAKERS[node.func.id]
+            if len(node.args) <= place or not isinstance(node.args[place], ast.Constant):
+                continue
+            names: set[str] | None = {k.arg for k in node.keywords if k.arg}
+            if node.func.id == "UnreadableScan":
+                names = {"file", *(k.arg for k in node.keywords if k.arg)}
+            elif node.func.id == "Sentence" and len(node.args) > 1:
+                values = node.args[1]
+                literal = isinstance(values, ast.Dict)
+                names = {k.value for k in values.keys if isinstance(k, ast.Constant)} if literal else None
+            elif node.func.id == "named":  # a component and the key of its label
+                names = set()
+            found.append((f"{path.name}:{node.lineno}", node.args[place].value, names))
+    return found
+
+
+def viewer_keys() -> set[str]:
+    """Keys the viewer asks for; `panel_*` are put together from the names of its panels."""
+    return set(re.findall(r'\bsay\("(\w+)"', VIEWER))
+
+
+@pytest.mark.parametrize("key", CATALOGUE)
+def test_both_languages_say_the_same(key: str) -> None:
+    entry = CATALOGUE[key]
+    assert set(entry) == {"en", "fr"}
+    assert all(text == text.strip() != "" for text in entry.values())
+    assert placeholders(entry["en"]) == placeholders(entry["fr"])
+    values = {name: f"<{name}>" for name in placeholders(entry["en"])}
+    for language in ("en", "fr"):
+        text = say(key, language, **values)
+        assert all(value in text for value in values.values()) and "{" not in text
+
+
+@pytest.mark.parametrize("key", [k for k in CATALOGUE if " " in CATALOGUE[k]["fr"]])
+def test_french_typography(key: str) -> None:
+    text = CATALOGUE[key]["fr"]
+    assert "'" not in text  # ’
+    assert not re.search(r"\S[:;!?»]|«\S", text)
+
+
+def test_there_are_calls_to_check() -> None:
+    assert {where.split(":")[0] for where, _, _ in calls()} >= {"readers.py", "report.py", "predict.py", "ui.py"}
+    assert len(calls()) > 40 and len(viewer_keys()) > 5
+
+
+@pytest.mark.parametrize(("where", "key", "names"), calls(), ids=[f"{w} {k}" for w, k, _ in calls()])
+def test_used_key_exists_and_gets_its_values(where: str, key: str, names: set[str] | None) -> None:
+    assert key in CATALOGUE, where
+    if names is not None:
+        assert names == placeholders(CATALOGUE[key]["en"]), where
+
+
+def test_viewer_has_the_keys_it_asks_for() -> None:
+    assert viewer_keys() <= set(VIEWER_KEYS) <= set(CATALOGUE)
+    assert len(set(VIEWER_KEYS)) == len(VIEWER_KEYS)
+
+
+def test_no_key_is_left_over() -> None:
+    used = {key for _, key, _ in calls()} | set(VIEWER_KEYS) | set(ui.PHANTOMS)
+    assert sorted(set(CATALOGUE) - used) == []
+    spoken = {key for key in VIEWER_KEYS if f'"{key}"' in VIEWER or key.startswith("panel_")}
+    assert sorted(set(VIEWER_KEYS) - spoken) == []
+
+
+def test_str_is_english_and_values_are_never_templates() -> None:
+    sentence = Sentence("not_found", {"file": "{types}{0}%s"})
+    assert str(sentence) == sentence.say("en")
+    assert str(sentence).startswith("{types}{0}%s: ")
+
+
+def test_unknown_key_and_missing_value_do_not_pass() -> None:
+    with pytest.raises(KeyError):
+        say("no_such_key", "en")
+    with pytest.raises(KeyError):
+        say("not_found", "en")

@@ -1,0 +1,734 @@
+"""Files of every kind, whole and broken: pixels arrive as they were written, and anything else is one sentence."""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import tempfile
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lgg_demo import readers
+from lgg_demo.readers import Case, Scan, UnreadableScan, attach_references, read_cases, read_mask, read_scan
+
+HEIGHT, WIDTH = 40, 48  # not square, so that an exchange of axes shows
+
+
+def noise(*shape: int, dtype: type = np.uint8, high: int = 256, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, high, shape).astype(dtype)
+
+
+GREY = noise(HEIGHT, WIDTH)
+COLOUR = noise(HEIGHT, WIDTH, 3, seed=1)
+
+
+def png(path: Path, values: np.ndarray = GREY) -> Path:
+    """An 8-bit PNG, grey or RGB; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def tiff(path: Path, values: np.ndarray = GREY, **how: object) -> Path:
+    tifffile.imwrite(path, values, **({"photometric": "minisblack", "metadata": None} | how))
+    return path
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rest = png_chunk(b"IDAT", zlib.compress(bytes(100))) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + rest
+
+
+def raw_tiff(
+    width: int, height: int, data: bytes, compression: int = 1, samples: int = 1, photometric: int = 1, tile: int = 0
+) -> bytes:
+    """A little TIFF of one page, 8 bits a sample, written tag by tag: no library writes broken ones."""
+    tags = {256: width, 257: height, 258: 8, 259: compression, 262: photometric, 277: samples}
+    end = 8 + 2 + 12 * (len(tags) + (4 if tile else 3)) + 4
+    place = {322: tile, 323: tile, 324: end, 325: len(data)} if tile else {273: end, 278: height, 279: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted((tags | place).items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags | place)) + entries + struct.pack("<I", 0) + data
+
+
+def endless_tiff(pages: int) -> bytes:
+    """A chain of pages that share one picture, the last of which points back at the second last."""
+    data = bytes(16 * 16)
+    tags = {256: 16, 257: 16, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 16, 279: len(data)}
+    entries = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in sorted(tags.items()))
+    size, first = len(entries) + 4, 8 + len(data)
+    after = [first + size * (n + 1) for n in range(pages - 1)] + [first + size * max(pages - 2, 0)]
+    return b"II*\0" + struct.pack("<I", first) + data + b"".join(entries + struct.pack("<I", a) for a in after)
+
+
+def refused(path: Path, read: Callable[[Path], object] = read_scan) -> str:
+    """The key of the sentence a file is refused with, which names the file in both languages."""
+    with pytest.raises(UnreadableScan) as caught:
+        read(path)
+    error = caught.value
+    assert error.file == path.name
+    assert error.__context__ is None or error.__suppress_context__  # one sentence, no traceback of another kind
+    english, french = error.sentence.say("en"), error.sentence.say("fr")
+    assert str(error) == english != french
+    assert path.name in english and path.name in french
+    return error.sentence.key
+
+
+def memory_of(work: Callable[[], object]) -> int:
+    """The most bytes held at once during some work."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+# What is written is what arrives
+
+
+def alpha(values: np.ndarray) -> np.ndarray:
+    return np.dstack([values, noise(HEIGHT, WIDTH, seed=9)])
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda p: Image.fromarray(GREY).save(p), GREY),
+        (lambda p: Image.fromarray(noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536)).save(p),
+         noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536)),
+        (lambda p: Image.fromarray(COLOUR).save(p), COLOUR),
+        (lambda p: Image.fromarray(alpha(COLOUR), "RGBA").save(p), COLOUR),
+        (lambda p: Image.fromarray(alpha(GREY), "LA").save(p), GREY),
+        (lambda p: Image.fromarray(GREY).convert("P").save(p), GREY),
+        (lambda p: Image.fromarray(GREY > 99).save(p), (GREY > 99) * 255),
+    ],
+    ids=["grey", "grey 16 bit", "RGB", "RGBA", "LA", "palette", "1 bit"],
+)  # fmt: skip
+def test_png(tmp_path: Path, write: Callable[[Path], None], expected: np.ndarray) -> None:
+    write(tmp_path / "a.png")
+    scan = read_scan(tmp_path / "a.png")
+    assert scan.pixels.dtype == np.float32
+    assert scan.grey == (expected.ndim == 2)
+    assert scan.size == (HEIGHT, WIDTH)
+    wanted = expected if expected.ndim == 3 else np.dstack([expected] * 3)
+    np.testing.assert_array_equal(scan.pixels, wanted[None])
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_png_of_16_bits_in_colour_is_not_cut_to_8(tmp_path: Path, channels: int) -> None:
+    values = noise(HEIGHT, WIDTH, channels, dtype=np.uint16, high=4096)  # as a scanner fills them
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(values))
+    wanted = values[..., :3] if channels > 2 else np.dstack([values[..., 0]] * 3)
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.png").pixels[0], wanted)
+
+
+def test_palette_of_colours_is_resolved(tmp_path: Path) -> None:
+    picture = Image.fromarray(noise(HEIGHT, WIDTH, high=3), "P")
+    picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    picture.save(tmp_path / "a.png")
+    palette = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.png").pixels[0], palette[noise(HEIGHT, WIDTH, high=3)])
+
+
+def test_jpeg(tmp_path: Path) -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    grey = (3 * x + y).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.jpg", quality=95)
+    scan = read_scan(tmp_path / "grey.jpg")
+    assert scan.grey and np.abs(scan.pixels[0] - grey[..., None]).max() <= 4
+    colour = np.dstack([3 * x, 4 * y, 200 - 3 * x]).astype(np.uint8)
+    Image.fromarray(colour).save(tmp_path / "colour.jpeg", quality=95, subsampling=0)
+    scan = read_scan(tmp_path / "colour.jpeg")
+    assert not scan.grey and np.abs(scan.pixels[0] - colour).max() <= 8
+    Image.fromarray(colour).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    assert np.abs(read_scan(tmp_path / "print.jpg").pixels[0] - colour).max() <= 12
+
+
+TIFFS: list[tuple[str, np.ndarray, dict[str, object]]] = [
+    ("uint8", GREY, {}),
+    ("uint16", noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536), {}),
+    ("int16", noise(HEIGHT, WIDTH, dtype=np.int16, high=4000) - np.int16(1000), {}),
+    ("float32", noise(HEIGHT, WIDTH, dtype=np.float32) / 7, {}),
+    ("float64", noise(HEIGHT, WIDTH, dtype=np.float64), {}),
+    ("bool", GREY > 99, {}),
+    ("big endian", noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536), {"byteorder": ">"}),
+    ("bigtiff", GREY, {"bigtiff": True}),
+    ("LZW", GREY, {"compression": "lzw"}),
+    ("LZW with predictor", noise(HEIGHT, WIDTH, dtype=np.uint16), {"compression": "lzw", "predictor": True}),
+    ("deflate", GREY, {"compression": "deflate"}),
+    ("float predictor", noise(HEIGHT, WIDTH, dtype=np.float32), {"compression": "deflate", "predictor": True}),
+    ("packbits", GREY, {"compression": "packbits"}),
+    ("strips", GREY, {"rowsperstrip": 7}),
+    ("tiles", GREY, {"tile": (16, 16), "compression": "deflate"}),
+    ("RGB", COLOUR, {"photometric": "rgb"}),
+    ("RGB 16 bit", noise(HEIGHT, WIDTH, 3, dtype=np.uint16, high=65536), {"photometric": "rgb"}),
+    ("RGB float", noise(HEIGHT, WIDTH, 3, dtype=np.float32), {"photometric": "rgb"}),
+    ("RGB deflate", COLOUR, {"photometric": "rgb", "compression": "deflate", "predictor": True}),
+    ("three channels", COLOUR, {"planarconfig": "contig"}),
+]
+
+
+@pytest.mark.parametrize(("values", "how"), [t[1:] for t in TIFFS], ids=[t[0] for t in TIFFS])
+def test_tiff(tmp_path: Path, values: np.ndarray, how: dict[str, object]) -> None:
+    scan = read_scan(tiff(tmp_path / "a.tif", values, **how))
+    assert scan.pixels.dtype == np.float32
+    assert scan.grey == (values.ndim == 2)
+    wanted = values if values.ndim == 3 else np.dstack([values] * 3)
+    np.testing.assert_array_equal(scan.pixels, wanted.astype(np.float32)[None])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_with_channels_one_after_the_other(tmp_path: Path, dtype: type) -> None:
+    planes = noise(3, HEIGHT, WIDTH, dtype=dtype, high=np.iinfo(dtype).max)
+    path = tiff(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", compression="deflate")
+    np.testing.assert_array_equal(read_scan(path).pixels[0], np.moveaxis(planes, 0, -1))
+
+
+@pytest.mark.parametrize("values", [alpha(COLOUR), alpha(GREY)], ids=["RGBA", "LA"])
+def test_tiff_drops_transparency(tmp_path: Path, values: np.ndarray) -> None:
+    colours = values.shape[-1] - 1
+    photometric = "rgb" if colours == 3 else "minisblack"
+    path = tiff(tmp_path / "a.tif", values, photometric=photometric, extrasamples=["unassalpha"], planarconfig="contig")
+    np.testing.assert_array_equal(read_scan(path).pixels[0], np.broadcast_to(values[..., :colours], (HEIGHT, WIDTH, 3)))
+
+
+def test_tiff_palette_is_resolved(tmp_path: Path) -> None:
+    colours = noise(3, 256, dtype=np.uint16, high=65536)
+    path = tiff(tmp_path / "a.tif", GREY, photometric="palette", colormap=colours)
+    np.testing.assert_array_equal(read_scan(path).pixels[0], np.moveaxis(colours[:, GREY], 0, -1))
+
+
+def test_white_is_zero(tmp_path: Path) -> None:
+    pages = noise(2, HEIGHT, WIDTH)
+    scan = read_scan(tiff(tmp_path / "a.tif", pages, photometric="miniswhite"))
+    np.testing.assert_array_equal(scan.pixels[..., 0], float(pages.max()) - pages)
+    Image.fromarray(GREY > 99).save(tmp_path / "g4_mask.tif", compression="group4")
+    np.testing.assert_array_equal(read_mask(tmp_path / "g4_mask.tif")[0], GREY > 99)
+    values = GREY.astype(np.float32)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    got = read_scan(tiff(tmp_path / "b.tif", values, photometric="miniswhite")).pixels[0, ..., 0]
+    np.testing.assert_array_equal(got[1:], float(values[1:].max()) - values[1:])
+
+
+@pytest.mark.parametrize("slices", [2, 3, 4, 5])
+def test_tiff_of_several_pages(tmp_path: Path, slices: int) -> None:
+    pages = noise(slices, HEIGHT, WIDTH)
+    scan = read_scan(tiff(tmp_path / "a.tif", pages))
+    assert len(scan) == slices and scan.files == (("a.tif", slices),)
+    np.testing.assert_array_equal(scan.pixels[..., 2], pages)
+
+
+def test_imagej_and_pillow_stacks(tmp_path: Path) -> None:
+    pages = noise(4, HEIGHT, WIDTH)
+    tifffile.imwrite(tmp_path / "imagej.tif", pages, imagej=True)
+    first, *rest = (Image.fromarray(page) for page in pages)
+    first.save(tmp_path / "pillow.tif", save_all=True, append_images=rest, compression="tiff_lzw")
+    for name in ("imagej.tif", "pillow.tif"):
+        np.testing.assert_array_equal(read_scan(tmp_path / name).pixels[..., 0], pages)
+
+
+def test_what_is_no_number_becomes_the_darkest_value(tmp_path: Path) -> None:
+    values = GREY.astype(np.float32) + 5
+    values[0, :4] = np.nan, np.inf, -np.inf, -3.4e38  # the last is how some programs write "no value"
+    pixels = read_scan(tiff(tmp_path / "a.tif", values)).pixels[0, ..., 0]
+    np.testing.assert_array_equal(pixels[0, :4], values[1:].min())
+    np.testing.assert_array_equal(pixels[1:], values[1:])
+    wide = GREY.astype(np.float64)
+    wide[0, 0] = 1e300
+    assert read_scan(tiff(tmp_path / "b.tif", wide)).pixels.max() == 255
+    assert refused(tiff(tmp_path / "c.tif", np.full((HEIGHT, WIDTH), np.nan, np.float32))) == "damaged"
+
+
+def test_thumbnail_and_transparency_mask_are_no_slices(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GREY, photometric="minisblack")
+        file.write(GREY[:20, :20], photometric="minisblack", subfiletype=1)
+        file.write(GREY > 99, photometric="minisblack", subfiletype=4)
+    assert len(read_scan(tmp_path / "a.tif")) == 1
+    tifffile.imwrite(tmp_path / "b.tif", GREY, photometric="minisblack", subfiletype=1)
+    assert len(read_scan(tmp_path / "b.tif")) == 1
+
+
+# Masks
+
+SQUARE = np.zeros((HEIGHT, WIDTH), dtype=bool)
+SQUARE[9:21, 13:30] = True
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        SQUARE.astype(np.uint8),
+        SQUARE.astype(np.uint8) * 255,
+        SQUARE.astype(np.uint16) * 65535,
+        SQUARE.astype(np.float32) * 0.3,
+        SQUARE,
+        np.dstack([SQUARE * 0, SQUARE * 200, SQUARE * 0]).astype(np.uint8),
+        SQUARE * np.tile([1, 2, 4], WIDTH // 3).astype(np.uint8),
+    ],
+    ids=["0/1", "0/255", "0/65535", "float", "bool", "one colour", "labels 1, 2, 4"],
+)
+def test_mask_values(tmp_path: Path, values: np.ndarray) -> None:
+    how = {"photometric": "rgb"} if values.ndim == 3 else {}
+    mask = read_mask(tiff(tmp_path / "a_mask.tif", values, **how), (HEIGHT, WIDTH))
+    assert mask.dtype == bool and mask.shape == (1, HEIGHT, WIDTH)
+    np.testing.assert_array_equal(mask[0], SQUARE)
+
+
+def test_empty_and_full_masks(tmp_path: Path) -> None:
+    assert not read_mask(png(tmp_path / "a.png", np.zeros((HEIGHT, WIDTH), np.uint8))).any()
+    assert read_mask(png(tmp_path / "b.png", np.full((HEIGHT, WIDTH), 7, np.uint8))).all()
+
+
+def test_softened_mask_is_cut_at_half(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.arange(WIDTH, dtype=np.uint8) * 5, (HEIGHT, WIDTH))
+    mask = read_mask(png(tmp_path / "a.png", np.ascontiguousarray(ramp)))[0]
+    np.testing.assert_array_equal(mask, ramp >= ramp.max() / 2)
+
+
+@pytest.mark.parametrize("quality", [75, 90, 95, 100])
+@pytest.mark.parametrize("mask", [SQUARE, np.hypot(*(np.mgrid[:HEIGHT, :WIDTH] - 20)) < 9], ids=["square", "disc"])
+def test_noise_of_jpeg_is_no_tumour(tmp_path: Path, mask: np.ndarray, quality: int) -> None:
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "a.jpg", quality=quality)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.jpg")[0], mask)
+
+
+def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = png(tmp_path / "a_mask.png")
+    assert refused(path, lambda p: read_mask(p, (WIDTH, HEIGHT))) == "mask_size_differs"
+
+
+# Which files belong together
+
+
+def names(case: Case) -> list[str]:
+    return [name for name, _ in case.scan.files]
+
+
+def keys(problems: list[UnreadableScan]) -> list[tuple[str, str]]:
+    return [(p.file, p.sentence.key) for p in problems]
+
+
+def mask_png(path: Path, value: int = 255) -> Path:
+    return png(path, SQUARE.astype(np.uint8) * value)
+
+
+def test_two_comes_before_ten(tmp_path: Path) -> None:
+    for n in (10, 2, 1, 11):
+        png(tmp_path / f"case_{n}.png", np.full((HEIGHT, WIDTH), n, np.uint8))
+    (case,), problems = read_cases(readers.find_images(tmp_path))
+    assert not problems
+    assert names(case) == [f"case_{n}.png" for n in (1, 2, 10, 11)]
+    assert case.scan.name == "case"
+    np.testing.assert_array_equal(case.scan.pixels[:, 0, 0, 0], [1, 2, 10, 11])
+
+
+@pytest.mark.parametrize("name", ["1²3", "²", "a²", "٣", "", "9" * 200])
+def test_any_name_can_be_sorted(name: str) -> None:
+    assert sorted([name, "a1", "1a", "_"], key=readers.natural_key)
+
+
+def test_folders_types_and_names_part_series(tmp_path: Path) -> None:
+    for name in ("p1/s_1.png", "p1/s_2.png", "p2/s_1.png", "p2/scan.png", "p2/scout.png"):
+        png(tmp_path / name)
+    tiff(tmp_path / "p1" / "s_3.tif")
+    cases, problems = read_cases(readers.find_images(tmp_path))
+    assert not problems
+    assert sorted(map(names, cases)) == [["s_1.png"], ["s_1.png", "s_2.png"], ["s_3.tif"], ["scan.png"], ["scout.png"]]
+
+
+def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    for name in ("a.png", ".b.png", ".hidden/c.png", "__MACOSX/._d.png"):
+        png(tmp_path / name)
+    assert readers.find_images(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_a_series_of_two_sizes_is_two_cases(tmp_path: Path) -> None:
+    paths = [png(tmp_path / f"s_{n}.png", GREY if n % 2 else GREY.T.copy()) for n in (1, 2, 3, 4)]
+    cases, problems = read_cases(paths)
+    assert not problems
+    assert [names(c) for c in cases] == [["s_1.png", "s_3.png"], ["s_2.png", "s_4.png"]]
+    assert refused_for_size(paths[:2]) == "s_2.png"
+
+
+def refused_for_size(paths: list[Path]) -> str:
+    with pytest.raises(UnreadableScan) as caught:
+        read_scan(paths)
+    assert caught.value.sentence.key == "size_differs"
+    return caught.value.file
+
+
+def test_the_rest_is_read_when_one_is_broken(tmp_path: Path) -> None:
+    paths = [png(tmp_path / f"s_{n}.png") for n in (1, 2, 3)]
+    paths[1].write_bytes(paths[1].read_bytes()[:200])
+    (case,), problems = read_cases(paths)
+    assert names(case) == ["s_1.png", "s_3.png"]
+    assert keys(problems) == [("s_2.png", "damaged")]
+
+
+def test_mask_beside_its_image(tmp_path: Path) -> None:
+    images = [png(tmp_path / f"s_{n}.png") for n in (1, 2)]
+    mask = mask_png(tmp_path / "s_2_MASK.png")
+    (case,), problems = read_cases([mask, *images])
+    assert not problems and case.reference is not None and case.referenced is not None
+    assert case.referenced.tolist() == [False, True]
+    assert not case.reference[0].any()
+    np.testing.assert_array_equal(case.reference[1], SQUARE)
+
+
+def test_mask_of_the_same_name_in_another_folder_is_another_patients(tmp_path: Path) -> None:
+    images = [png(tmp_path / folder / "1.png") for folder in ("p1", "p2")]
+    cases, problems = read_cases([*images, mask_png(tmp_path / "p2" / "1_mask.png")])
+    assert not problems
+    assert [c.referenced is not None for c in cases] == [False, True]
+
+
+def test_mask_of_a_broken_image_goes_to_no_other(tmp_path: Path) -> None:
+    good, broken = png(tmp_path / "good.png"), png(tmp_path / "broken.png")
+    broken.write_bytes(b"")
+    (case,), problems = read_cases([good, broken, mask_png(tmp_path / "broken_mask.png")])
+    assert case.reference is None
+    assert keys(problems) == [("broken.png", "empty_file")]
+
+
+def test_lone_mask_is_read_as_an_image(tmp_path: Path) -> None:
+    (case,), problems = read_cases([mask_png(tmp_path / "a_mask.png")])
+    assert not problems and names(case) == ["a_mask.png"]
+
+
+def attach(images: list[Path], references: list[Path]) -> tuple[list[Case], list[UnreadableScan]]:
+    cases, problems = read_cases(images)
+    assert not problems
+    return attach_references(cases, references)
+
+
+def test_reference_by_name_with_and_without_ending(tmp_path: Path) -> None:
+    images = [png(tmp_path / f"{name}.png") for name in "abc"]
+    truth = [mask_png(tmp_path / "truth" / "a_mask.png"), tiff(tmp_path / "truth" / "b.tif", SQUARE)]
+    cases, problems = attach(images, truth)
+    assert not problems
+    assert [c.referenced is not None for c in cases] == [True, True, False]
+
+
+def test_one_image_and_one_reference_whatever_their_names(tmp_path: Path) -> None:
+    (case,), problems = attach([png(tmp_path / "a.png")], [mask_png(tmp_path / "zzz.png")])
+    assert not problems and case.reference is not None
+    np.testing.assert_array_equal(case.reference[0], SQUARE)
+
+
+def test_only_a_mask_beside_its_image_where_that_is_asked(tmp_path: Path) -> None:
+    cases, _ = read_cases([png(tmp_path / "a.png")])
+    for elsewhere in ("zzz.png", "other/a_mask.png"):
+        (case,), problems = attach_references(cases, [mask_png(tmp_path / elsewhere)], same_folder=True)
+        assert case.reference is None and keys(problems) == [(Path(elsewhere).name, "mask_unmatched")]
+
+
+def test_reference_that_fits_no_image(tmp_path: Path) -> None:
+    images = [png(tmp_path / f"{name}.png") for name in "ab"]
+    cases, problems = attach(images, [mask_png(tmp_path / "c_mask.png")])
+    assert all(c.reference is None for c in cases)
+    assert keys(problems) == [("c_mask.png", "mask_unmatched")]
+
+
+def test_reference_of_another_shape(tmp_path: Path) -> None:
+    images = [tiff(tmp_path / "a.tif", noise(3, HEIGHT, WIDTH)), tiff(tmp_path / "b.tif", noise(3, HEIGHT, WIDTH))]
+    truth = [tiff(tmp_path / "a_mask.tif", noise(2, HEIGHT, WIDTH)), tiff(tmp_path / "b_mask.tif", noise(3, WIDTH, HEIGHT))]
+    cases, problems = attach(images, truth)
+    assert all(c.reference is None for c in cases)
+    assert keys(problems) == [("a_mask.tif", "mask_slices_differ"), ("b_mask.tif", "mask_size_differs")]
+
+
+def test_image_given_among_the_references_is_not_its_own_reference(tmp_path: Path) -> None:
+    image, mask = png(tmp_path / "a.png"), mask_png(tmp_path / "a_mask.png")
+    for order in ([image, mask], [mask, image]):
+        (case,), problems = attach([image], order)
+        assert not problems and case.reference is not None
+        np.testing.assert_array_equal(case.reference[0], SQUARE)
+
+
+def test_equal_names_are_told_apart_by_folder(tmp_path: Path) -> None:
+    images = [png(tmp_path / folder / "1.png") for folder in ("p1", "p2")]
+    truth = [mask_png(tmp_path / "truth" / folder / "1_mask.png", value) for folder, value in (("p1", 0), ("p2", 255))]
+    cases, problems = attach(images, truth)
+    assert not problems
+    assert [c.reference is not None and bool(c.reference.any()) for c in cases] == [False, True]
+
+
+def test_equal_names_that_nothing_tells_apart_get_no_reference(tmp_path: Path) -> None:
+    images = [png(tmp_path / folder / "1.png") for folder in ("p1", "p2")]
+    cases, problems = attach(images, [mask_png(tmp_path / "truth" / "1_mask.png")])
+    assert all(c.reference is None for c in cases)
+    assert keys(problems) == [("1_mask.png", "mask_unmatched")]
+
+
+def test_second_reference_is_added_to_the_first(tmp_path: Path) -> None:
+    images = [png(tmp_path / f"s_{n}.png") for n in (1, 2)]
+    cases, _ = attach(images, [mask_png(tmp_path / "s_1_mask.png")])
+    before = cases[0].reference
+    (case,), problems = attach_references(cases, [mask_png(tmp_path / "s_2_mask.png")])
+    assert not problems and case.referenced is not None and case.referenced.all()
+    assert before is not None and not before[1].any()  # what was there is left as it was
+
+
+# Files that cannot be used
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_empty_file(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"vide{suffix}").touch()
+    assert refused(tmp_path / f"vide{suffix}") == "empty_file"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_text_with_the_name_of_a_picture(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"coupe{suffix}"
+    path.write_text("patient, slice\n" * 20)
+    assert refused(path) == "not_an_image"
+    assert refused(path, read_mask) == "not_an_image"
+
+
+def test_picture_of_another_kind_than_its_name_says(tmp_path: Path) -> None:
+    png(tmp_path / "a.png").rename(tmp_path / "a.tif")
+    assert refused(tmp_path / "a.tif") == "not_an_image"
+    Image.fromarray(GREY).save(tmp_path / "b.png", format="BMP")
+    assert refused(tmp_path / "b.png") == "not_an_image"
+    Image.fromarray(GREY).save(tmp_path / "c.png", format="JPEG")  # both are read alike
+    assert read_scan(tmp_path / "c.png").grey
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.dcm", "a", "a.gif", "{file}.pdf"])
+def test_unknown_suffix(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x" * 100)
+    assert refused(tmp_path / name) == "unknown_type"
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    assert refused(tmp_path / "gone.png") == "not_found"
+    (tmp_path / "folder.png").mkdir()
+    assert refused(tmp_path / "folder.png") == "not_found"
+    assert refused(tmp_path / f"{'a' * 300}.png") in ("not_found", "damaged")
+
+
+@pytest.mark.parametrize("size", [(15, 40), (40, 15), (1, 1)])
+def test_too_small(tmp_path: Path, size: tuple[int, int]) -> None:
+    assert refused(png(tmp_path / "a.png", noise(*size))) == "too_small"
+    assert refused(tiff(tmp_path / "a.tif", noise(*size))) == "too_small"
+
+
+def test_smallest_and_largest_are_read(tmp_path: Path) -> None:
+    assert read_scan(png(tmp_path / "a.png", noise(16, 16))).size == (16, 16)
+    assert read_scan(png(tmp_path / "b.png", noise(16, 4096))).size == (16, 4096)
+
+
+def test_too_large_is_refused_on_its_header(tmp_path: Path) -> None:
+    bombs = {
+        "wide.png": png_header(4097, 16),
+        "bomb.png": png_header(60000, 60000),
+        "bomb.tif": raw_tiff(60000, 60000, zlib.compress(bytes(100)), compression=8),
+        "wide.tif": raw_tiff(16, 4097, bytes(16 * 4097)),
+    }
+    for name, content in bombs.items():
+        (tmp_path / name).write_bytes(content)
+    assert memory_of(lambda: [refused(tmp_path / name) for name in bombs]) < 5_000_000
+    assert {refused(tmp_path / name) for name in bombs} == {"too_large"}
+
+
+@pytest.mark.parametrize("compression", [7, 34933, 34712])  # JPEG, PNG, JPEG 2000: each brings a size of its own
+def test_picture_inside_a_tiff_is_not_unpacked(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(raw_tiff(32, 32, imagecodecs.png_encode(np.zeros((6000, 6000), np.uint8)), compression=compression))
+    assert memory_of(lambda: refused(path)) < 5_000_000
+    assert refused(path) == "tiff_compression"
+
+
+def test_tile_larger_than_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(raw_tiff(32, 32, zlib.compress(bytes(10_000)), compression=8, tile=48_000))
+    assert memory_of(lambda: refused(path)) < 5_000_000
+    assert refused(path) == "damaged"
+
+
+def test_too_many_pages(tmp_path: Path) -> None:
+    pages = np.zeros((readers.MOST_SLICES + 1, 16, 16), np.uint8)
+    assert refused(tiff(tmp_path / "a.tif", pages)) == "too_many_slices"
+    assert len(read_scan(tiff(tmp_path / "b.tif", pages[1:]))) == readers.MOST_SLICES
+
+
+def test_too_many_slices_of_one_series(tmp_path: Path) -> None:
+    paths = [tiff(tmp_path / f"s_{n}.tif", np.zeros((600, 16, 16), np.uint8)) for n in (1, 2)]
+    cases, problems = read_cases(paths)
+    assert not cases and keys(problems) == [("s_1.tif", "too_many_slices")]
+
+
+@pytest.mark.parametrize("pages", [1, 2, 90, 150, 1200])
+def test_pages_in_a_circle(tmp_path: Path, pages: int) -> None:
+    (tmp_path / "a.tif").write_bytes(endless_tiff(pages))
+    assert refused(tmp_path / "a.tif") == ("damaged" if pages <= readers.MOST_SLICES else "too_many_slices")
+
+
+def test_more_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "MOST_VALUES", 3 * WIDTH * WIDTH * 2)  # two slices, padded to a square
+    assert refused(tiff(tmp_path / "three.tif", noise(3, HEIGHT, WIDTH))) == "too_much_at_once"
+    assert len(read_scan(tiff(tmp_path / "two.tif", noise(2, HEIGHT, WIDTH)))) == 2
+    cases, problems = read_cases([png(tmp_path / f"s_{n}.png") for n in range(5)])
+    assert len(cases[0].scan) == 3  # the one that passes the limit is the last
+    assert keys(problems) == [("s_3.png", "too_much_at_once"), ("s_4.png", "too_much_at_once")]
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_channels_nobody_can_tell_apart(tmp_path: Path, channels: int, planar: str) -> None:
+    values = noise(HEIGHT, WIDTH, channels)
+    if planar == "separate":
+        values = np.moveaxis(values, -1, 0)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", planarconfig=planar, metadata=None)
+    assert refused(path) == "channels"
+
+
+def test_ink_is_no_sequence(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(alpha(COLOUR), "CMYK").save(path)
+    assert refused(path) == "channels"
+
+
+def test_complex_numbers(tmp_path: Path) -> None:
+    assert refused(tiff(tmp_path / "a.tif", GREY.astype(np.complex64))) == "damaged"
+
+
+def test_pages_that_differ(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "sizes.tif") as file:
+        file.write(GREY, photometric="minisblack")
+        file.write(GREY[:20], photometric="minisblack")
+    assert refused(tmp_path / "sizes.tif") == "size_differs"
+    with tifffile.TiffWriter(tmp_path / "kinds.tif") as file:
+        file.write(GREY, photometric="minisblack")
+        file.write(COLOUR, photometric="rgb")
+    assert refused(tmp_path / "kinds.tif") == "damaged"
+
+
+def test_page_without_data(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(raw_tiff(32, 32, b"", compression=8))
+    assert refused(tmp_path / "a.tif") == "damaged"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: png(folder / "a.png", COLOUR),
+        lambda folder: tiff(folder / "a.tif"),
+        lambda folder: tiff(folder / "a.tif", compression="lzw"),
+        lambda folder: tiff(folder / "a.tif", noise(4, HEIGHT, WIDTH)),
+        lambda folder: tiff(folder / "a.tif", noise(4, HEIGHT, WIDTH), compression="deflate"),
+    ],
+    ids=["png", "tiff", "LZW", "pages", "deflate pages"],
+)
+def test_cut_file_is_refused_and_never_half_read(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    path = write(tmp_path)
+    whole, pixels = path.read_bytes(), read_scan(path).pixels
+    for length in range(1, len(whole), max(len(whole) // 80, 1)):
+        path.write_bytes(whole[:length])
+        try:
+            scan = read_scan(path)
+        except UnreadableScan as error:
+            assert error.sentence.key in ("damaged", "not_an_image")
+        else:  # nothing but an end mark is missing
+            np.testing.assert_array_equal(scan.pixels, pixels)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert refused(path) == "damaged"
+
+
+def test_pillow_stack_that_lost_its_last_pages(tmp_path: Path) -> None:
+    first, *rest = (Image.fromarray(page) for page in noise(4, HEIGHT, WIDTH))
+    path = tmp_path / "a.tif"
+    first.save(path, save_all=True, append_images=rest)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
+    assert refused(path) == "damaged"
+
+
+# Anything at all
+
+
+def usable_or_one_sentence(content: bytes, suffix: str) -> None:
+    """Bytes under a name give a scan, or an UnreadableScan with a sentence; any other exception fails the test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"any{suffix}"
+        path.write_bytes(content)
+        try:
+            scan = read_scan(path)
+        except UnreadableScan as error:
+            assert path.name in str(error) and path.name in error.sentence.say("fr")
+            return
+        assert isinstance(scan, Scan)
+        assert scan.pixels.dtype == np.float32 and scan.pixels.ndim == 4 and scan.pixels.shape[-1] == 3
+        assert len(scan) >= 1 and min(scan.size) >= readers.SMALLEST_SIDE
+        assert np.isfinite(scan.pixels).all()
+
+
+quietly = settings(deadline=None, database=None, derandomize=True)
+HEADS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0"]
+
+
+@settings(quietly, max_examples=150)
+@given(st.sampled_from(HEADS), st.binary(max_size=400), st.sampled_from(readers.IMAGE_SUFFIXES))
+def test_arbitrary_bytes(head: bytes, content: bytes, suffix: str) -> None:
+    usable_or_one_sentence(head + content, suffix)
+
+
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
+    """Suffix and content of valid files of many kinds."""
+    folder = tmp_path_factory.mktemp("whole")
+    small = noise(2, 20, 24)
+    for n, how in enumerate(
+        [{}, {"compression": "lzw"}, {"compression": "deflate", "predictor": True}, {"compression": "packbits"},
+         {"bigtiff": True}, {"tile": (16, 16), "compression": "zstd"}, {"byteorder": ">"}]
+    ):  # fmt: skip
+        tiff(folder / f"{n}.tif", small, **how)
+    tiff(folder / "colour.tif", noise(20, 24, 3), photometric="rgb")
+    tiff(folder / "float.tif", small[0].astype(np.float32), compression="deflate", predictor=True)
+    tiff(folder / "palette.tif", small[0], photometric="palette", colormap=noise(3, 256, dtype=np.uint16))
+    Image.fromarray(small[0] > 99).save(folder / "g4.tif", compression="group4")
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        Image.fromarray(small[0]).convert(mode).save(folder / f"{mode}.png")
+    for mode in ("L", "RGB", "CMYK"):
+        Image.fromarray(small[0]).convert(mode).save(folder / f"{mode}.jpg")
+    (folder / "deep.png").write_bytes(imagecodecs.png_encode(noise(20, 24, 3, dtype=np.uint16)))
+    return [(path.suffix, path.read_bytes()) for path in sorted(folder.iterdir())]
+
+
+@settings(quietly, max_examples=400)
+@given(data=st.data())
+def test_valid_files_with_flipped_bytes(whole_files: list[tuple[str, bytes]], data: st.DataObject) -> None:
+    suffix, content = whole_files[data.draw(st.integers(0, len(whole_files) - 1))]
+    rng = random.Random(data.draw(st.integers(0, 2**32)))
+    # Half of the time where headers are: at the beginning, or where Pillow puts a TIFF's tags.
+    start, stop = rng.choice([(0, len(content)), (0, min(300, len(content))), (max(0, len(content) - 300), len(content))])
+    changed = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        changed[rng.randrange(start, stop)] = rng.choice([0, 1, 255, rng.randrange(256)])
+    usable_or_one_sentence(bytes(changed), suffix)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_file_without_permission(tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png")
+    path.chmod(0)
+    assert refused(path) == "damaged"

@@ -1,0 +1,267 @@
+"""What a user takes home: names, masks, probabilities and figures that agree with each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from lgg_demo import __version__
+from lgg_demo.messages import say
+from lgg_demo.metrics import Counts, binarise
+from lgg_demo.readers import Case, Scan, UnreadableScan, attach_references, find_images, read_cases, read_mask
+from lgg_demo.report import (
+    REPORT,
+    Result,
+    build_report,
+    measure,
+    output_names,
+    result_of,
+    slice_counts,
+    warnings_of,
+    write_outputs,
+)
+
+HEIGHT, WIDTH = 20, 24
+RECORD = {"name": "lgg-unet", "sha256": "ab" * 32, "created_by": "a test", "split": {"train": ["nobody"]}}
+
+
+def result(*files: tuple[str, int], reference: np.ndarray | None = None, referenced: list[bool] | None = None) -> Result:
+    """A result of random levels for files of a name and a number of slices."""
+    slices = sum(n for _, n in files)
+    levels = np.random.default_rng(slices).integers(0, 256, (slices, HEIGHT, WIDTH)).astype(np.uint8)
+    known = None if referenced is None else np.array(referenced)
+    return Result(files, tuple(Path(name) for name, _ in files), levels, reference, known)
+
+
+def case(pixels: np.ndarray, *files: tuple[str, int], grey: bool = True) -> Case:
+    colours = np.repeat(pixels[..., None], 3, axis=-1).astype(np.float32) if pixels.ndim == 3 else pixels
+    return Case(Scan(colours, "scan", files, grey), tuple(Path(name) for name, _ in files))
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "slices", "mask", "probability"),
+    [
+        ("a.png", 1, "a_mask.png", "a_probability.png"),
+        ("a.jpg", 1, "a_mask.png", "a_probability.png"),
+        ("a.JPEG", 1, "a_mask.png", "a_probability.png"),
+        ("a.tif", 1, "a_mask.tif", "a_probability.png"),
+        ("a.TIFF", 1, "a_mask.TIFF", "a_probability.png"),
+        ("a.tif", 5, "a_mask.tif", "a_probability.tif"),
+        ("p1/s_1.tif", 1, "p1/s_1_mask.tif", "p1/s_1_probability.png"),
+        ("v1.2.png", 1, "v1.2_mask.png", "v1.2_probability.png"),
+        ("a_mask.png", 1, "a_mask_mask.png", "a_mask_probability.png"),
+        ("été 1.png", 1, "été 1_mask.png", "été 1_probability.png"),
+    ],
+)
+def test_names(name: str, slices: int, mask: str, probability: str) -> None:
+    assert output_names([result((name, slices))]) == [[(mask, probability)]]
+
+
+def test_no_two_outputs_share_a_name() -> None:
+    given = [
+        result(("a.png", 1), ("a_2.png", 1)),
+        result(("a.tif", 1)),
+        result(("A.jpg", 1)),  # one file with a.png on Windows and macOS
+        result(("a.png", 1)),
+        result(("p1/a.png", 1), ("p2/a.png", 1), ("a_mask.png", 1), ("a_probability.png", 1)),
+    ]
+    names = [name.lower() for files in output_names(given) for pair in files for name in pair]
+    assert len(set(names)) == len(names) == 18
+    assert output_names(given)[0][0] == ("a_mask.png", "a_probability.png")
+    assert output_names(given)[1] == [("a_3_mask.tif", "a_3_probability.png")]
+
+
+# Files
+
+
+def test_files_of_every_kind(tmp_path: Path) -> None:
+    results = [result(("p1/s_1.png", 1), ("p1/s_2.tif", 1)), result(("volume.tif", 3)), result(("four.tiff", 4))]
+    report = build_report(results, 0.4, RECORD)
+    written = write_outputs(results, 0.4, report, tmp_path / "out" / "new")
+    out = tmp_path / "out" / "new"
+    assert sorted(written) == sorted(p for p in out.rglob("*") if p.is_file())
+    assert written[-1] == out / REPORT
+    entries = iter(report["images"])
+    for r in results:
+        start = 0
+        for _, slices in r.files:
+            entry, place = next(entries), slice(start, start + slices)
+            start += slices
+            levels = r.levels[place]
+            mask = binarise(levels, 0.4)
+            stored = pages(out / entry["mask"])
+            assert stored.dtype == np.uint8 and set(np.unique(stored)) <= {0, 255}
+            np.testing.assert_array_equal(stored, mask * 255)
+            np.testing.assert_array_equal(read_mask(out / entry["mask"], (HEIGHT, WIDTH)), mask)
+            np.testing.assert_array_equal(pages(out / entry["probability"]), levels)
+            assert entry["predicted_pixels"] == mask.sum()
+
+
+def pages(path: Path) -> np.ndarray:
+    """(pages, H, W) of a file, whose content is what its name says."""
+    if path.suffix == ".png":
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            return np.asarray(picture)[None]
+    with tifffile.TiffFile(path) as file:
+        return np.stack([page.asarray() for page in file.pages])
+
+
+def test_report_is_the_json_beside_the_masks(tmp_path: Path) -> None:
+    results = [result(("a.png", 1), reference=np.ones((1, HEIGHT, WIDTH), bool), referenced=[True])]
+    problems = [UnreadableScan("cassé.png", "damaged")]
+    report = build_report(results, 0.5, RECORD, problems, "fr")
+    write_outputs(results, 0.5, report, tmp_path)
+    text = (tmp_path / REPORT).read_text(encoding="utf-8")
+    assert json.loads(text) == json.loads(json.dumps(report)) == report
+    assert "cassé.png" in text and text.endswith("}\n")
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    name = b"\xe9t\xe9.png".decode("utf-8", "surrogateescape")  # Latin-1, as old disks have it
+    results = [result((name, 1))]
+    report = build_report(results, 0.5, RECORD)
+    written = write_outputs(results, 0.5, report, tmp_path)
+    assert all(p.is_file() for p in written)
+    assert json.loads((tmp_path / REPORT).read_text(encoding="utf-8")) == report
+
+
+def test_nothing_at_all(tmp_path: Path) -> None:
+    report = build_report([], 0.5, RECORD, [UnreadableScan("a.png", "empty_file")])
+    assert report["images"] == [] and report["total"] == {"images": 0, "slices": 0, "predicted_pixels": 0}
+    assert write_outputs([], 0.5, report, tmp_path / "out") == [tmp_path / "out" / REPORT]
+
+
+# Figures
+
+
+def test_figures_of_a_report() -> None:
+    reference = np.zeros((3, HEIGHT, WIDTH), dtype=bool)
+    reference[0, :5, :4] = True
+    scored = result(("a.png", 1), ("b.tif", 2), reference=reference, referenced=[True, False, True])
+    scored.levels[:] = 0
+    scored.levels[0, :5, 2:6] = 200  # half of the reference, and as much beside it
+    scored.levels[1, 0, :7] = 255  # without a reference: counted, never scored
+    free = result(("c.png", 1))
+    free.levels[:] = 0
+    report = build_report([scored, free], 0.5, RECORD)
+    first, second, third = report["images"]
+    assert (first["file"], first["slices"], first["width"], first["height"]) == ("a.png", 1, WIDTH, HEIGHT)
+    assert first["pixels"] == HEIGHT * WIDTH and second["pixels"] == 2 * HEIGHT * WIDTH
+    assert (first["predicted_pixels"], first["reference_pixels"]) == (20, 20)
+    assert first["dice"] == 0.5 and first["iou"] == pytest.approx(1 / 3)
+    assert first["precision"] == first["recall"] == 0.5
+    # Of the two slices of b.tif the one with a reference is empty on both sides.
+    assert second["predicted_pixels"] == 7 and second["reference_pixels"] == 0
+    assert second["dice"] == second["iou"] == 1 and second["precision"] is None and second["recall"] is None
+    assert third["predicted_pixels"] == 0 and "dice" not in third and "reference_pixels" not in third
+    assert report["total"] == {
+        "images": 3, "slices": 4, "predicted_pixels": 27, "reference_pixels": 20,
+        "dice": 0.5, "iou": pytest.approx(1 / 3), "precision": 0.5, "recall": 0.5,
+    }  # fmt: skip
+
+
+def test_total_is_of_all_pixels_together() -> None:
+    rng = np.random.default_rng(0)
+    results = [
+        result((f"{n}.tif", n), reference=rng.random((n, HEIGHT, WIDTH)) < 0.4, referenced=[True] * n) for n in (1, 2, 5)
+    ]
+    report = build_report(results, 0.3, RECORD)
+    predicted = np.concatenate([binarise(r.levels, 0.3) for r in results])
+    reference = np.concatenate([r.reference for r in results if r.reference is not None])
+    both = int((predicted & reference).sum())
+    total = report["total"]
+    assert (total["images"], total["slices"]) == (3, 8)
+    assert total["predicted_pixels"] == predicted.sum() == sum(i["predicted_pixels"] for i in report["images"])
+    assert total["reference_pixels"] == reference.sum()
+    assert total["dice"] == pytest.approx(2 * both / (predicted.sum() + reference.sum()))
+    assert total["precision"] == pytest.approx(both / predicted.sum())
+
+
+def test_the_head_of_a_report_in_both_languages() -> None:
+    problems = [UnreadableScan("a.png", "damaged"), UnreadableScan("b.gif", "unknown_type", types=".png")]
+    for language in ("en", "fr"):
+        report = build_report([result(("c.png", 1))], 0.25, RECORD, problems, language)
+        assert report["notice"] == say("not_for_diagnosis", language)
+        assert report["threshold"] == 0.25
+        assert report["model"] == {k: RECORD[k] for k in ("name", "sha256", "created_by")}
+        assert report["software"] == f"lgg-demo {__version__}"
+        assert report["unreadable"] == [{"file": p.file, "message": p.sentence.say(language)} for p in problems]
+    assert report["unreadable"][0]["message"].startswith("a.png : le fichier est abîmé")
+
+
+def test_measure_and_slice_counts_without_reference() -> None:
+    assert measure(Counts(0, 7, 0, 3), None) == {"predicted_pixels": 7}
+    r = result(("a.tif", 2))
+    parts = slice_counts(r, 0.5)
+    assert [known for _, known in parts] == [False, False]
+    assert [c.predicted for c, _ in parts] == (r.levels >= 128).sum(axis=(1, 2)).tolist()
+
+
+# Warnings
+
+
+def said(found: Case) -> list[tuple[str, dict[str, object]]]:
+    return [(s.key, dict(s.values)) for s in warnings_of(found)]
+
+
+def test_blank_slices_are_named_with_their_file() -> None:
+    pixels = np.random.default_rng(0).random((4, HEIGHT, WIDTH))
+    pixels[1], pixels[3] = 7, 0
+    found = case(pixels, ("a.png", 1), ("b.tif", 2), ("c.png", 1))
+    assert said(found) == [
+        ("slices_blank", {"file": "b.tif", "blank": 1, "slices": 2}),
+        ("slices_blank", {"file": "c.png", "blank": 1, "slices": 1}),
+    ]
+    assert said(case(pixels[:1], ("a.png", 1))) == []
+
+
+def test_colour_is_warned_of_once() -> None:
+    pixels = np.random.default_rng(0).random((2, HEIGHT, WIDTH, 3)).astype(np.float32)
+    found = case(pixels, ("a.png", 1), ("b.png", 1), grey=False)
+    assert said(found) == [("colour_as_sequences", {"file": "a.png"})]
+    pixels[1] = (10, 20, 30)  # one colour all over is blank as well
+    assert ("slices_blank", {"file": "b.png", "blank": 1, "slices": 1}) in said(found)
+
+
+def test_warnings_reach_the_report() -> None:
+    r = result_of(case(np.zeros((1, HEIGHT, WIDTH)), ("a.png", 1)), np.zeros((1, HEIGHT, WIDTH), np.uint8))
+    (english,) = build_report([r], 0.5, RECORD)["warnings"]
+    (french,) = build_report([r], 0.5, RECORD, language="fr")["warnings"]
+    assert english.startswith("a.png:") and french.startswith("a.png :")
+
+
+# From files to files
+
+
+def test_outputs_are_references_of_their_inputs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 2):
+        Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)).save(tmp_path / f"s_{n}.png")
+    tifffile.imwrite(tmp_path / "volume.tif", rng.integers(0, 256, (3, HEIGHT, WIDTH), dtype=np.uint8))
+    cases, problems = read_cases(find_images(tmp_path))
+    results = [result_of(c, rng.integers(0, 256, c.scan.pixels.shape[:3]).astype(np.uint8)) for c in cases]
+    report = build_report(results, 0.5, RECORD)
+    write_outputs(results, 0.5, report, tmp_path / "out")
+    masks = [tmp_path / "out" / image["mask"] for image in report["images"]]
+    scored, unmatched = attach_references(results, masks)
+    assert not problems and not unmatched
+    total = build_report(scored, 0.5, RECORD)["total"]
+    assert total["dice"] == total["iou"] == 1 and total["reference_pixels"] == total["predicted_pixels"] > 0
+
+
+def test_result_takes_the_names_it_is_given() -> None:
+    found = case(np.zeros((2, HEIGHT, WIDTH)), ("s_1.png", 1), ("s_2.png", 1))
+    r = result_of(found, np.zeros((2, HEIGHT, WIDTH), np.uint8), ["p/s_1.png", "p/s_2.png"])
+    assert r.files == (("p/s_1.png", 1), ("p/s_2.png", 1)) and r.paths == found.paths
+    assert r.size == (HEIGHT, WIDTH) and r.slices == (1, 1)
+    assert output_names([r])[0][1] == ("p/s_2_mask.png", "p/s_2_probability.png")

@@ -1,0 +1,244 @@
+"""The one path to the network and back: intensities that a scanner's gain cannot move, and pixels that stay in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.transforms import Compose, RandAffined, RandFlipd
+from scipy.ndimage import binary_dilation, binary_erosion
+
+from lgg_demo.phantom import draw_head
+from lgg_demo.transforms import (
+    CEILING,
+    CROP,
+    SIZE,
+    RandLoneSliced,
+    RandSequencesd,
+    augmentation,
+    normalise,
+    to_model,
+    to_source,
+)
+
+SIZES = [(256, 256), (192, 192), (512, 512), (180, 256), (256, 180), (320, 240), (16, 200)]
+
+
+@pytest.fixture(scope="module")
+def head() -> np.ndarray:
+    """(3, 128, 128, 3) float32, three sequences that differ."""
+    flair = draw_head(3, size=128).flair.astype(np.float32)
+    return np.stack([0.6 * flair + 10, flair, 255 - flair], axis=-1)
+
+
+# Intensities
+
+
+@settings(deadline=None, database=None, derandomize=True, max_examples=40)
+@given(gain=st.floats(1e-3, 1e4), offset=st.floats(-1000, 1000))
+def test_gain_and_offset_change_nothing(head: np.ndarray, gain: float, offset: float) -> None:
+    moved = (head.astype(np.float64) * gain + offset * gain).astype(np.float32)
+    np.testing.assert_allclose(normalise(moved), normalise(head), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float64])
+def test_any_type_of_number(head: np.ndarray, dtype: type) -> None:
+    whole = np.floor(head)
+    out = normalise(whole.astype(dtype))
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out, normalise(whole))
+
+
+def test_range_and_anchors(head: np.ndarray) -> None:
+    out = normalise(head)
+    assert out.shape == head.shape
+    assert out.min() == 0 and 1 < out.max() <= CEILING
+    for c in range(3):
+        values = head[..., c]
+        assert (out[..., c][values <= np.percentile(values, 1)] == 0).all()
+        top = np.percentile(values[values > values.mean()], 99)
+        np.testing.assert_allclose(out[..., c][np.isclose(values, top)], 1, atol=0.02)
+
+
+def test_one_bright_pixel_does_not_darken_the_rest(head: np.ndarray) -> None:
+    spiked = head.copy()
+    spiked[0, 5, 5] = 1e6
+    out = normalise(spiked)
+    assert out.max() == CEILING
+    np.testing.assert_allclose(np.delete(out.reshape(-1, 3), 5 * 128 + 5, axis=0),
+                               np.delete(normalise(head).reshape(-1, 3), 5 * 128 + 5, axis=0), atol=0.05)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 255.0, -7.0, 1e20])
+def test_channel_without_contrast_becomes_zero(head: np.ndarray, value: float) -> None:
+    flat = head.copy()
+    flat[..., 2] = value
+    out = normalise(flat)
+    assert (out[..., 2] == 0).all()
+    np.testing.assert_array_equal(out[..., :2], normalise(head)[..., :2])
+
+
+def test_slices_keep_their_relation(head: np.ndarray) -> None:
+    dim = head.copy()
+    dim[0] = 0.5 * dim[0]
+    out = normalise(dim)
+    assert out[0, ..., 1].max() < 0.75 * out[1, ..., 1].max()
+
+
+# Geometry
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_network_sees_one_size_and_range(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).normal(100, 30, (2, *size, 3)).astype(np.float32)
+    x = to_model(pixels)
+    assert x.shape == (2, 3, SIZE, SIZE) and x.dtype == torch.float32
+    assert float(x.min()) >= 0 and float(x.max()) <= CEILING + 1e-5
+    assert to_source(x[:, :1], size).shape == (2, *size)
+
+
+def test_dataset_size_is_left_alone() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.float32)
+    x = to_model(pixels)
+    np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), normalise(pixels))
+    np.testing.assert_array_equal(to_source(x[:, 1:2], (SIZE, SIZE)).numpy(), normalise(pixels)[..., 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", SIZES)
+def test_way_back_keeps_type_and_range(size: tuple[int, int], dtype: torch.dtype) -> None:
+    probability = torch.rand((2, 1, SIZE, SIZE), dtype=dtype, generator=torch.Generator().manual_seed(0))
+    back = to_source(probability, size)
+    assert back.dtype == dtype
+    assert float(back.min()) >= 0 and float(back.max()) <= 1 + 1e-6
+    assert bool((to_source(torch.ones_like(probability), size) > 1 - 1e-6).all())
+
+
+def test_padding_lies_at_the_bottom_and_right() -> None:
+    pixels = np.full((1, 128, SIZE, 3), 50.0, dtype=np.float32)
+    pixels[:, ::2] = 100
+    x = to_model(pixels)
+    assert float(x[:, :, 128:].max()) == 0 < float(x[:, :, :128].max())
+    x = to_model(pixels.transpose(0, 2, 1, 3))
+    assert float(x[..., 128:].max()) == 0 < float(x[..., :128].max())
+
+
+@pytest.mark.parametrize("size", [(256, 256), (192, 192), (512, 512), (180, 256), (256, 180), (400, 512), (700, 300)])
+def test_mask_comes_back_within_a_pixel(size: tuple[int, int]) -> None:
+    height, width = size
+    y, x = np.mgrid[:height, :width] + 0.5
+    disc = np.hypot(y / height - 0.6, x / width - 0.3) < 0.15
+    square = (abs(y / height - 0.8) < 0.12) & (abs(x / width - 0.8) < 0.15)
+    mask = disc | square
+    # To the last row and column, as the far edges are where padding could move things.
+    mask[-4:, -30:] = True
+    drawn = np.repeat(mask[None, ..., None], 3, axis=-1).astype(np.float32)
+    back = to_source(to_model(drawn)[:, 1:2], size)[0].numpy() >= 0.5
+    if max(size) == SIZE:
+        np.testing.assert_array_equal(back, mask)
+    reach = np.ones((5, 5)) if max(size) > 2 * SIZE else np.ones((3, 3))  # one pixel of the network's grid
+    assert not (back & ~binary_dilation(mask, reach)).any()
+    assert not (binary_erosion(mask, reach, border_value=1) & ~back).any()
+
+
+# Augmentation
+
+
+def sample(seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    image = torch.from_numpy(rng.random((3, SIZE, SIZE), dtype=np.float32))
+    mask = torch.zeros(1, SIZE, SIZE)
+    mask[:, 90:160, 100:150] = 1
+    return {"image": image, "mask": mask}
+
+
+def test_augmentation_gives_what_training_takes() -> None:
+    augment = augmentation(0)
+    for n in range(8):
+        out = augment(sample(n))
+        assert out["image"].shape == (3, CROP, CROP) and out["image"].dtype == torch.float32
+        assert out["mask"].shape == (1, CROP, CROP) and set(out["mask"].unique().tolist()) <= {0.0, 1.0}
+        assert bool(torch.isfinite(out["image"]).all())
+    assert augmentation(0, crop=64)(sample())["mask"].shape == (1, 64, 64)
+
+
+def test_augmentation_leaves_what_it_was_given() -> None:
+    given_, kept = sample(), sample()
+    augment = augmentation(3)
+    for _ in range(4):
+        augment(given_)
+    assert torch.equal(given_["image"], kept["image"]) and torch.equal(given_["mask"], kept["mask"])
+
+
+def test_augmentation_depends_on_its_seed_alone() -> None:
+    def draws(seed: int) -> list[dict[str, Any]]:
+        augment = augmentation(seed)
+        np.random.seed(seed + 17)
+        torch.manual_seed(seed + 17)
+        return [augment(sample(n)) for n in range(4)]
+
+    first = draws(1)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    for a, b in zip(first, draws(1), strict=True):
+        assert torch.equal(a["image"], b["image"]) and torch.equal(a["mask"], b["mask"])
+    assert not all(torch.equal(a["mask"], b["mask"]) for a, b in zip(first, draws(2), strict=True))
+    assert not torch.equal(first[0]["mask"], first[1]["mask"])
+
+
+def test_image_and_mask_move_together() -> None:
+    whole = augmentation(5)
+    geometry = Compose([t for t in whole.transforms if isinstance(t, RandFlipd | RandAffined)])
+    assert len(geometry.transforms) == 2
+    geometry.set_random_state(seed=5)
+    seen = 0
+    for _ in range(10):
+        mask = sample()["mask"]
+        out = geometry({"image": mask.repeat(3, 1, 1), "mask": mask})
+        moved, target = np.asarray(out["image"])[1] >= 0.5, np.asarray(out["mask"])[0] >= 0.5
+        around = binary_dilation(target, np.ones((3, 3))) & ~binary_erosion(target, np.ones((3, 3)), border_value=1)
+        assert not ((moved != target) & ~around).any()
+        seen += int(target.any())
+    assert seen >= 8  # it is not shifted out of the picture as a rule
+
+
+def test_intensity_leaves_the_mask_alone() -> None:
+    intensity = Compose([t for t in augmentation(5).transforms if not isinstance(t, RandFlipd | RandAffined)])
+    intensity.set_random_state(seed=5)
+    changed = 0
+    for n in range(10):
+        out = intensity(sample(n))
+        assert torch.equal(out["mask"], sample(n)["mask"])
+        changed += not torch.equal(out["image"], sample(n)["image"])
+    assert changed >= 5
+
+
+def test_lost_sequences_become_flair() -> None:
+    lose = RandSequencesd("image", prob=1.0).set_random_state(seed=0)
+    seen = set()
+    for n in range(30):
+        before = sample(n)["image"]
+        given_ = {"image": before.clone(), "mask": 1}
+        after = lose(given_)["image"]
+        assert torch.equal(given_["image"], before)
+        assert torch.equal(after[1], before[1])
+        lost = tuple(c for c in (0, 2) if torch.equal(after[c], before[1]))
+        assert lost and all(torch.equal(after[c], before[c]) for c in {0, 2} - set(lost))
+        seen.add(lost)
+    assert seen == {(0,), (2,), (0, 2)}
+    never = RandSequencesd("image", prob=0.0)
+    assert torch.equal(never(sample())["image"], sample()["image"])
+
+
+def test_lone_slice_is_normalised_as_the_page_would(head: np.ndarray) -> None:
+    stack = np.zeros((3, SIZE, SIZE, 3), dtype=np.float32)
+    stack[:, :128, :128] = head
+    stack[0] *= 0.4
+    of_stack = to_model(stack)
+    alone = RandLoneSliced("image", prob=1.0)({"image": of_stack[0]})["image"]
+    np.testing.assert_allclose(alone.numpy(), to_model(stack[:1])[0].numpy(), atol=0.02)
+    assert float((alone - of_stack[0]).abs().max()) > 0.2
