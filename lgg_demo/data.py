@@ -215,11 +215,6 @@ class SliceDataset(Dataset[dict[str, torch.Tensor]]):
         self.places = [(item, s) for item in patients.items for s in range(len(item["image"]))]
 
     @property
-    def patients(self) -> list[str]:
-        """The patient of each slice."""
-        return [item["patient"] for item, _ in self.places]
-
-    @property
     def tumour(self) -> list[bool]:
         """Whether each slice has tumour."""
         return [bool(item["mask"][s].any()) for item, s in self.places]
