@@ -120,11 +120,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     # The page
     "tagline": {
         "en": "Outlines the FLAIR abnormality of a suspected lower-grade glioma, slice by slice.",
-        "fr": "Délimite l’anomalie FLAIR d’un gliome de bas grade suspecté, coupe par coupe.",
+        "fr": "Délimite l’anomalie FLAIR en cas de suspicion de gliome de bas grade, coupe par coupe.",
     },
     "language": {"en": "Language", "fr": "Langue"},
     "scan": {"en": "MRI slices", "fr": "Coupes d’IRM"},
-    "reference": {"en": "Ground truth (optional)", "fr": "Vérité terrain (facultatif)"},
+    "reference": {"en": "Ground truth (optional)", "fr": "Vérité terrain (facultative)"},
     "hint": {
         "en": "Axial FLAIR slices of one or several patients, PNG, JPEG or TIFF, 8 or 16 bit or float; in colour: "
         "pre-contrast, FLAIR, post-contrast. Ground truth is matched by name: `NAME_mask` goes with `NAME`.",
@@ -149,8 +149,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "une heure au plus.",
     },
     "nothing_yet": {
-        "en": "Drop slices on the left, or click a phantom.",
-        "fr": "Déposez des coupes à gauche, ou cliquez sur un fantôme.",
+        "en": "Drop slices into “MRI slices”, or click a phantom.",
+        "fr": "Déposez des coupes dans « Coupes d’IRM », ou cliquez sur un fantôme.",
     },
     "done": {
         "en": "{images} image(s), {slices} slice(s) outlined by {model}.",
@@ -192,11 +192,17 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "extra": {"en": "extra", "fr": "en trop"},
     "slice": {"en": "Slice", "fr": "Coupe"},
     "this_slice": {"en": "This slice", "fr": "Cette coupe"},
+    "this_series": {"en": "This series", "fr": "Cette série"},
     "all_slices": {"en": "All slices", "fr": "Toutes les coupes"},
+    "viewer": {"en": "Slices and scores", "fr": "Coupes et scores"},
+    "how_to_scroll": {
+        "en": "Change slice with the wheel over an image, or with the arrow keys.",
+        "fr": "Changez de coupe avec la molette sur une image, ou avec les flèches du clavier.",
+    },
     "precision": {"en": "Precision", "fr": "Précision"},
     "recall": {"en": "Recall", "fr": "Rappel"},
     "area": {"en": "Predicted area", "fr": "Surface prédite"},
-    "reference_area": {"en": "Ground-truth area", "fr": "Surface de la vérité"},
+    "reference_area": {"en": "Ground-truth area", "fr": "Surface de la vérité terrain"},
     "pixels": {"en": "pixels", "fr": "pixels"},
     "convention": {
         "en": "Dice and IoU are 1 where prediction and ground truth are both empty; only slices with a ground truth are "
@@ -209,6 +215,6 @@ CATALOGUE: dict[str, dict[Language, str]] = {
 
 VIEWER_KEYS = (
     "nothing_yet", "panel_image", "panel_prediction", "panel_reference", "panel_outlines", "panel_outline",
-    "panel_agreement", "hit", "missed", "extra", "slice", "this_slice", "all_slices", "precision", "recall", "area",
-    "reference_area", "pixels", "convention", "picture_of",
+    "panel_agreement", "hit", "missed", "extra", "slice", "this_slice", "this_series", "all_slices", "precision",
+    "recall", "area", "reference_area", "pixels", "convention", "picture_of", "viewer", "how_to_scroll",
 )  # fmt: skip

@@ -26,7 +26,7 @@ from gradio import route_utils
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.readers import Case, UnreadableScan, attach_references, read_cases
+from lgg_demo.readers import Case, UnreadableScan, attach_references, is_mask_name, read_cases
 from lgg_demo.render import viewer_case, viewer_reference
 from lgg_demo.report import Result, build_report, result_of, write_outputs
 
@@ -43,6 +43,10 @@ PHANTOMS: dict[str, dict[str, Any]] = {
 
 THEME = gr.themes.Base(
     primary_hue="blue", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+).set(  # Gradio's own pairs stay below a contrast of 4.5
+    body_text_color_subdued="*neutral_600",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
 )
 CSS = """
 .gradio-container { max-width: 1500px !important; }
@@ -61,6 +65,9 @@ CSS = """
 #messages li.problem { border-left-color: #D55E00; }
 #messages li.warning { border-left-color: #E69F00; }
 #messages li.done { border-left-color: #56B4E9; }
+#language input:focus-visible, #threshold input[type="range"]:focus-visible {
+  outline: 2px solid var(--color-accent) !important; outline-offset: 3px; }
+footer .divider { display: none; }
 """
 
 
@@ -77,6 +84,9 @@ class PrivateUpload(route_utils.GradioUploadFile):
 
 
 route_utils.GradioUploadFile = PrivateUpload
+
+# Gradio leaves an empty file in its folder for each file it is given; only the path is wanted.
+gr.File._process_single_file = lambda self, f: f.path
 
 
 @dataclass(frozen=True)
@@ -177,8 +187,16 @@ class Page:
         return session, value, session.messages(language), usable, usable
 
     def on_scan(
-        self, uploads: list[str] | None, threshold: float, language: Language, progress: gr.Progress = gr.Progress()
+        self,
+        uploads: list[str] | None,
+        session: Session | None,
+        threshold: float,
+        language: Language,
+        progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:
+        if uploads and all(is_mask_name(Path(u)) for u in uploads):
+            # Masks alone are no scan: outlining them would throw away the result they were meant for.
+            return *self.on_reference(uploads, session, threshold, language), gr.skip(), gr.skip()
         with taken_over(uploads) as images:
             session, cases = self.run(images, progress, language)
         return None, *self.shown(session, cases, threshold, language)
@@ -290,6 +308,7 @@ class Page:
                         gr.File(label=say("reference", "en"), file_count="multiple", height=150, elem_id="reference"),
                         "reference",
                     )
+                    messages = gr.HTML("", elem_id="messages", html_template="<div role='status'>${value}</div>")
                     named(gr.Markdown(say("hint", "en"), elem_id="hint"), "hint", "value")
                     named(gr.Markdown(say("examples", "en"), elem_id="examples-label"), "examples", "value")
                     with gr.Row():
@@ -297,7 +316,6 @@ class Page:
                             kind: named(gr.Button(say(kind, "en"), size="sm", min_width=80, elem_id=kind), kind, "value")
                             for kind in PHANTOMS
                         }
-                    messages = gr.HTML("", elem_id="messages", html_template="<div role='status'>${value}</div>")
                     named(gr.Markdown(say("privacy", "en"), elem_id="privacy"), "privacy", "value")
                 with gr.Column(scale=3, min_width=320):
                     threshold = gr.Slider(
@@ -332,7 +350,7 @@ class Page:
             private = {"api_visibility": "private"}
             shown = [session, viewer, messages, download, clear]
             once = {"show_progress_on": [viewer], **private}
-            scan.upload(self.on_scan, [scan, threshold, language], [scan, *shown], **once)
+            scan.upload(self.on_scan, [scan, session, threshold, language], [scan, *shown], **once)
             reference.upload(
                 self.on_reference,
                 [reference, session, threshold, language],

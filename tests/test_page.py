@@ -51,8 +51,8 @@ def url(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def uploads_left() -> list[Path]:
-    """What lies in Gradio's folder beside the masks it serves; its own placeholders of 0 bytes hold nothing."""
-    files = (p for p in Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*") if p.is_file() and p.stat().st_size)
+    """What lies in Gradio's folder beside the masks it serves."""
+    files = (p for p in Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*") if p.is_file())
     return [p for p in files if not p.stem.endswith("_mask")]
 
 
@@ -254,6 +254,42 @@ def test_upload_then_ground_truth(page: Any, slices: tuple[list[Path], list[Path
     page.keyboard.press("ArrowDown")
     assert page.inner_text("#viewer .lgg-name") == "case_2.png"
     assert page.errors == []
+
+
+@needs_browser
+@pytest.mark.browser
+def test_masks_alone_in_the_box_of_images(page: Any, slices: tuple[list[Path], list[Path]]) -> None:
+    """They are compared with the result that is there, and outlined never."""
+    images, masks = slices
+    give(page, "scan", masks)
+    page.wait_for_selector("#messages li")
+    assert page.inner_text("#messages") == say("images_first", "en")
+    assert page.is_disabled("#download")
+    give(page, "scan", images)
+    wait_for_result(page)
+    give(page, "scan", masks)
+    page.wait_for_selector('#viewer [data-figure="dice"][data-of="all"]')
+    assert page.inner_text("#viewer .lgg-name") == "case_2.png"
+    assert page.is_enabled("#download")
+    assert uploads_left() == []
+
+
+@needs_browser
+@pytest.mark.browser
+def test_two_patients_have_scores_of_their_own(page: Any, tmp_path: Path) -> None:
+    for seed, name in enumerate(("first", "second")):
+        write_phantom(tmp_path, name, draw_head(3, seed=seed))
+    give(page, "scan", sorted(tmp_path.iterdir()))
+    wait_for_result(page)
+    page.focus("#viewer .lgg-viewer")
+    of_series = []
+    for key, name in (("Home", "first_1.png"), ("End", "second_3.png")):
+        page.keyboard.press(key)
+        assert page.inner_text("#viewer .lgg-name") == name
+        of_series.append(shown(page, "predicted", "series"))
+    assert sum(of_series) == shown(page, "predicted", "all")
+    page.click("#phantom_series")
+    page.wait_for_selector("#viewer [data-of=series]", state="detached")
 
 
 @needs_browser

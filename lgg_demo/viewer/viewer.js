@@ -20,7 +20,7 @@ const say = (key, values = {}) => {
   return strings[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 };
 const number = (value, digits) =>
-  value === null ? "–" : value.toLocaleString(props.language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  value == null ? "–" : value.toLocaleString(props.language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 async function inflate(base64) {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -193,28 +193,36 @@ function draw() {
 function write(frame) {
   const here = counts([frame]);
   const all = counts(frames);
+  const series = counts(frames.filter((f) => f.case === frame.case));
   const rows = [["dice", "Dice", 3], ["iou", "IoU", 3], ["precision", say("precision"), 3], ["recall", say("recall"), 3],
     ["predicted", `${say("area")} (${say("pixels")})`, 0], ["reference", `${say("reference_area")} (${say("pixels")})`, 0]];
   const several = frames.length > 1;
+  // Two patients at once: each has a score of its own beside the one of all slices.
+  const severalSeries = frames.some((f) => f.case) && frames.some((f) => f.slice);
   const cell = (name, column, figures, digits) =>
-    `<td data-figure="${name}" data-of="${column}" data-exact="${figures[name]}">${figures[name] === undefined ? "" : number(figures[name], digits)}</td>`;
+    `<td data-figure="${name}" data-of="${column}" data-exact="${figures[name]}">${number(figures[name], digits)}</td>`;
   find("tbody").innerHTML = rows
     .filter(([name]) => all[name] !== undefined)
     .map(([name, label, digits]) =>
-      `<tr><th scope="row">${label}</th>${cell(name, "slice", here, digits)}${several ? cell(name, "all", all, digits) : ""}</tr>`)
+      `<tr><th scope="row">${label}</th>${cell(name, "slice", here, digits)}${severalSeries ? cell(name, "series", series, digits) : ""}${several ? cell(name, "all", all, digits) : ""}</tr>`)
     .join("");
   find('[data-column="slice"]').textContent = say("this_slice");
+  find('[data-column="series"]').textContent = say("this_series");
+  find('[data-column="series"]').hidden = !severalSeries;
   find('[data-column="all"]').textContent = say("all_slices");
   find('[data-column="all"]').hidden = !several;
   const swatch = (colour, key) => `<li><span class="lgg-swatch" style="background:rgb(${colour})"></span>${say(key)}</li>`;
   find(".lgg-legend").innerHTML = frame.reference
     ? swatch(BOTH, "hit") + swatch(REFERENCE, "missed") + swatch(PREDICTION, "extra") : swatch(PREDICTION, "panel_prediction");
-  find(".lgg-note").textContent = all.dice === undefined ? "" : say("convention");
+  find('[data-note="convention"]').textContent = all.dice === undefined ? "" : say("convention");
+  const touch = window.matchMedia("(hover: none)").matches;
+  find('[data-note="scroll"]').textContent = several && !touch ? say("how_to_scroll") : "";
 }
 
 // Everything but the pictures: texts, the slice slider, what is visible.
 function render() {
   const frame = frames[place];
+  find(".lgg-viewer").setAttribute("aria-label", say("viewer"));
   find(".lgg-empty").textContent = say("nothing_yet");
   find(".lgg-empty").hidden = !!frame;
   find(".lgg-body").hidden = !frame;
@@ -247,8 +255,10 @@ async function load() {
     shown = null;
   } else {
     level = Math.ceil(value.threshold * LEVELS);
-    if (value.id === shown) await attach(value.cases);
-    else await open(value);
+    const known = value.id === shown;
+    await (known ? attach(value.cases) : open(value));
+    // One column: the result lies far below the box, and nothing else would tell that it is there.
+    if (!known && window.innerWidth < 700) document.querySelector("#threshold")?.scrollIntoView();
   }
   render();
 }
@@ -257,13 +267,19 @@ watch("value", load);
 watch("language", render);
 element.addEventListener("input", (event) => { if (event.target.closest(".lgg-scroll")) go(Number(event.target.value) - 1); });
 element.addEventListener("lgg-threshold", (event) => { level = Math.ceil(event.detail * LEVELS); draw(); });
+// A notch of a mouse is one slice; the stream of small steps from a trackpad is slowed down to something to look at.
+let wheeled = 0, stepped = 0;
 element.addEventListener("wheel", (event) => {
   if (frames.length < 2 || !event.target.closest("canvas") || event.ctrlKey) return;
   event.preventDefault();
-  go(place + Math.sign(event.deltaY));
+  wheeled += event.deltaY * (event.deltaMode ? 33 : 1);
+  if (Math.abs(wheeled) < 50 && event.timeStamp - stepped < 80) return;
+  go(place + Math.sign(wheeled));
+  wheeled = 0;
+  stepped = event.timeStamp;
 }, { passive: false });
 element.addEventListener("keydown", (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
+  const step = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity }[event.key];
   if (!step || event.target.matches("input") || frames.length < 2) return;
   event.preventDefault();
   go(place + step);
