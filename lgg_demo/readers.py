@@ -47,6 +47,8 @@ TIFF_COMPRESSIONS = tuple(
 ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 NOT_A_SLICE = tifffile.FILETYPE.REDUCEDIMAGE | tifffile.FILETYPE.MASK  # thumbnails and transparency masks
 
+Image.MAX_IMAGE_PIXELS = None  # Pillow would warn in the log; the bounds above are checked before it decodes
+
 # A mask with no more distinct values than this is a label map, where everything above 0 is tumour; one with more was
 # resampled or compressed, and is cut at half of its maximum.
 LABEL_VALUES = 8
@@ -327,7 +329,7 @@ def _read_pages(path: Path) -> np.ndarray:
         raise
     except UnidentifiedImageError:
         raise UnreadableScan(path.name, "not_an_image") from None
-    except (MemoryError, Image.DecompressionBombError):
+    except MemoryError:
         raise UnreadableScan(path.name, "too_large", side=LARGEST_SIDE) from None
     except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
         raise UnreadableScan(path.name, "damaged") from None

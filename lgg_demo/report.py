@@ -108,14 +108,17 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of `predict`, the page and the API, ready for JSON.
 
-    `images` has one entry a file, `total` all pixels together; Dice, IoU, precision and recall where a reference is
-    known (Dice and IoU are 1 where prediction and reference are both empty; null is a ratio without a denominator).
+    `images` has one entry a file, `series` one for the files that were scaled together (a patient's, as a rule), `total`
+    all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where prediction
+    and reference are both empty; null is a ratio without a denominator).
     """
     images = []
+    series = []
     everything: list[tuple[Counts, bool]] = []
     for result, outputs in zip(results, output_names(results), strict=True):
         parts = slice_counts(result, threshold)
         everything += parts
+        series.append({"files": [name for name, _ in result.files], "slices": len(parts), **_together(parts)})
         start = 0
         for (name, slices), (mask, probability) in zip(result.files, outputs, strict=True):
             own = parts[start : start + slices]
@@ -142,6 +145,7 @@ def build_report(
         },
         "software": f"lgg-demo {__version__}",
         "images": images,
+        "series": series,
         "total": {"images": len(images), "slices": len(everything), **_together(everything)},
         "warnings": [s.say(language) for r in results for s in r.warnings],
         "unreadable": [{"file": p.file, "message": p.sentence.say(language)} for p in problems],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import platform
 import sys
 import time
@@ -403,6 +404,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     given = vars(parser_for(TrainSettings, __doc__).parse_args(arguments))
     given["decoder_channels"] = tuple(given["decoder_channels"])
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips advertise
     warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and loggers is not the user's concern
     try:
         checkpoint = train(TrainSettings(**given))

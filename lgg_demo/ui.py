@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 import secrets
 import shutil
+import signal
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -429,3 +431,15 @@ def launch_page(demo: gr.Blocks, **options: Any) -> Any:
         footer_links=["api"],
         **options,
     )
+
+
+def serve(segmenter: Segmenter) -> None:
+    """Serve the page until it is stopped, and leave nothing of its users behind.
+
+    Gradio's folder is one of our own that goes with the process: its own cleaning waits for open connections, and gives
+    up. A container is stopped by SIGTERM, which is taken as Ctrl-C.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="lgg-demo-", dir=os.environ.get("GRADIO_TEMP_DIR")) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        launch_page(Page(segmenter).build())

@@ -133,9 +133,7 @@ def test_figures_are_those_computed_by_hand(
     assert metrics["volume_dice_ci95"] == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.1 * spread + 1e-9)
 
 
-def test_slices_have_a_row_each(
-    out: Path, served: dict[str, tuple[np.ndarray, np.ndarray]], threshold: float
-) -> None:
+def test_slices_have_a_row_each(out: Path, served: dict[str, tuple[np.ndarray, np.ndarray]], threshold: float) -> None:
     table = pd.read_csv(out / "per_slice.csv")
     assert list(table.columns) == ["patient", "slice", "dice", "iou", "tp", "fp", "fn", "tn"]
     expected = [(name, first + s) for name in SCORED for _, first, n, *_ in [PATIENTS[name]] for s in range(n)]

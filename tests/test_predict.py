@@ -105,9 +105,7 @@ def test_a_mask_beside_a_file_given_alone_is_found(tmp_path: Path, run_predict: 
 
 
 @pytest.mark.parametrize("name", ["s_2.png", "s_2_mask.tif"])
-def test_references_given_are_matched_by_name(
-    tmp_path: Path, run_predict: Predict, phantom: Phantom, name: str
-) -> None:
+def test_references_given_are_matched_by_name(tmp_path: Path, run_predict: Predict, phantom: Phantom, name: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "gt").mkdir()
     images = write_phantom(tmp_path / "in", "s", Phantom(phantom.flair, np.zeros_like(phantom.mask)))
