@@ -282,7 +282,7 @@ def bf16_is_fast(accelerator: str) -> bool:
 
 def draw_weights(tumour: np.ndarray, tumour_share: float) -> np.ndarray:
     """How often each slice is drawn: (N,) float64, sum 1, `tumour_share` of it for slices with tumour."""
-    return np.where(tumour, tumour_share / tumour.sum(), (1 - tumour_share) / (~tumour).sum())
+    return np.asarray(np.where(tumour, tumour_share / tumour.sum(), (1 - tumour_share) / (~tumour).sum()))
 
 
 def epochs_done(run: Path) -> int:
