@@ -112,10 +112,166 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : une image en couleur est lue comme pré-contraste (rouge), FLAIR (vert) et post-contraste "
         "(bleu) ; si elle est seulement teintée, donnez-la en gris.",
     },
+    "sequences_order": {
+        "en": "{file}: the second channel does not look like FLAIR, another one does; check the order pre-contrast, FLAIR, "
+        "post-contrast.",
+        "fr": "{file} : le deuxième canal ne ressemble pas à une FLAIR, un autre si ; vérifiez l’ordre pré-contraste, "
+        "FLAIR, post-contraste.",
+    },
     "not_for_diagnosis": {
         "en": "Research and teaching only: not a medical device, not for diagnosis or treatment.",
         "fr": "Recherche et enseignement uniquement : ce n’est pas un dispositif médical, ni un outil de diagnostic ou "
         "de traitement.",
+    },
+    # Volumes and studies that cannot be used
+    "not_a_nifti": {
+        "en": "{file}: this is no NIfTI volume of grey values; export it again as .nii or .nii.gz.",
+        "fr": "{file} : ce n’est pas un volume NIfTI en niveaux de gris ; exportez-le de nouveau en .nii ou .nii.gz.",
+    },
+    "volume_geometry": {
+        "en": "{file}: the header gives the voxels no usable place or size; export the volume again with its geometry.",
+        "fr": "{file} : l’en-tête ne donne aux voxels ni place ni taille utilisables ; exportez de nouveau le volume avec "
+        "sa géométrie.",
+    },
+    "volume_few_slices": {
+        "en": "{file}: the volume is not axial and has too few slices ({slices}, at least {least}) to be resliced; give "
+        "an axial series.",
+        "fr": "{file} : le volume n’est pas axial et a trop peu de coupes ({slices}, au moins {least}) pour être "
+        "reformaté ; donnez une série axiale.",
+    },
+    "volume_colour": {
+        "en": "{file}: this is a colour image (a screenshot or a map), not an MRI sequence; give the grey FLAIR series.",
+        "fr": "{file} : c’est une image en couleur (capture ou carte), pas une séquence d’IRM ; donnez la série FLAIR en "
+        "gris.",
+    },
+    "dicom_no_picture": {
+        "en": "{file}: this DICOM file holds no picture (a report, a plan or a list); it is passed over.",
+        "fr": "{file} : ce fichier DICOM ne contient pas d’image (compte rendu, plan ou liste) ; il est ignoré.",
+    },
+    "dicom_modality": {
+        "en": "{file}: this is not MRI (modality {modality}); give a FLAIR series of a head MRI.",
+        "fr": "{file} : ce n’est pas une IRM (modalité {modality}) ; donnez une série FLAIR d’une IRM de la tête.",
+    },
+    "dicom_compression": {
+        "en": "{file}: the compression of this DICOM file is not read; export it uncompressed or as JPEG 2000, JPEG-LS or "
+        "RLE.",
+        "fr": "{file} : la compression de ce fichier DICOM n’est pas lue ; exportez-le sans compression ou en JPEG 2000, "
+        "JPEG-LS ou RLE.",
+    },
+    "zip_encrypted": {
+        "en": "{file}: the zip is locked with a password; unpack it and give the files themselves.",
+        "fr": "{file} : le zip est protégé par un mot de passe ; décompressez-le et donnez les fichiers.",
+    },
+    "zip_too_large": {
+        "en": "{file}: the zip unpacks to more than {gigabytes} GB; give one study at a time.",
+        "fr": "{file} : le zip décompressé dépasse {gigabytes} Go ; donnez un seul examen à la fois.",
+    },
+    "zip_unsafe": {
+        "en": "{file}: the zip holds files that would land outside their folder; make it anew.",
+        "fr": "{file} : le zip contient des fichiers qui sortiraient de leur dossier ; refaites-le.",
+    },
+    "zip_nested": {
+        "en": "{file}: the zip holds another zip; unpack it and give the inner one.",
+        "fr": "{file} : le zip contient un autre zip ; décompressez-le et donnez celui de l’intérieur.",
+    },
+    "nothing_inside": {
+        "en": "{file}: there is no image inside; give files of these types: {types}.",
+        "fr": "{file} : aucune image à l’intérieur ; donnez des fichiers de ces types : {types}.",
+    },
+    "too_many_files": {
+        "en": "{file}: this file and those after it are too many; give at most {most} files at a time.",
+        "fr": "{file} : avec ce fichier et les suivants, il y en a trop ; {most} fichiers au plus à la fois.",
+    },
+    # What a user should know of a volume that was used
+    "volume_no_orientation": {
+        "en": "{file}: the file does not say how the head lies; check that the nose points up and the patient’s right is "
+        "on the left.",
+        "fr": "{file} : le fichier ne dit pas comment la tête est placée ; vérifiez que le nez est en haut et la droite du "
+        "patient à gauche.",
+    },
+    "volumes_several": {
+        "en": "{file}: the file holds {volumes} volumes; check that the one shown is FLAIR.",
+        "fr": "{file} : le fichier contient {volumes} volumes ; vérifiez que celui affiché est FLAIR.",
+    },
+    "dicom_no_position": {
+        "en": "{file}: the headers do not say where the slices lie; they are in the order of their numbers, taken as axial.",
+        "fr": "{file} : les en-têtes ne donnent pas la position des coupes ; elles suivent leurs numéros et sont supposées "
+        "axiales.",
+    },
+    "dicom_no_spacing": {
+        "en": "{file}: the headers do not give the size of a pixel; 1 mm is assumed, so no length, area or volume can be "
+        "trusted.",
+        "fr": "{file} : les en-têtes ne donnent pas la taille d’un pixel ; 1 mm est supposé, donc aucune longueur, surface "
+        "ou volume n’est fiable.",
+    },
+    "series_duplicates": {
+        "en": "{file}: some slices come several times at one position; the first of each is used.",
+        "fr": "{file} : des coupes se répètent à une même position ; la première de chacune est utilisée.",
+    },
+    "series_gaps": {
+        "en": "{file}: the slices are not evenly spaced ({gaps} gap(s)); slices may be missing, and volumes are approximate.",
+        "fr": "{file} : les coupes ne sont pas régulièrement espacées ({gaps} écart(s)) ; il peut en manquer, et les volumes "
+        "sont approximatifs.",
+    },
+    "series_damaged": {
+        "en": "{file}: {slices} slice(s) of the series are damaged and left out.",
+        "fr": "{file} : {slices} coupe(s) de la série sont abîmées et laissées de côté.",
+    },
+    "burned_in": {
+        "en": "{file}: the header says that text is burned into the picture; it may show the patient’s name.",
+        "fr": "{file} : l’en-tête indique du texte incrusté dans l’image ; le nom du patient peut s’y trouver.",
+    },
+    "no_flair": {
+        "en": "{file}: no series calls itself FLAIR; this one is used, check that it is FLAIR.",
+        "fr": "{file} : aucune série ne se dit FLAIR ; celle-ci est utilisée, vérifiez qu’elle est FLAIR.",
+    },
+    "flair_several": {
+        "en": "{file}: {count} series call themselves FLAIR; this one is used, choose another if it is not the right one.",
+        "fr": "{file} : {count} séries se disent FLAIR ; celle-ci est utilisée, choisissez-en une autre si besoin.",
+    },
+    "sequence_apart": {
+        "en": "{file}: this sequence does not cover {other}; it is left out.",
+        "fr": "{file} : cette séquence ne recouvre pas {other} ; elle est laissée de côté.",
+    },
+    "mask_resampled": {
+        "en": "{file}: the mask lies on another grid than {other}; it is resampled (nearest neighbour), scores are "
+        "approximate.",
+        "fr": "{file} : le masque a une autre grille que {other} ; il est rééchantillonné (plus proche voisin), les scores "
+        "sont approximatifs.",
+    },
+    "mask_by_voxel": {
+        "en": "{file}: the mask lies elsewhere than {other} but has as many voxels; it is laid on it voxel by voxel.",
+        "fr": "{file} : le masque est situé ailleurs que {other} mais a autant de voxels ; il lui est superposé voxel par "
+        "voxel.",
+    },
+    "plane_coronal": {
+        "en": "{file}: the series is coronal; it is resliced to axial with pixels of up to {mm} mm, and results are less "
+        "reliable.",
+        "fr": "{file} : la série est coronale ; elle est reformatée en axial avec des pixels allant jusqu’à {mm} mm, et les "
+        "résultats sont moins fiables.",
+    },
+    "plane_sagittal": {
+        "en": "{file}: the series is sagittal; it is resliced to axial with pixels of up to {mm} mm, and results are less "
+        "reliable.",
+        "fr": "{file} : la série est sagittale ; elle est reformatée en axial avec des pixels allant jusqu’à {mm} mm, et "
+        "les résultats sont moins fiables.",
+    },
+    "plane_tilted": {
+        "en": "{file}: the slices are tilted by {degrees}° against the axial plane; results are less reliable.",
+        "fr": "{file} : les coupes sont inclinées de {degrees}° par rapport au plan axial ; les résultats sont moins fiables.",
+    },
+    "looks_like_ct": {
+        "en": "{file}: the intensities are those of a CT, not of an MRI.",
+        "fr": "{file} : les intensités sont celles d’un scanner, pas d’une IRM.",
+    },
+    "looks_like_mask": {
+        "en": "{file}: there are only a few intensities, as in a mask; give the FLAIR image itself.",
+        "fr": "{file} : il n’y a que quelques intensités, comme dans un masque ; donnez l’image FLAIR elle-même.",
+    },
+    "not_a_head": {
+        "en": "{file}: this does not look like a head MRI (size or background); nothing found there can be trusted.",
+        "fr": "{file} : cela ne ressemble pas à une IRM de la tête (taille ou fond) ; rien de ce qui y est trouvé n’est "
+        "fiable.",
     },
     # The page
     "tagline": {
@@ -123,13 +279,13 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Délimite l’anomalie FLAIR en cas de suspicion de gliome de bas grade, coupe par coupe.",
     },
     "language": {"en": "Language", "fr": "Langue"},
-    "scan": {"en": "MRI slices", "fr": "Coupes d’IRM"},
+    "scan": {"en": "MRI slices or a study", "fr": "Coupes d’IRM ou examen"},
     "reference": {"en": "Ground truth (optional)", "fr": "Vérité terrain (facultative)"},
     "hint": {
-        "en": "Axial FLAIR slices of one or several patients, PNG, JPEG or TIFF, 8 or 16 bit or float; in colour: "
-        "pre-contrast, FLAIR, post-contrast. Ground truth is matched by name: `NAME_mask` goes with `NAME`.",
-        "fr": "Coupes FLAIR axiales d’un ou plusieurs patients, PNG, JPEG ou TIFF, 8 ou 16 bits ou flottant ; en couleur : "
-        "pré-contraste, FLAIR, post-contraste. La vérité terrain est associée par son nom : `NOM_mask` va avec `NOM`.",
+        "en": "A DICOM series, NIfTI volumes, or axial slices as PNG, JPEG or TIFF, alone or in a zip; FLAIR is enough. "
+        "Slices in colour: pre-contrast, FLAIR, post-contrast. Ground truth is matched by name: `NAME_mask` goes with `NAME`.",
+        "fr": "Une série DICOM, des volumes NIfTI, ou des coupes axiales en PNG, JPEG ou TIFF, seuls ou dans un zip ; la "
+        "FLAIR suffit. Coupes en couleur : pré-contraste, FLAIR, post-contraste. La vérité terrain est associée par son nom : `NOM_mask` va avec `NOM`.",
     },
     "threshold": {"en": "Threshold of probability", "fr": "Seuil de probabilité"},
     "threshold_info": {
@@ -143,9 +299,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Pas d’images ? Des fantômes synthétiques, dessinés par ce projet :",
     },
     "privacy": {
-        "en": "Uploaded files are deleted as soon as they are read. Results stay in memory for this tab alone, at most "
+        "en": "Uploaded files are deleted as soon as they are read (a study with several sequences: after ten minutes at "
+        "most, so that you can choose others). Results stay in memory for this tab alone, at most "
         "one hour.",
-        "fr": "Les fichiers envoyés sont effacés dès leur lecture. Les résultats restent en mémoire pour ce seul onglet, "
+        "fr": "Les fichiers envoyés sont effacés dès leur lecture (un examen à plusieurs séquences : après dix minutes au "
+        "plus, pour que vous puissiez en choisir d’autres). Les résultats restent en mémoire pour ce seul onglet, "
         "une heure au plus.",
     },
     "nothing_yet": {
@@ -177,6 +335,18 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     },
     "reading": {"en": "Reading", "fr": "Lecture"},
     "segmenting": {"en": "Outlining", "fr": "Délimitation"},
+    "choose_flair": {"en": "FLAIR", "fr": "FLAIR"},
+    "choose_pre": {"en": "Pre-contrast", "fr": "Pré-contraste"},
+    "choose_post": {"en": "Post-contrast", "fr": "Post-contraste"},
+    "choose_info": {
+        "en": "Found by names and descriptions; correct it here within ten minutes.",
+        "fr": "Reconnues à leurs noms et descriptions ; à corriger ici dans les dix minutes.",
+    },
+    "choose_again": {
+        "en": "The files of this study are no longer held; give them again to choose other sequences.",
+        "fr": "Les fichiers de cet examen ne sont plus conservés ; redonnez-les pour choisir d’autres séquences.",
+    },
+    "none": {"en": "none", "fr": "aucune"},
     "phantom_single": {"en": "One slice", "fr": "Une coupe"},
     "phantom_series": {"en": "A series of 12", "fr": "Une série de 12"},
     "phantom_healthy": {"en": "Without a lesion", "fr": "Sans lésion"},
@@ -203,6 +373,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "recall": {"en": "Recall", "fr": "Rappel"},
     "area": {"en": "Predicted area", "fr": "Surface prédite"},
     "reference_area": {"en": "Ground-truth area", "fr": "Surface de la vérité terrain"},
+    "predicted_volume": {"en": "Predicted volume", "fr": "Volume prédit"},
     "pixels": {"en": "pixels", "fr": "pixels"},
     "convention": {
         "en": "Dice and IoU are 1 where prediction and ground truth are both empty; only slices with a ground truth are "
@@ -211,10 +382,49 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "vérité terrain sont notées.",
     },
     "picture_of": {"en": "{panel} of {label}", "fr": "{panel} de {label}"},
+    # The report on paper
+    "report_title": {"en": "Outline of the FLAIR abnormality", "fr": "Délimitation de l’anomalie FLAIR"},
+    "report_slices": {"en": "{slices} slice(s)", "fr": "{slices} coupe(s)"},
+    "report_voxels": {"en": "voxels of {voxel} mm", "fr": "voxels de {voxel} mm"},
+    "report_threshold": {"en": "threshold {threshold}", "fr": "seuil {threshold}"},
+    "report_slice": {"en": "Slice {slice}", "fr": "Coupe {slice}"},
+    "report_in_slice": {"en": "{value} (slice {slice})", "fr": "{value} (coupe {slice})"},
+    "report_nothing": {
+        "en": "Nothing reaches this threshold.",
+        "fr": "Rien n’atteint ce seuil.",
+    },
+    "report_more": {"en": "and {more} more, see report.json", "fr": "et {more} de plus, voir report.json"},
+    "report_all": {"en": "All together", "fr": "Tous ensemble"},
+    "report_warnings": {"en": "Beware", "fr": "À vérifier"},
+    "report_model": {"en": "Model {model}, SHA-256 {sha}", "fr": "Modèle {model}, SHA-256 {sha}"},
+    "report_conventions": {
+        "en": "Slices are numbered from the feet up in a volume, else as in the file. Diameters are the longest line across "
+        "one area in one axial slice and the longest at a right angle to it. Hausdorff 95 and surface Dice compare the "
+        "surfaces of both volumes. A number of this page is as good as its outline: check it.",
+        "fr": "Les coupes d’un volume sont numérotées des pieds vers la tête, sinon comme dans le fichier. Les diamètres "
+        "sont la plus longue ligne à travers une zone d’une coupe axiale et la plus longue qui lui soit perpendiculaire. "
+        "Hausdorff 95 et Dice de surface comparent les surfaces des deux volumes. Un chiffre de cette page vaut ce que "
+        "vaut son contour : vérifiez-le.",
+    },
+    "measures": {"en": "Measures", "fr": "Mesures"},
+    "file": {"en": "File", "fr": "Fichier"},
+    "slices": {"en": "Slices", "fr": "Coupes"},
+    "volume": {"en": "Volume", "fr": "Volume"},
+    "report_area": {"en": "Area", "fr": "Surface"},
+    "largest_area": {"en": "Largest area", "fr": "Surface maximale"},
+    "diameters": {"en": "Diameters", "fr": "Diamètres"},
+    "hd95": {"en": "Hausdorff 95", "fr": "Hausdorff 95"},
+    "surface_dice": {"en": "Surface Dice, 2 mm", "fr": "Dice de surface, 2 mm"},
+    "volume_difference": {"en": "Volume difference", "fr": "Écart de volume"},
+    "segmentation_left_out": {
+        "en": "{file}: no DICOM SEG was written, because the series does not say where its slices lie; the NIfTI mask is "
+        "there.",
+        "fr": "{file} : pas de DICOM SEG, car la série ne dit pas où se trouvent ses coupes ; le masque NIfTI est fourni.",
+    },
 }
 
 VIEWER_KEYS = (
     "nothing_yet", "panel_image", "panel_prediction", "panel_reference", "panel_outlines", "panel_outline",
     "panel_agreement", "hit", "missed", "extra", "slice", "this_slice", "this_series", "all_slices", "precision",
-    "recall", "area", "reference_area", "pixels", "convention", "picture_of", "viewer", "how_to_scroll",
+    "recall", "area", "reference_area", "predicted_volume", "pixels", "convention", "picture_of", "viewer", "how_to_scroll",
 )  # fmt: skip

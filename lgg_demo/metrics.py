@@ -15,8 +15,12 @@ import numpy as np
 import torch
 from monai.losses import DiceCELoss
 from monai.metrics import compute_hausdorff_distance, get_confusion_matrix
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist, squareform
 
 LEVELS = 255  # a kept probability is a whole number of 255ths
+SURFACE_TOLERANCE_MM = 2.0  # two readers' outlines of one lesion lie about this far apart
 
 
 @dataclass(frozen=True)
@@ -105,16 +109,141 @@ def hausdorff95_px(predicted: np.ndarray, reference: np.ndarray) -> float:
     The dataset gives no spacing, so the distance between slices counts as one pixel. Infinite where one is empty, 0
     where both are.
     """
-    if not predicted.any() and not reference.any():
-        return 0.0
     if not predicted.any() or not reference.any():
-        return math.inf
-    either = predicted | reference  # the distance needs no more than the box around both
-    box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(either))
+        return math.inf if predicted.any() or reference.any() else 0.0
+    box = _box(predicted | reference)  # the distance needs no more than the box around both
     pair = [torch.from_numpy(np.ascontiguousarray(np.pad(a[box], 1)))[None, None].float() for a in (predicted, reference)]
     with warnings.catch_warnings():  # MONAI 1.6 warns of its own argument
         warnings.simplefilter("ignore", FutureWarning)
         return float(compute_hausdorff_distance(pair[0], pair[1], include_background=True, percentile=95)[0, 0])
+
+
+def surface_distances(
+    predicted: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """From each surface voxel of one mask (S, H, W) to the nearest of the other, in mm; predicted to reference, and back.
+
+    Both must hold something. A surface is the voxels of a mask that have one outside beside a face; `spacing` (z, y, x).
+    As MONAI's `get_surface_distance`, but from a distance map: the time of MONAI's search tree grows beyond bounds where
+    the surfaces are large and far apart, which a threshold of 0 is enough for.
+    """
+    box = _box(predicted | reference)
+    masks = [np.pad(mask[box], 1) for mask in (predicted, reference)]
+    first, second = (mask ^ ndimage.binary_erosion(mask) for mask in masks)
+    there = ndimage.distance_transform_edt(~second, sampling=spacing)[first]
+    back = ndimage.distance_transform_edt(~first, sampling=spacing)[second]
+    return np.asarray(there), np.asarray(back)
+
+
+def hausdorff95_mm(predicted: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]) -> float:
+    """95th percentile of the distances between the two surfaces of a volume (S, H, W); `spacing` (z, y, x) in mm.
+
+    The larger of both directions, as MONAI's `compute_hausdorff_distance`. Infinite where one mask is empty, 0 where both
+    are.
+    """
+    if not predicted.any() or not reference.any():
+        return math.inf if predicted.any() or reference.any() else 0.0
+    return max(float(np.percentile(d, 95)) for d in surface_distances(predicted, reference, spacing))
+
+
+def surface_dice(
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    spacing: tuple[float, float, float],
+    tolerance: float = SURFACE_TOLERANCE_MM,
+) -> float:
+    """Normalised surface Dice of a volume (S, H, W): the share of both surfaces within `tolerance` mm of the other.
+
+    Nikolov et al. 2021 (doi:10.2196/26151), counted in surface voxels as MONAI's `compute_surface_dice`; `spacing`
+    (z, y, x) in mm. 1 where both masks are empty, 0 where one is.
+    """
+    if not predicted.any() or not reference.any():
+        return float(not predicted.any() and not reference.any())
+    distances = np.concatenate(surface_distances(predicted, reference, spacing))
+    return float((distances <= tolerance).mean())
+
+
+def _box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box around a mask that is not empty."""
+    others = [tuple(a for a in range(mask.ndim) if a != axis) for axis in range(mask.ndim)]
+    inside = [np.flatnonzero(mask.any(axis=axes)) for axes in others]
+    return tuple(slice(int(i[0]), int(i[-1]) + 1) for i in inside)
+
+
+@dataclass(frozen=True)
+class Diameters:
+    """The two lines a radiologist draws on the slice where a lesion is longest.
+
+    longest, perpendicular: in the unit of the spacing. slice: index in the stack, from 0. ends: of both lines, (2, 2, 2):
+    line, end, (row, column) in pixels, a pixel's middle being a whole number.
+    """
+
+    longest: float
+    perpendicular: float
+    slice: int
+    ends: np.ndarray
+
+
+def largest_diameters(mask: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) -> Diameters | None:
+    """The longest line across one connected area of one slice of a mask (S, H, W), and the longest at a right angle to it.
+
+    The bidimensional measure of RANO (Wen et al. 2010, doi:10.1200/JCO.2009.26.3541). Areas touch by side or corner. Lines
+    end on the middles of outer pixel edges, so that a row of n pixels is n long, and may cross a notch of the outline: both
+    are taken from its convex hull. `spacing`: (row, column) in mm. None where the mask is empty.
+    """
+    if not mask.any():
+        return None
+    box = _box(mask)
+    corner = np.array([box[1].start, box[2].start])
+    scale = np.array(spacing)
+    best: Diameters | None = None
+    for s in range(box[0].start, box[0].stop):
+        labels, _ = ndimage.label(mask[s][box[1:]], structure=np.ones((3, 3)))
+        for label, place in enumerate(ndimage.find_objects(labels), 1):
+            sides = [(p.stop - p.start) * step for p, step in zip(place, spacing, strict=True)]
+            if best is not None and math.hypot(*sides) <= best.longest:  # no line in the box is longer than its diagonal
+                continue
+            shift = np.array([p.start for p in place]) + corner
+            hull = _hull((_edge_middles(labels[place] == label) + shift) * scale)
+            distances = squareform(pdist(hull))
+            first, second = np.unravel_index(int(distances.argmax()), distances.shape)
+            longest = float(distances[first, second])
+            if best is None or longest > best.longest:
+                across = _longest_across(hull, int(first), int(second))
+                length = float(np.linalg.norm(across[1] - across[0]))
+                best = Diameters(longest, length, s, np.stack([hull[[first, second]], across]) / scale)
+    return best
+
+
+def _edge_middles(mask: np.ndarray) -> np.ndarray:
+    """Middles of the outermost pixel edges of each row and column of a mask (H, W): (N, 2) of (row, column)."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    h, w = mask.shape
+    left, right = mask[rows].argmax(axis=1), w - 1 - mask[rows, ::-1].argmax(axis=1)
+    top, bottom = mask[:, columns].argmax(axis=0), h - 1 - mask[::-1, columns].argmax(axis=0)
+    sides = [(rows, left - 0.5), (rows, right + 0.5), (top - 0.5, columns), (bottom + 0.5, columns)]
+    return np.concatenate([np.stack(side, axis=1) for side in sides])
+
+
+def _hull(points: np.ndarray) -> np.ndarray:
+    """The corners of the convex hull of (N, 2) points, in order around it."""
+    return np.asarray(points[ConvexHull(points).vertices])
+
+
+def _longest_across(hull: np.ndarray, first: int, second: int) -> np.ndarray:
+    """Ends (2, 2) of the longest line inside a convex polygon at a right angle to that from corner `first` to `second`.
+
+    The width of a convex polygon is concave along the line, so it is largest at a corner.
+    """
+    along = (hull[second] - hull[first]) / np.linalg.norm(hull[second] - hull[first])
+    across = np.array([-along[1], along[0]])
+    place, height = (hull - hull[first]) @ along, (hull - hull[first]) @ across
+    n = len(hull)
+    there = [(first + k) % n for k in range((second - first) % n + 1)]  # one way around, and the other
+    back = [(first - k) % n for k in range((first - second) % n + 1)]
+    sides = [np.interp(place, place[way], height[way]) for way in (there, back)]
+    widest = int(np.abs(sides[0] - sides[1]).argmax())
+    return np.stack([hull[first] + place[widest] * along + side[widest] * across for side in sides])
 
 
 def bootstrap_ci95(values: Iterable[float], seed: int = 0, draws: int = 10_000) -> tuple[float, float]:

@@ -1,16 +1,19 @@
-"""Outline the abnormality in files or folders: `python -m lgg_demo.predict INPUT... --out DIR`.
+"""Outline the abnormality in files, folders or studies: `python -m lgg_demo.predict INPUT... --out DIR`.
 
-Writes for each image NAME_mask (0 or 255, PNG or TIFF as the input was), NAME_probability (8 bit, 255 for probability 1)
-and one report.json. A mask that lies beside its image as NAME_mask, or is given with --reference, is scored. Exit code 0,
-or 2 with one line for each file that could not be used, the others being done all the same.
+Writes for each picture NAME_mask (0 or 255, PNG or TIFF as the input was) and NAME_probability (8 bit, 255 for probability
+1); for each NIfTI or DICOM volume the same as NIfTI on its own grid, and a DICOM segmentation of a DICOM series; one
+report.json, report.csv and report.pdf. A mask that lies beside its image as NAME_mask, or is given with --reference, is
+scored. Exit code 0, or 2 with one line for each file that could not be used, the others being done all the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from lgg_demo.inference import Segmenter
@@ -19,35 +22,44 @@ from lgg_demo.readers import (
     IMAGE_SUFFIXES,
     MASK_ENDING,
     UnreadableScan,
-    attach_references,
     find_images,
     image_stem,
     is_mask_name,
-    read_cases,
     sort_into_series,
 )
+from lgg_demo.render import grey
 from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
+from lgg_demo.study import attach, find_volumes, read_study
+
+# The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
+ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
 
 
-def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], list[UnreadableScan]]:
-    """The image files of files and folders, each with the name its outputs take: its path below the folder given.
+def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], list[Path], list[UnreadableScan]]:
+    """Pictures of files and folders, each with the name its outputs take (its path below the folder given); then whatever
+    else may hold a study: volumes, DICOM files, zips.
 
     What an earlier run wrote into `out`, a folder below one given, is passed over.
     """
-    files: dict[Path, str] = {}
+    pictures: dict[Path, str] = {}
+    others: list[Path] = []
     problems = []
     for path in inputs:
         if not path.is_dir():
-            files.setdefault(path, path.name)
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                pictures.setdefault(path, path.name)
+            else:
+                others.append(path)
             continue
-        found = find_images(path)
+        found, rest = find_images(path), find_volumes(path)
         if path.resolve() in out.resolve().parents:
-            found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
-        if not found:
+            found, rest = ([p for p in files if not p.resolve().is_relative_to(out.resolve())] for files in (found, rest))
+        if not found and not rest:
             problems.append(UnreadableScan(path.name, "no_images"))
         for image in found:
-            files.setdefault(image, image.relative_to(path).as_posix())
-    return files, problems
+            pictures.setdefault(image, image.relative_to(path).as_posix())
+        others += rest
+    return pictures, others, problems
 
 
 def masks_beside(image: Path) -> list[Path]:
@@ -56,12 +68,15 @@ def masks_beside(image: Path) -> list[Path]:
 
 
 def predict(
-    inputs: list[Path], out: Path, references: list[Path], segmenter: Segmenter, threshold: float
+    inputs: list[Path],
+    out: Path,
+    references: list[Path],
+    segmenter: Segmenter,
+    threshold: float,
+    choose: Mapping[str, str] | None = None,
 ) -> list[UnreadableScan]:
     """Segment, write, and return what could not be used. Raises FileExistsError rather than write over a file it read."""
-    files, problems = collect(inputs, out)
-    given, more = collect(references, out)
-    problems += more
+    files, others, problems = collect(inputs, out)
     for image in [p for p in files if not is_mask_name(p)]:
         for mask in masks_beside(image):
             files.setdefault(mask, mask.name)
@@ -70,24 +85,33 @@ def predict(
     for mask in masks:
         beside.setdefault((mask.parent, image_stem(mask)), []).append(mask)
     results: list[Result] = []
-    with tqdm(total=sum(map(len, series)), unit="file", disable=None) as bar:
+    pictures: list[np.ndarray] = []
+    with tqdm(total=len(series) + bool(others), unit="series", disable=None) as bar:
         for group in series:  # one after the other, so that a whole dataset fits in memory
-            cases, unreadable = read_cases([*group, *(m for p in group for m in beside.get((p.parent, p.stem), []))])
+            cases, unreadable = read_study([*group, *(m for p in group for m in beside.get((p.parent, p.stem), []))])
             problems += unreadable
             results += [result_of(case, segmenter.segment(case.scan), [files[p] for p in case.paths]) for case in cases]
-            bar.update(len(group))
-    if given:
-        results, unmatched = attach_references(results, given)
+            pictures += [grey(case.scan) for case in cases]
+            bar.update()
+        if others:
+            cases, unreadable = read_study(others, choose)
+            problems += unreadable
+            results += [result_of(case, segmenter.segment(case.scan)) for case in cases]
+            pictures += [grey(case.scan) for case in cases]
+            bar.update()
+    if references:
+        results, unmatched = attach(results, references)
         problems += unmatched
-    read = {p.resolve() for p in (*files, *given)}
-    for name in (name for result in output_names(results) for pair in result for name in pair):
+    read = {p.resolve() for p in (*files, *others, *references)}
+    for name in (name for result in output_names(results) for names in result for name in names):
         if (out / name).resolve() in read:
             raise FileExistsError(f"{out / name} was read and would be written over; give another --out.")
     report = build_report(results, threshold, segmenter.record, problems)
-    write_outputs(results, threshold, report, out)
+    write_outputs(results, threshold, report, out, pictures, documents=True)
     total = report["total"]
+    volume = f", {total['volume_ml']:.2f} mL" if "volume_ml" in total else ""
     scores = f", Dice {total['dice']:.4f}, IoU {total['iou']:.4f}" if "dice" in total else ""
-    print(f"{total['images']} images, {total['slices']} slices, {total['predicted_pixels']} pixels at threshold "
+    print(f"{total['images']} images, {total['slices']} slices, {total['predicted_pixels']} pixels{volume} at threshold "
           f"{threshold:g}{scores}; see {out / REPORT}")  # fmt: skip
     return problems
 
@@ -106,6 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image files or folders of them")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where masks and report go")
     parser.add_argument("--reference", nargs="+", type=Path, default=[], metavar="FILE", help="ground-truth masks")
+    for role in ROLES:
+        parser.add_argument(f"--{role}", metavar="NAME", help=f"the volume of a study to take as {ROLES[role]}")
     parser.add_argument("--threshold", type=probability, help="between 0 and 1 (the checkpoint's, 0.5 as shipped)")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights to use: a file or a Hub repository (weights/)")
     given = parser.parse_args(arguments)
@@ -117,7 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
     threshold = segmenter.threshold if given.threshold is None else given.threshold
     try:
         given.out.mkdir(parents=True, exist_ok=True)  # said now, not after the work, where it cannot be
-        problems = predict(given.inputs, given.out, given.reference, segmenter, threshold)
+        choose = {role: name for role in ROLES if (name := getattr(given, role)) is not None}
+        problems = predict(given.inputs, given.out, given.reference, segmenter, threshold, choose)
     except OSError as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2

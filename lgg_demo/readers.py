@@ -19,7 +19,9 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
+from pydicom import Dataset
 
+from lgg_demo.geometry import Grid
 from lgg_demo.messages import Sentence
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -72,13 +74,21 @@ class Scan:
     pixels: (S, H, W, 3) float32, in the files' own intensity units, channels pre-contrast / FLAIR / post-contrast.
     files: the file each run of slices came from, in slice order: (name, number of slices).
     name: what all slices share, for display; no patient identity beyond what the user put in the file name.
-    grey: the file had one channel, taken as FLAIR.
+    grey: the file had one channel, taken as FLAIR. grid: where a volume's slices lie in its own file; None for pictures.
+    instances: of a DICOM series the headers, without identity, that a segmentation refers to.
     """
 
     pixels: np.ndarray
     name: str
     files: tuple[tuple[str, int], ...]
     grey: bool = False
+    grid: Grid | None = None
+    instances: tuple[Dataset, ...] = ()
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float] | None:
+        """Millimetres between slices, rows and columns, where they are known."""
+        return self.grid.spacing_mm if self.grid and self.grid.measured else None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,13 +104,14 @@ class Case:
     """A scan with what is known of its reference.
 
     reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
-    without a reference is never scored: to take it as empty would be a guess.
+    without a reference is never scored: to take it as empty would be a guess. warnings: what its user should know.
     """
 
     scan: Scan
     paths: tuple[Path, ...]
     reference: np.ndarray | None = None
     referenced: np.ndarray | None = None
+    warnings: tuple[Sentence, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lgg_demo.geometry import Grid
 from lgg_demo.readers import FLAIR, Scan
 from lgg_demo.report import Result
 
@@ -19,7 +20,10 @@ def grey(scan: Scan) -> np.ndarray:
     low, high = np.percentile(flair, [0.5, 99.7])
     if high <= low:
         return np.zeros(flair.shape, dtype=np.uint8)
-    return np.asarray(np.clip((flair - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8))
+    shown = np.empty(flair.shape, dtype=np.uint8)
+    for s, values in enumerate(flair):  # one at a time: a study of a thousand slices is a gigabyte of numbers
+        shown[s] = np.clip((values - low) / (high - low) * 255 + 0.5, 0, 255)
+    return shown
 
 
 def pack(array: np.ndarray) -> str:
@@ -34,16 +38,23 @@ def viewer_reference(result: Result) -> dict[str, Any]:
     return {"reference": pack(result.reference.astype(np.uint8)), "referenced": result.referenced.tolist()}
 
 
-def viewer_case(scan: Scan, result: Result) -> dict[str, Any]:
-    """One case for the viewer: `image` and `probability` as packed (S, H, W) uint8, a label for each slice."""
+def viewer_picture(picture: np.ndarray, files: Sequence[tuple[str, int]], grid: Grid | None) -> dict[str, Any]:
+    """What the viewer can show of one case before the network has run: its picture (see `grey`), labels, spacing in mm."""
     return {
-        "labels": slice_labels(result.files),
-        "width": result.size[1],
-        "height": result.size[0],
-        "image": pack(grey(scan)),
-        "probability": pack(result.levels),
-        **viewer_reference(result),
+        "labels": slice_labels(files),
+        "width": int(picture.shape[2]),
+        "height": int(picture.shape[1]),
+        "spacing": grid.spacing_mm if grid and grid.measured else None,
+        "image": pack(picture),
+        "probability": None,
+        "reference": None,
     }
+
+
+def viewer_case(picture: np.ndarray, result: Result) -> dict[str, Any]:
+    """One case for the viewer, with its probability and reference."""
+    done = {"probability": pack(result.levels), **viewer_reference(result)}
+    return viewer_picture(picture, result.files, result.grid) | done
 
 
 def slice_labels(files: Sequence[tuple[str, int]]) -> list[str]:

@@ -1,8 +1,12 @@
-"""Measurements of a segmented case, and what a user takes home: masks, probabilities and one report."""
+"""Measurements of a segmented case, and what a user takes home: masks, probabilities and one report.
+
+Pictures give pictures; a volume gives NIfTI and, where it came as DICOM, a DICOM SEG, with measures in millimetres.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -11,13 +15,29 @@ from typing import Any
 import numpy as np
 import tifffile
 from PIL import Image
+from pydicom import Dataset
 
 from lgg_demo import __version__
+from lgg_demo.exports import can_refer, pixel_mm2, write_csv, write_nifti, write_pdf, write_segmentation
+from lgg_demo.geometry import Grid
 from lgg_demo.messages import Language, Sentence, say
-from lgg_demo.metrics import Counts, binarise, count, pooled
+from lgg_demo.metrics import (
+    LEVELS,
+    Counts,
+    Diameters,
+    binarise,
+    count,
+    hausdorff95_mm,
+    largest_diameters,
+    pooled,
+    surface_dice,
+)
 from lgg_demo.readers import MASK_ENDING, TIFF_SUFFIXES, Case, UnreadableScan
 
 REPORT = "report.json"
+TABLE = "report.csv"
+PAGE = "report.pdf"
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,7 @@ class Result:
     files: name and number of slices of each file, in slice order; outputs are named after it.
     paths: where each file was read, to match a reference by name. levels: probability (S, H, W) uint8, 255 for 1.
     reference and referenced: as in `Case`. warnings: what the user should know.
+    grid, instances: as in `Scan`; None and empty for pictures.
     """
 
     files: tuple[tuple[str, int], ...]
@@ -35,6 +56,13 @@ class Result:
     reference: np.ndarray | None
     referenced: np.ndarray | None
     warnings: tuple[Sentence, ...] = ()
+    grid: Grid | None = None
+    instances: tuple[Dataset, ...] = ()
+
+    @property
+    def ruler(self) -> Grid | None:
+        """The grid, where its millimetres are measured."""
+        return self.grid if self.grid and self.grid.measured else None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -51,7 +79,16 @@ def result_of(case: Case, levels: np.ndarray, names: Sequence[str] | None = None
     """A result from a case and its probability; `names` replace the file names (a folder's keep their sub-folder)."""
     scan = case.scan
     files = scan.files if names is None else tuple((n, s) for n, (_, s) in zip(names, scan.files, strict=True))
-    return Result(files, case.paths, levels, case.reference, case.referenced, warnings_of(case))
+    return Result(
+        files,
+        case.paths,
+        levels,
+        case.reference,
+        case.referenced,
+        case.warnings + warnings_of(case),
+        scan.grid,
+        scan.instances,
+    )
 
 
 def warnings_of(case: Case) -> tuple[Sentence, ...]:
@@ -66,7 +103,7 @@ def warnings_of(case: Case) -> tuple[Sentence, ...]:
         blank = int((low == high).all(axis=-1).sum())
         if blank:
             found.append(Sentence("slices_blank", {"file": name, "blank": blank, "slices": slices}))
-    if not scan.grey:
+    if not scan.grey and scan.grid is None:
         found.append(Sentence("colour_as_sequences", {"file": scan.files[0][0]}))
     return tuple(found)
 
@@ -99,6 +136,55 @@ def _together(parts: Iterable[tuple[Counts, bool]]) -> dict[str, Any]:
     return measure(pooled(c for c, _ in parts), pooled(scored) if scored else None)
 
 
+def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
+    """Figures in millimetres of a result with a grid.
+
+    spacing_mm: between slices, rows and columns of the axial stack; areas_mm2: of each slice; diameters: see
+    `metrics.largest_diameters`, null where nothing is there. Where every slice has a reference: its volume and diameters,
+    the signed difference of volumes, hd95_mm (null where one of the two is empty), surface_dice_2mm.
+    """
+    grid = result.ruler
+    if grid is None:
+        return {}
+    spacing = grid.spacing_mm
+    voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
+    mask = binarise(result.levels, threshold)
+    areas = mask.sum(axis=(1, 2)) * pixel_mm2(grid)
+    volume = int(mask.sum()) * voxel_ml
+    figures = {
+        "spacing_mm": [round(v, 4) for v in spacing],
+        "volume_ml": round(volume, 4),
+        "areas_mm2": [round(float(v), 2) for v in areas],
+        "diameters_mm": _lines(largest_diameters(mask, spacing[1:])),
+    }
+    if result.reference is None or result.referenced is None or not result.referenced.all():
+        return figures  # a surface that ends where the reference does would be no surface
+    reference = int(result.reference.sum()) * voxel_ml
+    distance = hausdorff95_mm(mask, result.reference, spacing)
+    return figures | {
+        "reference_volume_ml": round(reference, 4),
+        "volume_difference_ml": round(volume - reference, 4),
+        "reference_diameters_mm": _lines(largest_diameters(result.reference, spacing[1:])),
+        "hd95_mm": round(distance, 3) if math.isfinite(distance) else None,
+        "surface_dice_2mm": surface_dice(mask, result.reference, spacing),
+    }
+
+
+def _lines(diameters: Diameters | None) -> dict[str, Any] | None:
+    """Diameters for the report; slices are counted from 1, as on the page."""
+    if diameters is None:
+        return None
+    longest, perpendicular = round(diameters.longest, 2), round(diameters.perpendicular, 2)
+    return {"longest": longest, "perpendicular": perpendicular, "slice": diameters.slice + 1}
+
+
+def _entries(result: Result) -> list[tuple[str, int]]:
+    """Name and number of slices of each entry of the report: a picture's file, or a volume whatever its files."""
+    if result.grid is None:
+        return list(result.files)
+    return [(result.files[0][0], len(result.levels))]
+
+
 def build_report(
     results: Sequence[Result],
     threshold: float,
@@ -108,33 +194,43 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of `predict`, the page and the API, ready for JSON.
 
-    `images` has one entry a file, `series` one for the files that were scaled together (a patient's, as a rule), `total`
-    all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where prediction
-    and reference are both empty; null is a ratio without a denominator).
+    `images` has one entry a file or volume, `series` one for what was scaled together (a patient's slices, as a rule),
+    `total` all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where
+    prediction and reference are both empty; null is a ratio without a denominator). Millimetres where the spacing is
+    known, see `measure_volume`; else diameters in pixels, where anything is outlined.
     """
     images = []
     series = []
+    warnings = []
     everything: list[tuple[Counts, bool]] = []
     for result, outputs in zip(results, output_names(results), strict=True):
         parts = slice_counts(result, threshold)
         everything += parts
         series.append({"files": [name for name, _ in result.files], "slices": len(parts), **_together(parts)})
+        warnings += list(result.warnings)
         start = 0
-        for (name, slices), (mask, probability) in zip(result.files, outputs, strict=True):
-            own = parts[start : start + slices]
+        for (name, slices), names in zip(_entries(result), outputs, strict=True):
+            place = slice(start, start + slices)
             start += slices
-            images.append(
-                {
-                    "file": name,
-                    "slices": slices,
-                    "width": int(result.levels.shape[2]),
-                    "height": int(result.levels.shape[1]),
-                    "pixels": int(slices * result.levels.shape[1] * result.levels.shape[2]),
-                    **_together(own),
-                    "mask": mask,
-                    "probability": probability,
-                }
-            )
+            entry = {
+                "file": name,
+                "slices": slices,
+                "width": int(result.levels.shape[2]),
+                "height": int(result.levels.shape[1]),
+                "pixels": int(slices * result.levels.shape[1] * result.levels.shape[2]),
+                **_together(parts[place]),
+                **dict(zip(OUTPUTS, names, strict=False)),
+            }
+            if result.ruler is not None:
+                entry |= measure_volume(result, threshold)
+            elif lines := _lines(largest_diameters(binarise(result.levels[place], threshold))):
+                entry["diameters_px"] = lines
+            images.append(entry)
+            if result.instances and len(names) < len(OUTPUTS):
+                warnings.append(Sentence("segmentation_left_out", {"file": name}))
+    total = {"images": len(images), "slices": len(everything), **_together(everything)}
+    if images and all("volume_ml" in image for image in images):
+        total["volume_ml"] = round(sum(image["volume_ml"] for image in images), 4)
     return {
         "notice": say("not_for_diagnosis", language),
         "threshold": threshold,
@@ -146,54 +242,117 @@ def build_report(
         "software": f"lgg-demo {__version__}",
         "images": images,
         "series": series,
-        "total": {"images": len(images), "slices": len(everything), **_together(everything)},
-        "warnings": [s.say(language) for r in results for s in r.warnings],
+        "total": total,
+        "warnings": [s.say(language) for s in warnings],
         "unreadable": [{"file": p.file, "message": p.sentence.say(language)} for p in problems],
     }
 
 
-def output_names(results: Sequence[Result]) -> list[list[tuple[str, str]]]:
-    """The mask and the probability file of each file of each result, no two alike.
+def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, Any]]:
+    """One row a slice for `exports.write_csv`; slices are counted from 1 in each file, or in the volume from the feet."""
+    rows = []
+    for result in results:
+        parts = iter(slice_counts(result, threshold))
+        area = None if result.ruler is None else pixel_mm2(result.ruler)
+        for name, slices in _entries(result):
+            for number in range(1, slices + 1):
+                counts, known = next(parts)
+                row: dict[str, Any] = {"file": name, "slice": number, "predicted_pixels": counts.predicted}
+                if known:
+                    row |= {
+                        "reference_pixels": counts.reference,
+                        "dice": round(counts.dice, 6),
+                        "iou": round(counts.iou, 6),
+                    }
+                if area is not None:
+                    row["predicted_mm2"] = round(counts.predicted * area, 2)
+                    row |= {"reference_mm2": round(counts.reference * area, 2)} if known else {}
+                rows.append(row)
+    return rows
+
+
+OUTPUTS = ("mask", "probability", "segmentation")  # of an entry, in the order of its names
+
+
+def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
+    """The mask and the probability file of each file of each result, and the DICOM SEG where there is one; no two alike.
 
     `NAME_mask` is a TIFF where the input was one, else a PNG; `NAME_probability` a PNG, or a TIFF of as many pages as
-    the input where it has several.
+    the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
+    its headers can be referred to, `NAME_seg.dcm`.
     """
     taken: set[str] = set()
     everything = []
     for result in results:
-        names = []
-        for name, slices in result.files:
+        names: list[tuple[str, ...]] = []
+        for name, slices in _entries(result):
             path = PurePath(name)
-            stem, n = path.with_suffix("").as_posix(), 1
+            whole = path.with_suffix("").as_posix() if result.grid is None else _volume_stem(path)
+            stem, n = whole, 1
             while stem.lower() in taken:
                 n += 1
-                stem = f"{path.with_suffix('').as_posix()}_{n}"
+                stem = f"{whole}_{n}"
             taken.add(stem.lower())
+            if result.grid is not None:
+                endings = [f"{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
+                endings += ["_seg.dcm"] if can_refer(result.grid, result.instances) else []
+                names.append(tuple(f"{stem}{ending}" for ending in endings))
+                continue
             suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
             names.append((f"{stem}{MASK_ENDING}{suffix}", f"{stem}_probability{'.png' if slices == 1 else '.tif'}"))
         everything.append(names)
     return everything
 
 
-def write_outputs(results: Sequence[Result], threshold: float, report: dict[str, Any], folder: Path) -> list[Path]:
-    """Write every mask (0 or 255), every probability (8 bit, 255 for 1) and report.json; returns the files.
+def _volume_stem(path: PurePath) -> str:
+    """A volume's name without its type; a series named `1.2.3` has none to lose. It stays below the folder of outputs."""
+    path = PurePath(*(part for part in path.parts if part not in (path.anchor, ".."))) if path.parts else path
+    name = path.as_posix() if path.name else "volume"
+    ending = next((s for s in VOLUME_SUFFIXES if name.lower().endswith(s) and len(path.name) > len(s)), "")
+    return name[: len(name) - len(ending)]
 
-    All on the input's own grid.
+
+def write_outputs(
+    results: Sequence[Result],
+    threshold: float,
+    report: dict[str, Any],
+    folder: Path,
+    pictures: Sequence[np.ndarray | None] | None = None,
+    language: Language = "en",
+    documents: bool | None = None,
+) -> list[Path]:
+    """Write every mask, every probability and report.json; returns the files, report.json last.
+
+    All on the input's own grid. Of pictures, a mask is 0 or 255 and a probability 8 bit, 255 for 1; of a volume, NIfTI of
+    0 or 1 and of 0 to 1, and a DICOM SEG. documents: whether to add report.csv and report.pdf; None adds them where there
+    is a volume. pictures, language: see `exports.write_pdf`; the language should be the report's.
     """
     written = []
     for result, outputs in zip(results, output_names(results), strict=True):
-        masks = binarise(result.levels, threshold).astype(np.uint8) * 255
+        masks = binarise(result.levels, threshold)
         start = 0
-        for (_, slices), names in zip(result.files, outputs, strict=True):
+        for (_, slices), names in zip(_entries(result), outputs, strict=True):
             place = slice(start, start + slices)
             start += slices
-            for name, stack in zip(names, (masks[place], result.levels[place]), strict=True):
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write_picture(target, stack)
-                written.append(target)
+            targets = [folder / name for name in names]
+            targets[0].parent.mkdir(parents=True, exist_ok=True)
+            if result.grid is None:
+                for target, stack in zip(targets, (masks[place].astype(np.uint8) * 255, result.levels[place]), strict=True):
+                    _write_picture(target, stack)
+            else:
+                write_nifti(targets[0], result.grid.to_own(masks), result.grid.affine)
+                write_nifti(targets[1], result.grid.to_own(result.levels), result.grid.affine, slope=1 / LEVELS)
+                for target in targets[2:]:
+                    write_segmentation(target, masks, result.grid, result.instances, report["model"])
+            written += targets
+    folder.mkdir(parents=True, exist_ok=True)
+    if documents is None:
+        documents = any(r.grid is not None for r in results)
+    if documents:
+        write_csv(folder / TABLE, slice_rows(results, threshold))
+        write_pdf(folder / PAGE, results, pictures, report, language)
+        written += [folder / TABLE, folder / PAGE]
     path = folder / REPORT
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A file name that is no UTF-8 is written as the escape JSON knows.
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     return [*written, path]

@@ -6,6 +6,7 @@ Training, evaluation, the command line and the page all call `to_model`; there i
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,50 +34,105 @@ SIZE = 256  # side of the square the network sees, that of the dataset
 CROP = 192  # side of the random crop it is trained on: three quarters of the time for the same pixels an epoch
 NORMALISATION = "stack-percentile-1"  # recorded with the weights; a network is only served with its own
 LOW, HIGH, CEILING = 1.0, 99.0, 1.5
+FIELD_MM = 230.0  # side of the frame where the spacing is known
+HEAD_MARGIN = 1.04  # a head that is larger than the field gets this much of air
+HEAD_SHARE = 0.01  # a row of the stack belongs to the head where more than this share of it is bright
 
 
-def normalise(pixels: np.ndarray) -> np.ndarray:
-    """Scale each channel of a stack (S, H, W, C) to about 0..1: float32 in [0, 1.5].
+Scale = tuple[tuple[float, float], ...]  # for each channel the values that become 0 and 1; equal where it has no contrast
 
-    0 is the 1st percentile of all values, 1 the 99th percentile of the foreground (values above the mean), both over
-    the whole stack, so that the slices of a volume keep their relation. A gain or an offset of the input changes
-    nothing. A channel without contrast becomes 0.
+
+def scale_of(pixels: np.ndarray) -> Scale:
+    """What `normalise` makes 0 and 1 in each channel of a stack (S, H, W, C), from the stack as a whole.
+
+    0 is the 1st percentile of all values, 1 the 99th percentile of the foreground (values above the mean), so that the
+    slices of a volume keep their relation, and a gain or an offset of the input changes nothing.
+    """
+    scale: list[tuple[float, float]] = []
+    for c in range(pixels.shape[-1]):
+        if c and pixels.strides[-1] == 0:  # one grey stack seen as three
+            scale.append(scale[0])
+            continue
+        values = pixels[..., c].astype(np.float32, copy=False)
+        low = float(np.percentile(values, LOW))
+        foreground = values[values > values.mean()]
+        high = float(np.percentile(foreground, HIGH)) if foreground.size else low
+        scale.append((low, high))
+    return tuple(scale)
+
+
+def normalise(pixels: np.ndarray, scale: Scale | None = None) -> np.ndarray:
+    """Scale each channel of a stack (S, H, W, C) to about 0..1: float32 in [0, 1.5]; see `scale_of`.
+
+    A channel without contrast becomes 0.
     """
     out = np.zeros(pixels.shape, dtype=np.float32)
-    for c in range(pixels.shape[-1]):
-        values = pixels[..., c].astype(np.float32)
-        low = np.percentile(values, LOW)
-        foreground = values[values > values.mean()]
-        if foreground.size == 0:
-            continue
-        high = np.percentile(foreground, HIGH)
+    for c, (low, high) in enumerate(scale or scale_of(pixels)):
         if high > low:
-            out[..., c] = np.clip((values - low) / (high - low), 0.0, CEILING)
+            values = pixels[..., c].astype(np.float32, copy=False)
+            out[..., c] = np.clip((values - np.float32(low)) / np.float32(high - low), 0.0, CEILING)
     return out
 
 
-def to_model(pixels: np.ndarray) -> torch.Tensor:
+@dataclass(frozen=True)
+class Frame:
+    """The part of every slice that the network sees, in the slice's own pixels; it may reach beyond the slice."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def frame_of(pixels: np.ndarray, spacing_mm: tuple[float, float, float] | None = None) -> Frame:
+    """The frame of a stack (S, H, W, 3), spacing (slice, row, column) in mm.
+
+    Without a spacing it is the slice, made square at the bottom and right. With one it is a square of 230 mm around the
+    head, or as much larger as the head, whatever the pixels' shape: in the training data heads fill about 232 of 256
+    pixels from front to back.
+    """
+    height, width = pixels.shape[1:3]
+    if spacing_mm is None:
+        side = max(height, width)
+        return Frame(0, 0, side, side)
+    flair = pixels[..., FLAIR]
+    head = flair > flair.mean()
+    extent_mm, centre = [FIELD_MM], []
+    for axis, step in ((2, spacing_mm[1]), (1, spacing_mm[2])):
+        profile = np.flatnonzero(head.mean(axis=(0, axis)) > HEAD_SHARE)
+        first, last = (int(profile[0]), int(profile[-1]) + 1) if profile.size else (0, head.shape[3 - axis])
+        extent_mm.append((last - first) * step * HEAD_MARGIN)
+        centre.append((first + last) / 2)
+    side_mm = max(extent_mm)
+    rows, columns = (max(1, round(side_mm / step)) for step in spacing_mm[1:])
+    return Frame(round(centre[0] - rows / 2), round(centre[1] - columns / 2), rows, columns)
+
+
+def to_model(pixels: np.ndarray, frame: Frame | None = None, scale: Scale | None = None) -> torch.Tensor:
     """Pixels (S, H, W, 3), any intensity unit, to the network's input (S, 3, 256, 256) float32 in [0, 1.5].
 
-    A slice that is not square is padded at the bottom and right with 0 (air), then resized; `to_source` undoes both.
+    What of the frame (see `frame_of`) lies outside the slice is 0 (air); `to_source` undoes crop and resizing. frame and
+    scale: those of the whole scan, where some of its slices are given.
     """
-    x = torch.from_numpy(normalise(pixels)).permute(0, 3, 1, 2).contiguous()
+    x = torch.from_numpy(normalise(pixels, scale)).permute(0, 3, 1, 2).contiguous()
     height, width = x.shape[-2:]
-    side = max(height, width)
-    if height != width:
-        x = F.pad(x, (0, side - width, 0, side - height))
-    if side != SIZE:
-        x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=side > SIZE, align_corners=False)
+    f = frame or frame_of(pixels)
+    if (f.top, f.left, f.height, f.width) != (0, 0, height, width):  # negative padding crops
+        x = F.pad(x, (-f.left, f.left + f.width - width, -f.top, f.top + f.height - height))
+    if (f.height, f.width) != (SIZE, SIZE):
+        x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=max(f.height, f.width) > SIZE)
     return x
 
 
-def to_source(probability: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Network output (S, 1, 256, 256) back to the input's own grid: (S, height, width), same dtype and range."""
+def to_source(probability: torch.Tensor, size: tuple[int, int], frame: Frame | None = None) -> torch.Tensor:
+    """Network output (S, 1, 256, 256) back to the input's own slices: (S, height, width), 0 outside the frame."""
     height, width = size
-    side = max(height, width)
-    if side != SIZE:
-        probability = F.interpolate(probability, size=(side, side), mode="bilinear", align_corners=False)
-    return probability[:, 0, :height, :width]
+    f = frame or Frame(0, 0, max(size), max(size))
+    if (f.height, f.width) != (SIZE, SIZE):
+        probability = F.interpolate(probability, size=(f.height, f.width), mode="bilinear", align_corners=False)
+    if (f.top, f.left, f.height, f.width) != (0, 0, height, width):
+        probability = F.pad(probability, (f.left, width - f.left - f.width, f.top, height - f.top - f.height))
+    return probability[:, 0]
 
 
 class RandSequencesd(Randomizable, MapTransform):

@@ -16,25 +16,31 @@ import shutil
 import signal
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio import route_utils
 
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.readers import Case, UnreadableScan, attach_references, is_mask_name, read_cases
-from lgg_demo.render import viewer_case, viewer_reference
-from lgg_demo.report import Result, build_report, result_of, write_outputs
+from lgg_demo.readers import Case, UnreadableScan, is_mask_name
+from lgg_demo.render import grey, viewer_case, viewer_picture, viewer_reference
+from lgg_demo.report import REPORT, Result, build_report, result_of, write_outputs
+from lgg_demo.study import Listed, Study, attach, read_study
+from lgg_demo.volumes import Role
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 KEEP_SECONDS = 3600  # a session's result
+HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
+SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
+CHOICES: tuple[Role, ...] = ("flair", "pre", "post")
 UPLOAD_LIMIT = "500mb"
 FIRST_THRESHOLD = 0.5
 PHANTOMS: dict[str, dict[str, Any]] = {
@@ -61,6 +67,7 @@ CSS = """
 #language { flex: 0 0 auto !important; padding: 0 !important; border: 0; background: none; }
 #language span[data-testid="block-info"] { position: absolute; clip-path: inset(50%); }
 #language .wrap { flex-wrap: nowrap; }
+#messages { min-height: 64px; }
 #messages ul { margin: 0; padding: 0; list-style: none; display: grid; gap: 6px; }
 #messages li { margin: 0; padding: 6px 10px; border-radius: 6px; border-left: 4px solid var(--border-color-primary);
   background: var(--background-fill-secondary); overflow-wrap: anywhere; font-size: 14px; }
@@ -91,13 +98,54 @@ route_utils.GradioUploadFile = PrivateUpload
 gr.File._process_single_file = lambda self, f: f.path
 
 
+class Uploads:
+    """Uploaded files in a folder of their own, out of Gradio's; gone with `delete`, or with the object."""
+
+    def __init__(self, uploads: Sequence[str] | None) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="lgg-demo-")
+        self.paths: list[Path] = []
+        for upload in uploads or []:
+            source, target, n = Path(upload), Path(self._folder.name) / Path(upload).name, 1
+            while target in self.paths:
+                n += 1
+                target = Path(self._folder.name) / str(n) / source.name
+            target.parent.mkdir(exist_ok=True)
+            if source.exists():  # a stale path from a client: reading it names the file as missing
+                shutil.move(source, target)
+                if not any(source.parent.iterdir()):
+                    source.parent.rmdir()
+            self.paths.append(target)
+
+    def delete(self) -> None:
+        """Delete the files now."""
+        self._folder.cleanup()
+
+
+@contextmanager
+def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
+    """The paths of uploads, which are deleted on leaving."""
+    taken = Uploads(uploads)
+    try:
+        yield taken.paths
+    finally:
+        taken.delete()
+
+
 @dataclass(frozen=True)
 class Session:
-    """What one tab keeps between two clicks. identity: a random name for the result, never derived from a file."""
+    """What one tab keeps between two clicks.
+
+    pictures: what the viewer shows of each result, (S, H, W) uint8, for the page to print. sequences: the volumes of its
+    studies, where there is a choice, and chosen: role to name. identity: a random name for the result, never derived from
+    a file.
+    """
 
     results: tuple[Result, ...] = ()
+    pictures: tuple[np.ndarray, ...] = ()
     problems: tuple[UnreadableScan, ...] = ()
     done: tuple[Sentence, ...] = ()
+    sequences: tuple[Listed, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def messages(self, language: Language) -> str:
@@ -107,25 +155,6 @@ class Session:
         lines += [("done", s) for s in self.done]
         items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
         return f"<ul>{items}</ul>" if items else ""
-
-
-@contextmanager
-def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
-    """Move uploads into a folder of their own, deleted on leaving; equal names get folders beside each other."""
-    with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
-        paths: list[Path] = []
-        for upload in uploads or []:
-            source, target, n = Path(upload), Path(folder) / Path(upload).name, 1
-            while target.exists() or target in paths:
-                n += 1
-                target = Path(folder) / str(n) / source.name
-            target.parent.mkdir(exist_ok=True)
-            if source.exists():  # a stale path from a client: reading it names the file as missing
-                shutil.move(source, target)
-                if not any(source.parent.iterdir()):
-                    source.parent.rmdir()
-            paths.append(target)
-        yield paths
 
 
 def language_of(request: gr.Request | None) -> Language:
@@ -154,16 +183,34 @@ def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
     return (Sentence("scored", {"slices": scored}),) if scored else ()
 
 
+def each_image(results: Sequence[Result], report: dict[str, Any]) -> list[tuple[Result, dict[str, Any]]]:
+    """The entries of a report's `images`, each with its result."""
+    owners = [r for r in results for _ in (r.files if r.grid is None else r.files[:1])]
+    return list(zip(owners, report["images"], strict=True))
+
+
 class Page:
     """Handlers of the page and of the API around one `Segmenter`; all that differs between users is in `Session`."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
 
-    def run(self, images: list[Path], progress: gr.Progress, language: Language) -> tuple[Session, list[dict[str, Any]]]:
-        """Read and segment; returns the session and the viewer's cases."""
+    def run(
+        self,
+        paths: list[Path],
+        threshold: float,
+        progress: gr.Progress,
+        language: Language,
+        choose: Mapping[str, str] | None = None,
+    ) -> Iterator[tuple[Session, dict[str, Any] | None]]:
+        """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
         progress(0, desc=say("reading", language))
-        cases, problems = read_cases(images)
+        cases, problems = read_study(paths, choose)
+        pictures = tuple(grey(c.scan) for c in cases)
+        if sum(len(p) for p in pictures) >= SHOW_EARLY:
+            views = [viewer_picture(p, c.scan.files, c.scan.grid) for p, c in zip(pictures, cases, strict=True)]
+            early = Session()
+            yield early, {"id": early.identity, "threshold": threshold, "cases": views}
         results = segment_cases(
             self.segmenter,
             cases,
@@ -179,14 +226,36 @@ class Page:
             done = [Sentence("done", values), *scored_sentence(results)]
         # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
         kept = tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results)
-        views = [viewer_case(c.scan, r) for c, r in zip(cases, results, strict=True)]
-        return Session(kept, tuple(problems), tuple(done)), views
+        studies = [c for c in cases if isinstance(c, Study) and len(c.sequences) > 1]
+        session = Session(
+            kept,
+            pictures,
+            tuple(problems),
+            tuple(done),
+            tuple(listed for c in studies for listed in c.sequences),
+            {role: name for c in studies for role, name in c.chosen.items()},
+        )
+        views = [viewer_case(p, r) for p, r in zip(pictures, results, strict=True)]
+        value = {"id": session.identity, "threshold": threshold, "cases": views}
+        yield session, value if views else None
 
-    def shown(self, session: Session, cases: list[dict[str, Any]], threshold: float, language: Language) -> tuple[Any, ...]:
+    def shown(self, session: Session, value: dict[str, Any] | None, language: Language) -> tuple[Any, ...]:
         """Session, viewer, messages and buttons after a result; where nothing could be read, what was there goes."""
-        value = {"id": session.identity, "threshold": threshold, "cases": cases} if cases else None
-        usable = gr.update(interactive=bool(cases))
-        return session, value, session.messages(language), usable, usable
+        usable = gr.update(interactive=bool(session.results))
+        return session, value, session.messages(language), usable, usable, *self.choices(session, language)
+
+    def choices(self, session: Session, language: Language) -> list[Any]:
+        """The group of sequences and its drop-downs: what was found, and which of it plays each role."""
+        if not session.sequences:
+            return [gr.update(visible=False), *(gr.update(choices=[], value=None) for _ in CHOICES)]
+        names = [
+            (f"{v.name} ({v.description}, {v.slices})" if v.description else v.name, v.name) for v in session.sequences
+        ]
+        updates = [gr.update(visible=True)]
+        for role in CHOICES:
+            listed = names if role == "flair" else [(say("none", language), ""), *names]
+            updates.append(gr.update(choices=listed, value=session.chosen.get(role, "")))
+        return updates
 
     def on_scan(
         self,
@@ -195,21 +264,46 @@ class Page:
         threshold: float,
         language: Language,
         progress: gr.Progress = gr.Progress(),
-    ) -> tuple[Any, ...]:
+    ) -> Iterator[tuple[Any, ...]]:
         if uploads and all(is_mask_name(Path(u)) for u in uploads):
             # Masks alone are no scan: outlining them would throw away the result they were meant for.
-            return *self.on_reference(uploads, session, threshold, language), gr.skip(), gr.skip()
-        with taken_over(uploads) as images:
-            session, cases = self.run(images, progress, language)
-        return None, *self.shown(session, cases, threshold, language)
+            rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
+            yield *self.on_reference(uploads, session, threshold, language), *rest
+            return
+        taken = Uploads(uploads)
+        held = None
+        try:
+            for session, value in self.run(taken.paths, threshold, progress, language):
+                held = taken if session.sequences else None
+                yield None, *self.shown(session, value, language), held
+        finally:
+            if held is None:
+                taken.delete()
+
+    def on_choose(
+        self,
+        held: Uploads | None,
+        threshold: float,
+        language: Language,
+        flair: str,
+        pre: str,
+        post: str,
+        progress: gr.Progress = gr.Progress(),
+    ) -> Iterator[tuple[Any, ...]]:
+        """Read the study again with the sequences that the user chose."""
+        if held is None:
+            raise gr.Error(say("choose_again", language), duration=10, print_exception=False)
+        choose = {"flair": flair, "pre": pre or "", "post": post or ""}
+        for session, value in self.run(held.paths, threshold, progress, language, choose):
+            yield *self.shown(session, value, language), held
 
     def on_phantom(
         self, kind: str, threshold: float, language: Language, progress: gr.Progress = gr.Progress()
     ) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
             write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
-            session, cases = self.run(sorted(Path(folder).iterdir()), progress, language)
-        return self.shown(session, cases, threshold, language)
+            *_, (session, value) = self.run(sorted(Path(folder).iterdir()), threshold, progress, language)
+        return *self.shown(session, value, language), None
 
     def on_reference(
         self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
@@ -220,7 +314,7 @@ class Page:
                 message = Session(done=session.done if session else ())
                 warned = replace(message, done=(Sentence("images_first"),))
                 return None, warned, gr.skip(), warned.messages(language)
-            results, problems = attach_references(session.results, masks)
+            results, problems = attach(session.results, masks)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
         session = replace(session, results=tuple(results), problems=tuple(problems), done=done)
         cases = [viewer_reference(r) for r in results]
@@ -229,7 +323,7 @@ class Page:
 
     def on_clear(self) -> tuple[Any, ...]:
         off = gr.update(interactive=False)
-        return None, None, "", off, off
+        return None, None, "", off, off, *self.choices(Session(), "en"), None
 
     def on_download(self, session: Session | None, threshold: float, language: Language) -> str:
         """A zip of masks, probabilities and report, as base64: it never touches the server's disk for long."""
@@ -237,7 +331,9 @@ class Page:
             raise gr.Error(say("nothing_to_download", language), duration=10, print_exception=False)
         report = build_report(session.results, threshold, self.segmenter.record, session.problems, language)
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
-            files = write_outputs(session.results, threshold, report, Path(folder))
+            files = write_outputs(
+                session.results, threshold, report, Path(folder), session.pictures, language, documents=True
+            )
             memory = io.BytesIO()
             with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
                 for file in files:
@@ -250,18 +346,20 @@ class Page:
         """Outline the abnormality in image files of one or several patients.
 
         Args:
-            scan: PNG, JPEG or TIFF slices; NAME_mask among them is taken as the ground truth of NAME.
-            reference: ground-truth masks, named like their images, or None.
+            scan: PNG, JPEG or TIFF slices, NIfTI volumes, DICOM files, or zips of them; NAME_mask among them is taken as
+                the ground truth of NAME.
+            reference: ground-truth masks, named like their images or drawn on the volume's grid, or None.
             threshold: probability from 0 to 1 from which on a pixel counts as abnormal.
 
         Returns:
-            The report (the same as `python -m lgg_demo.predict` writes) and the mask files.
+            The report (the same as `python -m lgg_demo.predict` writes) and the mask files; of volumes also the
+            probability, the DICOM segmentation, the table and the page.
         """
         language = language_of(request)
         with taken_over(scan) as images, taken_over(reference) as masks:
-            cases, problems = read_cases(images)
+            cases, problems = read_study(images)
             if masks:
-                cases, more = attach_references(cases, masks)
+                cases, more = attach(cases, masks)
                 problems += more
             if not cases:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
@@ -270,14 +368,16 @@ class Page:
         report = build_report(results, threshold, self.segmenter.record, problems, language)
         # Gradio serves what lies in its own folder, and deletes it after ten minutes (`delete_cache`).
         folder = Path(tempfile.mkdtemp(prefix="lgg-demo-", dir=self.served))
-        written = write_outputs(results, threshold, report, folder)
-        wanted = {image["mask"] for image in report["images"]}
+        pictures = [grey(c.scan) for c in cases]
+        written = write_outputs(results, threshold, report, folder, pictures, language)
+        # Of pictures the masks, of volumes all but the report, which is returned beside them.
+        spare = {image["probability"] for r, image in each_image(results, report) if r.grid is None}
         files = []
         for path in written:
-            if path.relative_to(folder).as_posix() in wanted:
-                files.append(str(path))
-            else:
+            if path.name == REPORT or path.relative_to(folder).as_posix() in spare:
                 path.unlink()
+            else:
+                files.append(str(path))
         self.api_files.temp_files.update(files)
         return report, files
 
@@ -286,6 +386,7 @@ class Page:
         with gr.Blocks(title="LGG Demo", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as demo:
             language = gr.State("en")
             session = gr.State(None, time_to_live=KEEP_SECONDS)
+            held = gr.State(None, time_to_live=HOLD_SECONDS, delete_callback=lambda files: files and files.delete())
             labels: list[tuple[Any, str, str]] = []  # component, property, key of the catalogue
 
             def named(component: Any, key: str, what: str = "label") -> Any:
@@ -311,6 +412,15 @@ class Page:
                         "reference",
                     )
                     messages = gr.HTML("", elem_id="messages", html_template="<div role='status'>${value}</div>")
+                    with gr.Group(visible=False, elem_id="sequences") as sequences:
+                        chosen = [
+                            named(
+                                gr.Dropdown([], label=say(f"choose_{role}", "en"), elem_id=f"choose_{role}"),
+                                f"choose_{role}",
+                            )
+                            for role in CHOICES
+                        ]
+                        named(chosen[0], "choose_info", "info")
                     named(gr.Markdown(say("hint", "en"), elem_id="hint"), "hint", "value")
                     named(gr.Markdown(say("examples", "en"), elem_id="examples-label"), "examples", "value")
                     with gr.Row():
@@ -350,8 +460,8 @@ class Page:
                     parcel = gr.Textbox(visible="hidden", elem_id="parcel")
 
             private = {"api_visibility": "private"}
-            shown = [session, viewer, messages, download, clear]
-            once = {"show_progress_on": [viewer], **private}
+            shown = [session, viewer, messages, download, clear, sequences, *chosen, held]
+            once = {"show_progress_on": [messages], **private}
             scan.upload(self.on_scan, [scan, session, threshold, language], [scan, *shown], **once)
             reference.upload(
                 self.on_reference,
@@ -366,6 +476,8 @@ class Page:
                     shown,
                     **once,
                 )
+            for dropdown in chosen:
+                dropdown.input(self.on_choose, [held, threshold, language, *chosen], shown, **once)
             clear.click(self.on_clear, None, shown, **private)
             threshold.change(
                 None,

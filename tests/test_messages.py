@@ -88,6 +88,7 @@ def test_viewer_has_the_keys_it_asks_for() -> None:
 
 def test_no_key_is_left_over() -> None:
     used = {key for _, key, _ in calls()} | set(VIEWER_KEYS) | set(ui.PHANTOMS)
+    used |= {f"choose_{role}" for role in ui.CHOICES} | {"choose_info"}
     assert sorted(set(CATALOGUE) - used) == []
     spoken = {key for key in VIEWER_KEYS if f'"{key}"' in VIEWER or key.startswith("panel_")}
     assert sorted(set(VIEWER_KEYS) - spoken) == []

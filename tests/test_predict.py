@@ -58,7 +58,9 @@ def test_outputs_of_one_file(tmp_path: Path, run_predict: Predict, phantom: Phan
     stem, suffix = Path(name).stem, Path(name).suffix
     mask_name = f"{stem}_mask{suffix if 'tif' in suffix.lower() else '.png'}"
     out = tmp_path / "out"
-    assert sorted(p.name for p in out.iterdir()) == sorted([mask_name, f"{stem}_probability.png", "report.json"])
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        [mask_name, f"{stem}_probability.png", "report.csv", "report.json", "report.pdf"]
+    )
     mask, probability = pixels(out / mask_name), pixels(out / f"{stem}_probability.png")
     assert mask.shape == probability.shape == (200, 180)
     assert mask.dtype == probability.dtype == np.uint8
@@ -161,7 +163,7 @@ def test_two_files_of_one_name_do_not_share_an_output(tmp_path: Path, run_predic
         write_phantom(tmp_path / folder, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
     report = run_predict(tmp_path / "one" / "s.png", tmp_path / "two" / "s.png")
     assert len({image["mask"] for image in report["images"]}) == 2
-    assert len(list((tmp_path / "out").iterdir())) == 5
+    assert len(list((tmp_path / "out").iterdir())) == 7
 
 
 def test_what_was_read_is_never_written_over(tmp_path: Path, run: Path, phantom: Phantom, sentence: Sentence) -> None:

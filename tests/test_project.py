@@ -15,8 +15,8 @@ from lgg_demo import card
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = [
-    "messages", "readers", "transforms", "model", "metrics", "inference", "data", "train", "report", "predict", "evaluate",
-    "phantom", "render", "ui", "card",
+    "messages", "geometry", "readers", "transforms", "data", "sequences", "volumes", "study", "model", "metrics",
+    "inference", "train", "exports", "report", "render", "predict", "evaluate", "phantom", "ui", "card",
 ]  # fmt: skip
 
 

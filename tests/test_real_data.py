@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from lgg_demo import evaluate
+from lgg_demo.data import index_dataset, read_patient
+from lgg_demo.sequences import out_of_order
 
 DATA = os.environ.get("LGG_DEMO_DATA")
 pytestmark = pytest.mark.skipif(not DATA, reason="LGG_DEMO_DATA names no kaggle_3m folder")
@@ -29,3 +31,20 @@ def test_shipped_weights_on_four_patients(tmp_path: Path) -> None:
     assert metrics["patients"] == len(PATIENTS)
     good = [p["patient"] for p in metrics["per_patient"] if p["dice"] >= 0.6]
     assert len(good) >= 3, metrics["per_patient"]
+
+
+def test_swapped_sequences_are_told(tmp_path: Path) -> None:
+    """Real sequences in order raise no word; exchanged they do."""
+    warned = []
+    for name in PATIENTS:
+        scan, _ = read_patient(index_dataset(Path(str(DATA)), [name]))
+        if (scan.pixels[..., 0] == scan.pixels[..., 1]).all() or (scan.pixels[..., 2] == scan.pixels[..., 1]).all():
+            continue
+        warned.append(
+            (
+                out_of_order(scan.pixels),
+                out_of_order(scan.pixels[..., [1, 0, 2]]) or out_of_order(scan.pixels[..., [0, 2, 1]]),
+            )
+        )
+    assert warned and not any(straight for straight, _ in warned)
+    assert sum(swapped for _, swapped in warned) >= len(warned) - 1

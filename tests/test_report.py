@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from PIL import Image
+from scipy import ndimage
 
 from lgg_demo import __version__
+from lgg_demo.geometry import Grid
 from lgg_demo.messages import say
-from lgg_demo.metrics import Counts, binarise
+from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, surface_dice
 from lgg_demo.readers import Case, Scan, UnreadableScan, attach_references, find_images, read_cases, read_mask
 from lgg_demo.report import (
     REPORT,
@@ -205,6 +209,126 @@ def test_measure_and_slice_counts_without_reference() -> None:
     parts = slice_counts(r, 0.5)
     assert [known for _, known in parts] == [False, False]
     assert [c.predicted for c, _ in parts] == (r.levels >= 128).sum(axis=(1, 2)).tolist()
+
+
+# Millimetres
+
+
+def drawn(*rows: str) -> np.ndarray:
+    """A mask of one slice, as it looks."""
+    return np.array([[c == "#" for c in row] for row in rows])[None]
+
+
+@pytest.mark.parametrize(
+    ("mask", "spacing", "longest", "perpendicular"),
+    [
+        (drawn("#"), (0.5, 0.5), 0.5, 0.5),
+        (drawn("#####"), (1, 1), 5, 1),
+        (drawn("#####"), (2, 3), 15, 2),
+        (drawn("#", "#", "#"), (4, 1), 12, 1),
+        (drawn(".#.", "###", ".#."), (1, 1), 3, 3),
+        (drawn("#....", ".#...", "..#..", "...#.", "....#"), (1, 1), 32**0.5 + 0.5**0.5, 0.5**0.5),  # touching by corners
+        (drawn("###..", "....#"), (1, 1), 3, 1),  # two areas: the longer, not the line between them
+    ],
+)  # fmt: skip
+def test_diameters_by_eye(mask: np.ndarray, spacing: tuple[float, float], longest: float, perpendicular: float) -> None:
+    found = largest_diameters(mask, spacing)
+    assert found is not None and found.slice == 0
+    assert found.longest == pytest.approx(longest, abs=0.05 * longest)
+    assert found.perpendicular == pytest.approx(perpendicular, abs=0.6 * min(spacing))
+    ends = found.ends * spacing
+    assert np.linalg.norm(ends[0, 0] - ends[0, 1]) == pytest.approx(found.longest)
+    assert np.linalg.norm(ends[1, 0] - ends[1, 1]) == pytest.approx(found.perpendicular)
+    assert abs((ends[0, 0] - ends[0, 1]) @ (ends[1, 0] - ends[1, 1])) < 1e-6
+
+
+def test_diameters_of_an_ellipse_in_its_slice() -> None:
+    y, x = np.mgrid[:120, :160] * 0.5
+    angle = np.radians(30)
+    u = (x - 40) * np.cos(angle) + (y - 30) * np.sin(angle)
+    v = -(x - 40) * np.sin(angle) + (y - 30) * np.cos(angle)
+    mask = np.zeros((4, 120, 160), bool)
+    mask[2] = (u / 25) ** 2 + (v / 10) ** 2 <= 1
+    mask[0, :5, :5] = mask[3, :8, :8] = True
+    found = largest_diameters(mask, (0.5, 0.5))
+    assert found is not None and found.slice == 2
+    assert (found.longest, found.perpendicular) == (pytest.approx(50, abs=1), pytest.approx(20, abs=1))
+    assert largest_diameters(mask & False) is None
+
+
+def test_surfaces_in_millimetres() -> None:
+    box, moved = np.zeros((2, 20, 30, 30), bool)
+    box[5:15, 5:15, 5:15] = True
+    moved[7:17, 5:15, 5:15] = True  # by two slices
+    spacing = (3.0, 1.0, 1.0)
+    assert hausdorff95_mm(box, moved, spacing) == 6
+    assert hausdorff95_mm(box, box, spacing) == 0 == hausdorff95_mm(box & False, box & False, spacing)
+    assert hausdorff95_mm(box, box & False, spacing) == np.inf
+    assert surface_dice(box, box, spacing) == 1 == surface_dice(box & False, box & False, spacing)
+    assert surface_dice(box, box & False, spacing) == 0
+    assert 0 < surface_dice(box, moved, spacing) < 1 == surface_dice(box, moved, spacing, tolerance=6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_surfaces_are_those_of_monai(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = (ndimage.gaussian_filter(rng.random((12, 30, 25)), 2) > 0.5 for _ in range(2))
+    spacing = (3.3, 0.9, 1.1)
+    pair = [torch.from_numpy(m)[None, None].float() for m in (first, second)]
+    distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing))
+    dice = compute_surface_dice(*pair, [2.0], include_background=True, spacing=list(spacing))
+    assert hausdorff95_mm(first, second, spacing) == pytest.approx(float(distance), abs=1e-4)
+    assert surface_dice(first, second, spacing) == pytest.approx(float(dice), abs=1e-6)
+
+
+def test_figures_of_a_volume() -> None:
+    affine = np.diag([0.5, 0.8, 5.0, 1])
+    grid = Grid((WIDTH, HEIGHT, 3), affine)
+    levels = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+    levels[1, 4:6, 2:12] = 255  # 20 pixels of 0.4 mm²
+    reference = levels > 0
+    reference[2, 4:6, 2:12] = True
+    files = (("a.nii", 3),)
+    plain = Result(files, (Path("a.nii"),), levels, None, None, (), grid)
+    (entry,) = build_report([plain], 0.5, RECORD)["images"]
+    assert entry["spacing_mm"] == [5, 0.8, 0.5]
+    assert entry["volume_ml"] == pytest.approx(20 * 2 / 1000)
+    assert entry["areas_mm2"] == [0, 8, 0]
+    assert entry["diameters_mm"]["slice"] == 2 and entry["diameters_mm"]["longest"] == pytest.approx(5.06, abs=0.01)
+    assert not {"reference_volume_ml", "hd95_mm", "surface_dice_2mm", "diameters_px", "dice"} & set(entry)
+    scored = Result(files, (Path("a.nii"),), levels, reference, np.ones(3, bool), (), grid)
+    report = build_report([scored], 0.5, RECORD)
+    (entry,) = report["images"]
+    assert entry["reference_volume_ml"] == 0.08 and entry["volume_difference_ml"] == -0.04
+    assert (
+        entry["hd95_mm"] == 5
+        and entry["dice"] == pytest.approx(2 / 3)
+        and entry["surface_dice_2mm"] == pytest.approx(2 / 3)
+    )
+    assert report["total"]["volume_ml"] == 0.04
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    partly = Result(files, (Path("a.nii"),), levels, reference, np.array([True, True, False]), (), grid)
+    (entry,) = build_report([partly], 0.5, RECORD)["images"]
+    assert entry["dice"] == 1 and "hd95_mm" not in entry, "a surface needs every slice"
+
+
+def test_a_volume_of_several_files_is_one_entry() -> None:
+    levels = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+    grid = Grid((WIDTH, HEIGHT, 3), np.eye(4))
+    files = tuple((f"series-2/{n}.dcm", 1) for n in range(3))
+    r = Result(files, tuple(Path(n) for n, _ in files), levels, None, None, (), grid)
+    report = build_report([r, result(("b.png", 1))], 0.5, RECORD)
+    assert [(i["file"], i["slices"]) for i in report["images"]] == [("series-2/0.dcm", 3), ("b.png", 1)]
+    assert "volume_ml" not in report["total"], "millimetres and pixels are not added up"
+
+
+def test_diameters_of_pictures_are_in_pixels() -> None:
+    levels = np.zeros((2, HEIGHT, WIDTH), np.uint8)
+    levels[0, 3, 2:9] = 255
+    r = Result((("a.png", 1), ("b.png", 1)), (Path("a.png"), Path("b.png")), levels, None, None)
+    first, second = build_report([r], 0.5, RECORD)["images"]
+    assert first["diameters_px"] == {"longest": 7, "perpendicular": 1, "slice": 1}
+    assert "diameters_px" not in second and "volume_ml" not in first
 
 
 # Warnings

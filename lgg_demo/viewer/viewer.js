@@ -56,6 +56,10 @@ function counts(some) {
     reference += f.inside[0];
   }
   const figures = { predicted };
+  if (some.every((f) => f.spacing)) {
+    if (some.length === 1) figures.area = predicted * some[0].spacing[1] * some[0].spacing[2];
+    else figures.volume = some.reduce((ml, f) => ml + (f.all[level] * f.spacing[0] * f.spacing[1] * f.spacing[2]) / 1000, 0);
+  }
   if (scored) {
     const both = scoredPredicted + reference;
     Object.assign(figures, {
@@ -76,18 +80,21 @@ function slicesOf(data, pixels, n) {
 async function open(value) {
   const opened = [];
   for (const [c, one] of value.cases.entries()) {
-    const [images, probabilities] = await Promise.all([inflate(one.image), inflate(one.probability)]);
     const pixels = one.width * one.height;
+    const images = await inflate(one.image);
+    // A study is shown while the network still runs: nothing is predicted yet.
+    const probabilities = one.probability ? await inflate(one.probability) : new Uint8Array(images.length);
     const image = slicesOf(images, pixels, one.labels.length);
     const probability = slicesOf(probabilities, pixels, one.labels.length);
     one.labels.forEach((label, s) =>
-      opened.push({ case: c, slice: s, label, width: one.width, height: one.height, image: image[s], probability: probability[s], reference: null }));
+      opened.push({ case: c, slice: s, label, width: one.width, height: one.height, spacing: one.spacing, image: image[s], probability: probability[s], pending: !one.probability, reference: null }));
   }
   shown = value.id;
   frames = opened;
   await attach(value.cases);
-  // Begin where there is most to see.
-  place = frames.reduce((best, f, i) => (f.all[128] > frames[best].all[128] ? i : best), 0);
+  // Begin where there is most to see; in the middle while nothing is known.
+  const middle = frames[0].pending ? frames.length >> 1 : 0;
+  place = frames.reduce((best, f, i) => (f.all[128] > frames[best].all[128] ? i : best), middle);
 }
 
 async function attach(cases) {
@@ -132,7 +139,8 @@ function drawPanel(figure, frame, fill, paths, dim) {
   const ratio = window.devicePixelRatio || 1;
   const width = Math.max(1, Math.round(figure.clientWidth * ratio));
   canvas.width = width;
-  canvas.height = Math.round((width * frame.height) / frame.width);
+  const [, row, column] = frame.spacing ?? [1, 1, 1]; // millimetres: a voxel need not be square
+  canvas.height = Math.round((width * frame.height * row) / (frame.width * column));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.globalAlpha = dim;
@@ -144,7 +152,7 @@ function drawPanel(figure, frame, fill, paths, dim) {
     context.drawImage(layer, 0, 0, canvas.width, canvas.height);
   }
   const scale = canvas.width / frame.width;
-  context.scale(scale, scale);
+  context.scale(scale, canvas.height / frame.height);
   for (const { path, colour, width: line } of paths) {
     context.strokeStyle = `rgb(${colour})`;
     context.lineWidth = (line * ratio) / scale;
@@ -179,6 +187,8 @@ function draw() {
   const truth = reference && { path: outline(frame, known), colour: REFERENCE, width: 4 };
   const panel = (name) => find(`[data-panel="${name}"]`);
   for (const name of ["reference", "agreement"]) panel(name).hidden = !reference;
+  for (const name of ["prediction", "outlines"]) panel(name).hidden = frame.pending;
+  find(".lgg-figures").hidden = frame.pending;
   drawPanel(panel("image"), frame, null, [], 1);
   drawPanel(panel("prediction"), frame, tint((i) => (predicted(i) ? PREDICTION : null)), [], 1);
   drawPanel(panel("outlines"), frame, null, truth ? [truth, own] : [own], 1);
@@ -195,14 +205,15 @@ function write(frame) {
   const all = counts(frames);
   const series = counts(frames.filter((f) => f.case === frame.case));
   const rows = [["dice", "Dice", 3], ["iou", "IoU", 3], ["precision", say("precision"), 3], ["recall", say("recall"), 3],
-    ["predicted", `${say("area")} (${say("pixels")})`, 0], ["reference", `${say("reference_area")} (${say("pixels")})`, 0]];
+    ["predicted", `${say("area")} (${say("pixels")})`, 0], ["reference", `${say("reference_area")} (${say("pixels")})`, 0],
+    ["area", `${say("area")} (mm²)`, 0], ["volume", `${say("predicted_volume")} (mL)`, 2]];
   const several = frames.length > 1;
   // Two patients at once: each has a score of its own beside the one of all slices.
   const severalSeries = frames.some((f) => f.case) && frames.some((f) => f.slice);
   const cell = (name, column, figures, digits) =>
     `<td data-figure="${name}" data-of="${column}" data-exact="${figures[name]}">${number(figures[name], digits)}</td>`;
   find("tbody").innerHTML = rows
-    .filter(([name]) => all[name] !== undefined)
+    .filter(([name]) => all[name] !== undefined || here[name] !== undefined)
     .map(([name, label, digits]) =>
       `<tr><th scope="row">${label}</th>${cell(name, "slice", here, digits)}${severalSeries ? cell(name, "series", series, digits) : ""}${several ? cell(name, "all", all, digits) : ""}</tr>`)
     .join("");
@@ -248,8 +259,7 @@ function go(to) {
   render();
 }
 
-async function load() {
-  const value = props.value;
+async function load(value) {
   if (!value || !value.cases) {
     frames = [];
     shown = null;
@@ -263,7 +273,11 @@ async function load() {
   render();
 }
 
-watch("value", load);
+let loading = Promise.resolve(); // one value after the other: unpacking takes its time
+watch("value", () => {
+  const value = props.value;
+  loading = loading.then(() => load(value));
+});
 watch("language", render);
 element.addEventListener("input", (event) => { if (event.target.closest(".lgg-scroll")) go(Number(event.target.value) - 1); });
 element.addEventListener("lgg-threshold", (event) => { level = Math.ceil(event.detail * LEVELS); draw(); });
@@ -285,4 +299,4 @@ element.addEventListener("keydown", (event) => {
   go(place + step);
 });
 new ResizeObserver(() => draw()).observe(element);
-load();
+load(props.value);

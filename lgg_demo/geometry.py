@@ -1,0 +1,69 @@
+"""Where a stack of slices lies in the patient and in its own file.
+
+A volume of any orientation is turned, voxel by voxel and without resampling, into the stack the network was trained on:
+axial slices from the feet up, nose up, the patient's right on the image's left. `Grid` remembers the turn, so that a mask
+goes back to the input's own grid exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+
+AXES = ("S", "P", "L")  # what the stack's indices grow towards: slice, row, column
+THICK = 1.5  # a voxel longer than this against its shortest side shows the direction of the slices
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The input's own voxel grid.
+
+    shape: of the input's own array, three axes. affine: (4, 4) float64 from its indices to millimetres, RAS+ as NIfTI
+    has it. measured: False where the file does not say how large a voxel is and 1 mm stands in: enough to know up from
+    down, not to measure by.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    measured: bool = True
+
+    @property
+    def _turn(self) -> np.ndarray:
+        return np.asarray(ornt_transform(io_orientation(self.affine), axcodes2ornt(AXES)))
+
+    def to_stack(self, volume: np.ndarray) -> np.ndarray:
+        """The input's own array, (*shape) or (*shape, C), as axial slices (S, H, W) or (S, H, W, C)."""
+        return np.asarray(apply_orientation(volume, self._turn))
+
+    def to_own(self, stack: np.ndarray) -> np.ndarray:
+        """A stack (S, H, W) back on the input's own grid, (*shape)."""
+        back = ornt_transform(axcodes2ornt(AXES), io_orientation(self.affine))
+        return np.asarray(apply_orientation(stack, back))
+
+    @property
+    def stack_affine(self) -> np.ndarray:
+        """(4, 4) from the stack's indices (slice, row, column) to millimetres, RAS+."""
+        return np.asarray(self.affine @ inv_ornt_aff(self._turn, self.shape))
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Millimetres between slices, rows and columns of the stack."""
+        s, h, w = (float(v) for v in voxel_sizes(self.stack_affine))
+        return s, h, w
+
+    @property
+    def slice_direction(self) -> str | None:
+        """The plane the volume was acquired in: axial, coronal or sagittal; None where its voxels do not tell."""
+        sizes = np.array(self.spacing_mm)
+        if sizes.max() < THICK * sizes.min():
+            return None
+        return ("axial", "coronal", "sagittal")[int(sizes.argmax())]
+
+    @property
+    def tilt_degrees(self) -> float:
+        """The angle between the stack's slices and the true axial plane."""
+        normal = self.stack_affine[:3, 0]
+        return float(np.degrees(np.arccos(min(1.0, abs(normal[2]) / max(float(np.linalg.norm(normal)), 1e-9)))))

@@ -1,0 +1,545 @@
+"""Whatever a user drops, pictures, NIfTI, DICOM, or zips of them, to cases: one for each study.
+
+A study is a FLAIR volume with, where they were given, pre- and post-contrast on the same grid (resampled, where they have
+their own), turned to axial slices, nose up, the patient's right on the left.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import numpy as np
+from pydicom import Dataset
+
+from lgg_demo import readers
+from lgg_demo.geometry import THICK, Grid
+from lgg_demo.messages import Sentence
+from lgg_demo.readers import FLAIR, IMAGE_SUFFIXES, MOST_VALUES, Case, Referable, Scan, UnreadableScan, read_cases
+from lgg_demo.sequences import out_of_order
+from lgg_demo.volumes import (
+    Found,
+    Role,
+    Volume,
+    find_dicom,
+    find_nifti,
+    is_dicom,
+    is_nifti,
+    resample,
+    same_grid,
+    subject_of,
+    with_role,
+)
+
+MOST_FILES = 5000
+MOST_UNPACKED = 1_500_000_000  # bytes of all zips of one upload on the disk
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+CHANNELS: dict[Role, int] = {"pre": 0, "flair": FLAIR, "post": 2}
+TYPES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".dcm", ".zip")
+# What lies beside images on a disc or in an export, and is passed over without a word.
+BESIDE = (
+    ".txt", ".json", ".csv", ".tsv", ".bval", ".bvec", ".md", ".xml", ".html", ".htm", ".pdf", ".ini", ".inf", ".exe",
+    ".dll", ".log", ".url", ".db", ".rtf", ".doc", ".docx", ".xlsx", ".js", ".css", ".gif", ".ico", ".jar", ".mat",
+)  # fmt: skip
+BESIDE_SERIES = ("dicom_no_picture", "volume_colour", "volume_few_slices", "too_small")
+
+TILTED = 25.0  # degrees
+HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a head
+HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the bright ones
+AIR_OF_CT = -500.0
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One volume of a study as it is shown for correction: `name` is what `choose` takes."""
+
+    name: str
+    description: str
+    role: Role | None
+    slices: int
+
+
+@dataclass(frozen=True)
+class Study(Case):
+    """A case read from volumes.
+
+    sequences: every volume that was found; chosen: the name of the one that each role went to.
+    """
+
+    sequences: tuple[Listed, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+
+R = TypeVar("R", bound=Referable)
+
+
+def read_study(paths: Iterable[Path], choose: Mapping[str, str] | None = None) -> tuple[list[Case], list[UnreadableScan]]:
+    """Read all that can be read: a case for each series of pictures and each study of volumes, an error for the rest.
+
+    Folders and zips are searched. choose: role (pre, flair, post, mask) to the name of a volume, where the choice by
+    names and descriptions is to be corrected; an empty name leaves a role without one.
+    """
+    with _unpacked(paths) as files:
+        cases, problems = read_cases(files.pictures)
+        problems = files.problems + problems
+        left = MOST_VALUES - sum(c.scan.pixels.size for c in cases)
+        for group in _studies(files.volumes):
+            try:
+                case, held, own = _read_group(group, choose or {}, left)
+            except UnreadableScan as error:
+                problems.append(error)
+                continue
+            problems += own
+            left -= held
+            if case is not None:
+                cases.append(case)
+                continue
+            cases, own = _attach_volumes(cases, group)
+            problems += own
+        return [replace(c, warnings=(*c.warnings, *inspect(c.scan))) for c in cases], problems
+
+
+def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
+    """Cases, or finished results, with the references that belong to them.
+
+    Pictures go by name as in `readers.attach_references`, to volumes too where they have one page a slice. A NIfTI or a
+    DICOM segmentation goes to the study it was drawn on: the only one, that of the same name or study, or that with the
+    same grid.
+    """
+    attached = list(cases)
+    with _unpacked(reference_paths) as files:
+        problems = list(files.problems)
+        if files.pictures:
+            attached, own = readers.attach_references(attached, files.pictures)
+            problems += own
+        attached, own = _attach_volumes(attached, files.volumes)
+    return attached, problems + own
+
+
+# Files, folders and zips
+
+
+@dataclass
+class _Files:
+    """What was dropped, by kind, headers of volumes read."""
+
+    pictures: list[Path] = field(default_factory=list)
+    volumes: list[Found] = field(default_factory=list)
+    problems: list[UnreadableScan] = field(default_factory=list)
+
+
+@contextmanager
+def _unpacked(paths: Iterable[Path]) -> Iterator[_Files]:
+    """The files by kind; what was unpacked from zips is gone afterwards."""
+    files = _Files()
+    folder = Path(tempfile.mkdtemp(prefix="lgg-"))
+    try:
+        loose, inside = _listed(paths, files.problems)
+        zips = [p for p in (*loose, *inside) if _is_zip(p)]
+        unpacked: list[Path] = []
+        left = [MOST_UNPACKED]
+        for n, path in enumerate(zips):
+            try:
+                unpacked += _unzip(path, folder / str(n), left)
+            except UnreadableScan as error:
+                files.problems.append(error)
+        packed = set(zips)
+        _sort(files, [p for p in loose if p not in packed], [p for p in inside if p not in packed] + unpacked)
+        if zips and not (files.pictures or files.volumes or files.problems):
+            files.problems.append(UnreadableScan(zips[0].name, "nothing_inside", types=", ".join(TYPES)))
+        yield files
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list[Path], list[Path]]:
+    """Files named one by one, and files of folders without what is hidden."""
+    loose: list[Path] = []
+    inside: list[Path] = []
+    for path in dict.fromkeys(paths):
+        try:
+            if not path.is_dir():
+                loose.append(path)
+                continue
+            for found in sorted(path.rglob("*"), key=lambda p: readers.natural_key(str(p))):
+                if len(inside) > MOST_FILES:
+                    break
+                if found.is_file() and not any(part.startswith(".") for part in found.relative_to(path).parts):
+                    inside.append(found)
+        except (OSError, ValueError):
+            problems.append(UnreadableScan(path.name, "not_found"))
+    for files in (loose, inside):
+        for path in files[MOST_FILES:]:
+            problems.append(UnreadableScan(path.name, "too_many_files", most=MOST_FILES))
+            break
+    return loose[:MOST_FILES], inside[:MOST_FILES]
+
+
+def find_volumes(folder: Path) -> list[Path]:
+    """Files below a folder that may hold volumes: neither pictures, nor what lies beside images, nor hidden."""
+    _, inside = _listed([folder], [])
+    return [p for p in inside if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in (b"PK\3\4", b"PK\5\6") and path.suffix.lower() not in BESIDE
+    except (OSError, ValueError):
+        return False
+
+
+def _unzip(path: Path, folder: Path, left: list[int]) -> list[Path]:
+    """Unpack a zip, each of its folders into one of ours; `left`: bytes that may still be unpacked. UnreadableScan."""
+    files: list[Path] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [e for e in archive.infolist() if not e.is_dir() and not _hidden(e.filename)]
+            if len(entries) > MOST_FILES:
+                raise UnreadableScan(path.name, "too_many_files", most=MOST_FILES)
+            if any(e.flag_bits & 1 for e in entries):
+                raise UnreadableScan(path.name, "zip_encrypted")
+            if sum(e.file_size for e in entries) > left[0]:
+                raise UnreadableScan(path.name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9)
+            if any(_outside(e) for e in entries):
+                raise UnreadableScan(path.name, "zip_unsafe")
+            if any(e.filename.lower().endswith(".zip") for e in entries):
+                raise UnreadableScan(path.name, "zip_nested")
+            if any(e.compress_type not in ZIP_METHODS for e in entries):
+                raise UnreadableScan(path.name, "damaged")
+            folders: dict[PurePosixPath, Path] = {}
+            taken: set[Path] = set()
+            for entry in entries:
+                inner = PurePosixPath(entry.filename.replace("\\", "/"))
+                # Our own folder for each of theirs; the last name stays, references are matched by it.
+                place = folders.setdefault(inner.parent, folder / str(len(folders)) / (inner.parent.name or "zip"))
+                place.mkdir(parents=True, exist_ok=True)
+                target = place / inner.name
+                if target in taken:
+                    continue
+                taken.add(target)
+                _extract(archive, entry, target, path, left)
+                if _is_zip(target):
+                    raise UnreadableScan(path.name, "zip_nested")
+                files.append(target)
+    except UnreadableScan:
+        raise
+    except Exception:  # zipfile raises many things on a broken file
+        raise UnreadableScan(path.name, "damaged") from None
+    return files
+
+
+def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path, left: list[int]) -> None:
+    with archive.open(entry) as source, target.open("wb") as file:
+        while data := source.read(1 << 20):
+            left[0] -= len(data)
+            if left[0] < 0:
+                raise UnreadableScan(path.name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9)
+            file.write(data)
+
+
+def _hidden(name: str) -> bool:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return any((p.startswith(".") and p not in (".", "..")) or p == "__MACOSX" for p in parts)
+
+
+def _outside(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry would land outside its folder, or is a link."""
+    name = entry.filename.replace("\\", "/")
+    drive = len(name) > 1 and name[1] == ":"
+    return name.startswith("/") or drive or ".." in name.split("/") or stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
+    """Each file to its kind. What is no image is an error where it was named itself, else passed over."""
+    dicom: list[Path] = []
+    named = set(loose)
+    for path in (*loose, *inside):
+        try:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                files.pictures.append(path)
+            elif not path.is_file():
+                raise UnreadableScan(path.name, "not_found")
+            elif path.stat().st_size == 0:
+                if path in named or path.name.lower().endswith((".nii", ".nii.gz", ".dcm")):
+                    raise UnreadableScan(path.name, "empty_file")
+            elif is_nifti(path):
+                files.volumes += find_nifti(path)
+            elif is_dicom(path):
+                dicom.append(path)
+            elif path in named:
+                raise UnreadableScan(path.name, "unknown_type", types=", ".join(TYPES))
+        except UnreadableScan as error:
+            files.problems.append(error)
+        except (OSError, ValueError):
+            files.problems.append(UnreadableScan(path.name, "not_found"))
+    found, problems = find_dicom(dicom)
+    files.volumes += found
+    # Beside a series that can be used, scouts, colour maps and reports are no problem of anybody's.
+    files.problems += [p for p in problems if not found or p.sentence.key not in BESIDE_SERIES]
+
+
+# Volumes to studies
+
+
+def _studies(volumes: Sequence[Found]) -> list[list[Found]]:
+    """Volumes that belong together: DICOM by its study, NIfTI by its name without the words that tell the sequence."""
+    groups: dict[tuple[str, ...], list[Found]] = {}
+    nifti = [v for v in volumes if not v.dicom]
+    for v in volumes:
+        if v.dicom:
+            groups.setdefault(("dicom", v.study), []).append(v)
+    by_name: dict[tuple[str, ...], list[Found]] = {}
+    for v in nifti:
+        by_name.setdefault(("nifti", v.study), []).append(v)
+    for key, members in by_name.items():
+        # One name for the files of several patients (flair.nii.gz in a folder each): the folders tell them apart.
+        if _repeats(members) and len({v.paths[0].parent for v in members}) > 1:
+            for v in members:
+                groups.setdefault((*key, str(v.paths[0].parent)), []).append(v)
+        else:
+            groups[key] = members
+    files = {v.paths[0] for v in nifti}
+    if len(files) > 1 and not _repeats(nifti):
+        together = [v for v in nifti if v.role is not None]
+        blank = {v.paths[0] for v in nifti if v.role is None}
+        if together and len(blank) <= (0 if any(v.role == "flair" for v in together) else 1):
+            groups = {key: members for key, members in groups.items() if key[0] != "nifti"}
+            groups["nifti",] = nifti
+    # Masks alone last: they look for the study they belong to.
+    return sorted(groups.values(), key=lambda g: all(v.role == "mask" for v in g))
+
+
+def _repeats(volumes: Iterable[Found]) -> bool:
+    """Whether a role that a study has once comes from several files."""
+    roles = Counter(role for role, _ in {(v.role, v.paths[0]) for v in volumes if v.role not in (None, "other")})
+    return any(times > 1 for times in roles.values())
+
+
+def _pick(group: Sequence[Found], choose: Mapping[str, str]) -> tuple[dict[Role, Found], list[Sentence]]:
+    """The volume of each role, and what the user should know of the choice."""
+    by_name = {v.name: v for v in group}
+    corrected: dict[Role, Found | None] = {}
+    for role in (*CHANNELS, "mask"):
+        wanted = choose.get(role)
+        if wanted is not None and (wanted == "" or wanted in by_name):
+            corrected[role] = by_name.get(wanted)
+    taken = {v.name for v in corrected.values() if v is not None}
+    picked: dict[Role, Found] = {}
+    warnings: list[Sentence] = []
+    for role in ("flair", "mask", "pre", "post"):
+        own: Role = role
+        if own in corrected:
+            if (one := corrected[own]) is not None:
+                picked[own] = one
+            continue
+        candidates = sorted((v for v in group if v.role == own and v.name not in taken), key=_worth)
+        if not candidates and own == "flair":
+            rest = [v for v in group if v.role != "mask" and v.name not in taken]
+            candidates = sorted(rest, key=lambda v: v.role is not None)[:1]
+            if candidates and (candidates[0].role is not None or len(rest) > 1):
+                warnings.append(Sentence("no_flair", {"file": candidates[0].name}))
+        elif len(candidates) > 1 and own == "flair":
+            warnings.append(Sentence("flair_several", {"file": candidates[0].name, "count": len(candidates)}))
+        if candidates:
+            picked[own] = candidates[0]
+            taken.add(candidates[0].name)
+    return picked, warnings
+
+
+def _worth(v: Found) -> tuple[bool, int]:
+    """Sort key of the better volume: axial before any other plane, then more slices."""
+    return v.grid.slice_direction in ("coronal", "sagittal"), -min(v.grid.shape)
+
+
+def _read_group(
+    group: Sequence[Found], choose: Mapping[str, str], left: int
+) -> tuple[Study | None, int, list[UnreadableScan]]:
+    """One study, the values it holds, and the sequences that cannot be used; None where there are only masks.
+
+    left: values that may be held yet. While it is read, three times the largest volume comes on top of what stays.
+    """
+    picked, warnings = _pick(group, choose)
+    problems: list[UnreadableScan] = []
+    if "flair" not in picked:
+        return None, 0, []
+    flair_found = picked["flair"]
+    held = flair_found.voxels * (3 if {"pre", "post"} & set(picked) else 1)
+    if held + 3 * max(v.voxels for v in picked.values()) > left:
+        dropped = [picked.pop(role) for role in tuple(picked) if role != "flair"]
+        problems += [UnreadableScan(v.paths[0].name, "too_much_at_once") for v in dropped]
+        held = flair_found.voxels
+    if 4 * held > left and len(picked) == 1:
+        raise UnreadableScan(flair_found.paths[0].name, "too_much_at_once")
+    volume = flair_found.load()
+    warnings += volume.warnings
+    grid = volume.grid
+    stack = np.ascontiguousarray(grid.to_stack(volume.values))
+    volume = replace(volume, values=stack[:0])  # large; the stack has them
+    others: dict[Role, np.ndarray] = {}
+    for role in ("pre", "post"):
+        if role not in picked:
+            continue
+        try:
+            other = picked[role].load()
+        except UnreadableScan as error:
+            problems.append(error)
+            continue
+        warnings += [w for w in other.warnings if w not in warnings]
+        values = grid.to_stack(resample(with_role(other, "other"), grid))
+        if float(values.min()) == float(values.max()):
+            warnings.append(Sentence("sequence_apart", {"file": other.name, "other": volume.name}))
+            continue
+        others[role] = values
+    if others:
+        pixels = np.empty((*stack.shape, 3), dtype=np.float32)
+        for role, channel in CHANNELS.items():
+            pixels[..., channel] = others.pop(role, stack)
+        grey = False
+    else:
+        pixels, grey = np.broadcast_to(stack[..., None], (*stack.shape, 3)), True  # one stack in memory, not three
+    scan = Scan(pixels, volume.name, ((volume.name, len(stack)),), grey, grid, volume.instances)
+    sequences = tuple(Listed(v.name, v.description, v.role, v.grid.to_stack(_hollow(v.grid)).shape[0]) for v in group)
+    chosen = {str(role): v.name for role, v in picked.items()}
+    study = Study(scan, volume.paths[:1], None, None, tuple(warnings), sequences, chosen)
+    if "mask" in picked:
+        attached, own = _attach_volumes([study], [replace(picked["mask"], role="mask")])
+        return attached[0], held, problems + own
+    return study, held, problems
+
+
+def _hollow(grid: Grid) -> np.ndarray:
+    """An array of the grid's shape that takes no memory."""
+    return np.broadcast_to(np.uint8(0), grid.shape)
+
+
+# References
+
+
+def _attach_volumes(cases: Sequence[R], references: Sequence[Found]) -> tuple[list[R], list[UnreadableScan]]:
+    """Cases with the volumes that are their references, and an error for each that fits none."""
+    attached = list(cases)
+    problems: list[UnreadableScan] = []
+    for found in references:
+        try:
+            n = _owner(attached, found, alone=len({f.paths[0] for f in references}) == 1)
+            attached[n] = _with_reference(attached[n], with_role(found.load(), "mask"))
+        except UnreadableScan as error:
+            problems.append(error)
+        except Exception:
+            problems.append(UnreadableScan(found.paths[0].name, "damaged"))
+    return attached, problems
+
+
+def _headers(case: Referable) -> tuple[Grid | None, tuple[Dataset, ...], str]:
+    """Grid, DICOM headers and name of a case or of a result."""
+    source = case.scan if isinstance(case, Case) else case
+    files: tuple[tuple[str, int], ...] = getattr(source, "files", ())
+    return getattr(source, "grid", None), getattr(source, "instances", ()), files[0][0] if files else ""
+
+
+def _owner(cases: Sequence[Referable], found: Found, alone: bool) -> int:
+    """Which case a reference belongs to. Raises UnreadableScan where none, or several alike, could be meant."""
+    volumes = {n: own for n, case in enumerate(cases) if (own := _headers(case))[0] is not None}
+    if alone and len(volumes) == 1:
+        return next(iter(volumes))
+    fits = [
+        [n for n, (_, instances, _) in volumes.items() if instances and instances[0].StudyInstanceUID == found.study],
+        [n for n, (_, instances, name) in volumes.items() if not instances and subject_of(name) == found.study],
+        [n for n, (grid, _, _) in volumes.items() if grid is not None and same_grid(grid, found.grid)],
+    ]
+    for fit in fits:
+        if len(fit) == 1:
+            return fit[0]
+    raise UnreadableScan(found.paths[0].name, "mask_unmatched")
+
+
+def _with_reference(case: R, mask: Volume) -> R:
+    """A case with a mask on its own slices, added to what it has; one of another grid is resampled, with a warning."""
+    grid, _, name = _headers(case)
+    if grid is None:
+        raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
+    warnings = [w for w in mask.warnings if w.key not in ("volumes_several", "series_gaps")]
+    np.greater(mask.values, 0, out=mask.values)  # in place: a second copy may be large
+    values = resample(mask, grid) > 0.5
+    if not same_grid(mask.grid, grid):
+        if mask.values.any() and not values.any() and mask.grid.shape == grid.shape:
+            values = mask.values > 0.5  # written without its geometry
+            warnings.append(Sentence("mask_by_voxel", {"file": mask.name, "other": name}))
+        elif not _same_lattice(mask.grid, grid):
+            warnings.append(Sentence("mask_resampled", {"file": mask.name, "other": name}))
+    stack = np.ascontiguousarray(grid.to_stack(values))
+    if case.reference is not None:
+        stack = stack | case.reference
+    changes: dict[str, object] = {"reference": stack, "referenced": np.ones(len(stack), dtype=bool)}
+    if hasattr(case, "warnings"):
+        changes["warnings"] = (*case.warnings, *warnings)
+    return replace(case, **changes)  # type: ignore[type-var]
+
+
+def _same_lattice(a: Grid, b: Grid) -> bool:
+    """Whether every voxel of `a` is one of `b`'s lattice: a DICOM segmentation holds some of the slices only."""
+    matrix = np.linalg.inv(b.affine) @ a.affine
+    corners = np.array([[i, j, k, 1] for i in (0, a.shape[0]) for j in (0, a.shape[1]) for k in (0, a.shape[2])])
+    places = (corners @ matrix.T)[:, :3]
+    whole = np.abs(np.sort(np.abs(matrix[:3, :3]), axis=0) - [[0], [0], [1]]).max() < 0.01
+    return bool(whole and np.abs(places - np.round(places)).max() < 0.1)
+
+
+# Checks before use
+
+
+def inspect(scan: Scan) -> tuple[Sentence, ...]:
+    """What makes a scan doubtful before it is segmented, in plain words: its plane, whether it is a head
+    MRI, and whether its channels are in order."""
+    found: list[Sentence] = []
+    name = scan.files[0][0]
+    flair = scan.pixels[..., FLAIR]
+    grid = scan.grid
+    if grid is not None:
+        _, middle, longest = sorted(grid.spacing_mm)
+        plane = grid.slice_direction if longest > THICK * middle else None
+        if plane == "coronal":
+            found.append(Sentence("plane_coronal", {"file": name, "mm": round(longest, 1)}))
+        elif plane == "sagittal":
+            found.append(Sentence("plane_sagittal", {"file": name, "mm": round(longest, 1)}))
+        if grid.tilt_degrees > TILTED:
+            found.append(Sentence("plane_tilted", {"file": name, "degrees": round(grid.tilt_degrees)}))
+    thin = flair[:: max(1, len(flair) // 64), ::2, ::2]  # enough to judge by
+    if float((thin < AIR_OF_CT).mean()) > 0.1:
+        found.append(Sentence("looks_like_ct", {"file": name}))
+    elif thin.size and len(np.unique(thin)) <= readers.LABEL_VALUES and float(thin.min()) < float(thin.max()):
+        found.append(Sentence("looks_like_mask", {"file": name}))
+    elif not _head_like(thin, scan.spacing_mm):
+        found.append(Sentence("not_a_head", {"file": name}))
+    elif not scan.grey and out_of_order(scan.pixels):
+        found.append(Sentence("sequences_order", {"file": name}))
+    return tuple(found)
+
+
+def _head_like(thin: np.ndarray, spacing_mm: tuple[float, float, float] | None) -> bool:
+    """Whether something of a head's size stands out from the dark; every second row and column is given."""
+    low = float(np.percentile(thin, 1))
+    high = float(np.percentile(thin, 99))
+    if high <= low:
+        return True  # a blank scan is reported as such
+    bright = thin > low + 0.1 * (high - low)
+    share = float(bright.mean())
+    if not HEAD_SHARE[0] <= share <= HEAD_SHARE[1] and spacing_mm is None:
+        return False
+    if spacing_mm is None:
+        return True
+    head = thin > thin.mean()
+    sides = []
+    for axis, step in ((2, spacing_mm[1]), (1, spacing_mm[2])):
+        profile = np.flatnonzero(head.mean(axis=(0, axis)) > 0.01)
+        sides.append((profile[-1] - profile[0] + 1) * 2 * step if profile.size else 0.0)
+    return all(HEAD_MM[0] <= side <= HEAD_MM[1] for side in sides) and share >= HEAD_SHARE[0]
