@@ -221,6 +221,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: the header says that text is burned into the picture; it may show the patient’s name.",
         "fr": "{file} : l’en-tête indique du texte incrusté dans l’image ; le nom du patient peut s’y trouver.",
     },
+    "text_in_corner": {
+        "en": "{file}: there seems to be text in a corner of the picture; it may show the patient’s name.",
+        "fr": "{file} : il semble y avoir du texte dans un coin de l’image ; le nom du patient peut s’y trouver.",
+    },
     "no_flair": {
         "en": "{file}: no series calls itself FLAIR; this one is used, check that it is FLAIR.",
         "fr": "{file} : aucune série ne se dit FLAIR ; celle-ci est utilisée, vérifiez qu’elle est FLAIR.",

@@ -70,6 +70,23 @@ def test_nifti_through_predict(codes: str, tmp_path: Path) -> None:
     assert {f.name for f in out.iterdir()} >= {"report.pdf", "report.csv"}
 
 
+def test_a_skull_stripped_study_in_a_zip(tmp_path: Path) -> None:
+    """BraTS style: the brain alone, four sequences and the labels, packed together."""
+    z, y, x = np.linspace(-0.5, 0.5, 10)[:, None, None], *np.mgrid[:176, :176] / 88 - 1
+    brain = np.sqrt((x / 0.72) ** 2 + (y / 0.88) ** 2 + (z / 0.95) ** 2) < 0.88
+    packed = tmp_path / "subject.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, share in (("flair", 1.0), ("t1", 0.6), ("t1ce", 0.7), ("t2", 0.5), ("seg", None)):
+            values = HEAD.mask * 2 if share is None else HEAD.flair * brain * share
+            turned_values, affine = turned("LPS", values.astype(np.int16), SIDE)
+            archive.write(nifti(tmp_path / f"BraTS_001_{name}.nii.gz", turned_values, affine), f"a/BraTS_001_{name}.nii.gz")
+    out = tmp_path / "out"
+    assert predict.main([str(packed), "--out", str(out)]) == 0
+    report = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    assert [i["file"] for i in report["images"]] == ["BraTS_001_flair"]
+    assert report["total"]["dice"] > 0.8
+
+
 def test_sequences_are_chosen_by_name(tmp_path: Path) -> None:
     """No volume is named FLAIR: the first is taken, and --flair corrects it."""
     flair, affine = turned("RAS", HEAD.flair.astype(np.int16), SIDE)

@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from test_volumes import (
     HEAD,
     PLANTED,
@@ -502,3 +502,19 @@ def test_the_shipped_test_of_order_says_how_good_it_is() -> None:
     fitted = json.loads(sequences.FITTED.read_text(encoding="utf-8"))
     assert fitted["flair_found"] > 0.9 and fitted["false_alarms"] < 0.05
     assert np.isfinite(sequences.flair_margin(np.zeros((8, 32, 32, 3), dtype=np.float32)))
+
+
+def test_text_in_a_corner_is_told() -> None:
+    """Letters on every slice are seen in any corner; a head, noise and a lone bright spot are not."""
+    head = draw_head(6, size=192).flair
+    assert not study.text_in_corners(head.astype(np.float32))
+    noise = np.random.default_rng(0).integers(0, 255, (6, 96, 96))
+    assert not study.text_in_corners(noise.astype(np.float32))
+    for place in ((3, 3), (130, 178)):
+        written = []
+        for pixels in head:
+            picture = Image.fromarray(pixels)
+            ImageDraw.Draw(picture).text(place, "DOE JANE", fill=230)
+            written.append(np.asarray(picture, dtype=np.float32))
+        assert study.text_in_corners(np.stack(written))
+        assert "text_in_corner" in [w.key for w in inspect(scan_of(np.stack(written)))]

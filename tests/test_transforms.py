@@ -16,11 +16,14 @@ from lgg_demo.phantom import draw_head
 from lgg_demo.transforms import (
     CEILING,
     CROP,
+    HEAD_MARGIN,
     SIZE,
     RandLoneSliced,
     RandSequencesd,
     augmentation,
+    frame_of,
     normalise,
+    scale_of,
     to_model,
     to_source,
 )
@@ -242,3 +245,44 @@ def test_lone_slice_is_normalised_as_the_page_would(head: np.ndarray) -> None:
     alone = RandLoneSliced("image", prob=1.0)({"image": of_stack[0]})["image"]
     np.testing.assert_allclose(alone.numpy(), to_model(stack[:1])[0].numpy(), atol=0.02)
     assert float((alone - of_stack[0]).abs().max()) > 0.2
+
+
+# Frames in millimetres
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape"), [((5, 0.9, 0.9), (256, 256)), ((5, 0.5, 1.0), (512, 230)), ((1, 1, 1), (240, 300))]
+)
+def test_frame_is_230_mm_around_the_head(spacing: tuple[float, float, float], shape: tuple[int, int]) -> None:
+    pixels = np.zeros((3, *shape, 3), dtype=np.float32)
+    rows, columns = slice(20, 20 + int(150 / spacing[1])), slice(30, 30 + int(120 / spacing[2]))
+    pixels[:, rows, columns] = 100
+    f = frame_of(pixels, spacing)
+    assert (f.height, f.width) == (round(230 / spacing[1]), round(230 / spacing[2]))
+    assert f.top + f.height / 2 == pytest.approx((rows.start + rows.stop) / 2, abs=1)
+    assert f.left + f.width / 2 == pytest.approx((columns.start + columns.stop) / 2, abs=1)
+
+
+def test_a_large_head_gets_a_larger_frame() -> None:
+    pixels = np.zeros((2, 300, 300, 3), dtype=np.float32)
+    pixels[:, 10:290, 30:270] = 1
+    f = frame_of(pixels, (1.0, 1.0, 1.0))
+    assert f.height == f.width == round(280 * HEAD_MARGIN)
+
+
+def test_what_a_frame_cuts_comes_back_to_its_place() -> None:
+    """A head of another spacing, off centre and partly outside the frame's square, is drawn back where it was."""
+    pixels = np.zeros((1, 200, 320, 3), dtype=np.float32)
+    pixels[0, 60:120, 200:280] = 50
+    f = frame_of(pixels, (4.0, 1.5, 1.0))
+    x = to_model(pixels, f)
+    assert x.shape == (1, 3, SIZE, SIZE)
+    back = to_source((x[:, 1:2] > 0.5).float(), (200, 320), f)[0] > 0.5
+    wanted = torch.from_numpy(pixels[0, ..., 1] > 0)
+    assert (back ^ wanted).sum() <= 0.05 * wanted.sum()
+
+
+def test_slices_of_a_scan_are_scaled_as_the_whole(head: np.ndarray) -> None:
+    whole = to_model(head)
+    parts = torch.cat([to_model(head[s : s + 1], frame_of(head), scale_of(head)) for s in range(len(head))])
+    assert torch.equal(whole, parts)
