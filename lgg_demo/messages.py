@@ -221,6 +221,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: the header says that text is burned into the picture; it may show the patient’s name.",
         "fr": "{file} : l’en-tête indique du texte incrusté dans l’image ; le nom du patient peut s’y trouver.",
     },
+    "not_finite": {
+        "en": "{file}: {count} voxel(s) hold no number and were taken as dark; check that none of them lies in the brain.",
+        "fr": "{file} : {count} voxel(s) ne contiennent pas de nombre et sont pris comme sombres ; vérifiez qu’aucun n’est "
+        "dans le cerveau.",
+    },
     "text_in_corner": {
         "en": "{file}: there seems to be text in a corner of the picture; it may show the patient’s name.",
         "fr": "{file} : il semble y avoir du texte dans un coin de l’image ; le nom du patient peut s’y trouver.",

@@ -32,9 +32,12 @@ from lgg_demo.metrics import (
     pooled,
     surface_dice,
 )
-from lgg_demo.readers import MASK_ENDING, TIFF_SUFFIXES, Case, UnreadableScan
+from lgg_demo.readers import IMAGE_SUFFIXES, MASK_ENDING, TIFF_SUFFIXES, Case, UnreadableScan
+from lgg_demo.volumes import DICOM_SUFFIXES, NIFTI_SUFFIXES
 
 REPORT = "report.json"
+NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
+NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
 TABLE = "report.csv"
 PAGE = "report.pdf"
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
@@ -244,8 +247,21 @@ def build_report(
         "series": series,
         "total": total,
         "warnings": [s.say(language) for s in warnings],
-        "unreadable": [{"file": p.file, "message": p.sentence.say(language)} for p in problems],
+        "unreadable": [{"file": p.file, "message": p.sentence.say(language)} for p in map(without_name, problems)],
     }
+
+
+def without_name(problem: UnreadableScan) -> UnreadableScan:
+    """A problem as a report may keep it: a DICOM file is often called after its patient, and is only "DICOM" there.
+
+    The name stands in what the user reads at once, on the page and the console; pictures, NIfTI files and zips keep
+    theirs, which their outputs take over.
+    """
+    name = problem.file.lower()
+    if name.endswith(NAMED) or (problem.sentence.key in NO_DICOM and not name.endswith(DICOM_SUFFIXES)):
+        return problem
+    values = {k: v for k, v in problem.sentence.values.items() if k != "file"}
+    return UnreadableScan("DICOM", problem.sentence.key, **values)
 
 
 def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, Any]]:

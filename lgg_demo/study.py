@@ -26,6 +26,8 @@ from lgg_demo.messages import Sentence
 from lgg_demo.readers import FLAIR, IMAGE_SUFFIXES, MOST_VALUES, Case, Referable, Scan, UnreadableScan, read_cases
 from lgg_demo.sequences import out_of_order
 from lgg_demo.volumes import (
+    DICOM_SUFFIXES,
+    NIFTI_SUFFIXES,
     Found,
     Role,
     Volume,
@@ -186,9 +188,11 @@ def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list
 
 
 def find_volumes(folder: Path) -> list[Path]:
-    """Files below a folder that may hold volumes: neither pictures, nor what lies beside images, nor hidden."""
+    """Files below a folder that hold volumes, by name or by content; whatever else lies there is passed over."""
     _, inside = _listed([folder], [])
-    return [p for p in inside if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
+    others = [p for p in inside if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
+    named = (*NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".zip")
+    return [p for p in others if p.name.lower().endswith(named) or is_nifti(p) or is_dicom(p) or _is_zip(p)]
 
 
 def _is_zip(path: Path) -> bool:

@@ -212,16 +212,16 @@ def _check_grid(file: str, grid: Grid) -> None:
         raise UnreadableScan(file, "too_much_at_once")
 
 
-def _finite(file: str, values: np.ndarray) -> np.ndarray:
-    """Float32 values with whatever is no number replaced by the darkest. Raises UnreadableScan where nothing is one."""
+def _mend(file: str, values: np.ndarray) -> int:
+    """Replace, in place, what is no number by the darkest value; returns how many. Raises UnreadableScan where all are."""
     largest, least = float(values.max()), float(values.min())
     if least > -LARGEST_VALUE and largest < LARGEST_VALUE:
-        return values
+        return 0
     usable = np.abs(values) < LARGEST_VALUE
     if not usable.any():
         raise UnreadableScan(file, "damaged")
     values[~usable] = values[usable].min()
-    return values
+    return int(usable.size - usable.sum())
 
 
 def _guard(path: Path, most: int = MOST_BYTES) -> None:
@@ -381,9 +381,9 @@ def _find_nifti(path: Path) -> list[Found]:
             if (slope, intercept) != (1.0, 0.0):
                 values *= np.float32(slope)
                 values += np.float32(intercept)
-            return Volume(
-                _finite(path.name, values), grid, own, _describe(name), own_role or "flair", (path,), (), warnings
-            )
+            mended = _mend(path.name, values)
+            told = (*warnings, Sentence("not_finite", {"file": path.name, "count": mended})) if mended else warnings
+            return Volume(values, grid, own, _describe(name), own_role or "flair", (path,), (), told)
 
         return Found(
             own, _describe(name), own_role, subject_of(name), (path,), grid, _reliable(path.name, load), False, warnings
@@ -1006,7 +1006,8 @@ def _dicom_values(
             problem = UnreadableScan(path.name, "damaged")
     if problem is not None and (mask or not any(kept) or kept.count(False) > depth // 4):
         raise problem
-    return np.moveaxis(_finite(name, values), 0, -1), kept
+    _mend(name, values)
+    return np.moveaxis(values, 0, -1), kept
 
 
 # DICOM: pixels

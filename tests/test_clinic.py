@@ -116,6 +116,22 @@ def test_dicom_through_predict_names_nobody(tmp_path: Path) -> None:
     assert int(seg.pixel_array.sum()) == own["predicted_pixels"]
 
 
+def test_a_file_called_after_its_patient_is_not_named_in_the_report(tmp_path: Path) -> None:
+    """DICOM files are often called after the patient: the console names a broken one, what is kept does not."""
+    paths = series(tmp_path / "study", HEAD.flair.astype(np.uint16), SIDE)
+    (tmp_path / "study" / "README").write_text("no image, and no reason to fail")
+    out = tmp_path / "out"
+    assert predict.main([str(tmp_path / "study"), "--out", str(out)]) == 0
+    (tmp_path / "study" / "DOE_JANE_CT.dcm").write_bytes(paths[0].read_bytes().replace(b"CS\x02\0MR", b"CS\x02\0CT"))
+    assert predict.main([str(tmp_path / "study"), "--out", str(out)]) in (0, 2)
+    (tmp_path / "lone").mkdir()
+    (tmp_path / "lone" / "DOE_JANE_CT.dcm").write_bytes((tmp_path / "study" / "DOE_JANE_CT.dcm").read_bytes())
+    assert predict.main([str(tmp_path / "lone"), "--out", str(out)]) == 2
+    report = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    assert [u["file"] for u in report["unreadable"]] == ["DICOM"]
+    assert "DOE" not in (out / REPORT).read_text(encoding="utf-8") + (out / "report.csv").read_text(encoding="utf-8")
+
+
 def test_api_takes_a_zip_of_dicom_and_its_segmentation(url: str, tmp_path: Path) -> None:
     paths = planted(tmp_path / "study")
     packed = tmp_path / "study.zip"

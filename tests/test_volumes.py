@@ -215,6 +215,7 @@ def test_no_number_is_no_signal(tmp_path: Path) -> None:
     values[0, 0, 0], values[1, 0, 0], values[2, 0, 0] = np.nan, np.inf, -np.inf
     (volume,) = read_nifti(nifti(tmp_path / "x.nii", values, affine))
     assert np.isfinite(volume.values).all() and volume.values[1, 0, 0] == volume.values.min()
+    assert {w.key: w.values["count"] for w in volume.warnings} == {"not_finite": 3}
     assert refused(nifti(tmp_path / "nan.nii", np.full_like(values, np.nan), affine)) == "damaged"
 
 
