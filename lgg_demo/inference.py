@@ -12,7 +12,7 @@ import torch
 from lgg_demo.metrics import LEVELS
 from lgg_demo.model import load_checkpoint
 from lgg_demo.readers import Scan
-from lgg_demo.transforms import frame_of, scale_of, to_model, to_source
+from lgg_demo.transforms import Frame, frame_of, scale_of, to_model, to_source
 
 BATCH = 8
 
@@ -52,11 +52,11 @@ class Segmenter:
         """The threshold the network was recorded with, in [0, 1]."""
         return float(self.record.get("threshold", 0.5))
 
-    def inputs(self, scan: Scan, batch: int = BATCH) -> Iterator[torch.Tensor]:
-        """What the network is fed, some slices at a time: (at most `batch`, 3, 256, 256) float32."""
-        frame, scale = frame_of(scan.pixels, scan.spacing_mm), scale_of(scan.pixels)
-        for start in range(0, len(scan), batch):
-            yield to_model(scan.pixels[start : start + batch], frame, scale)
+    def inputs(self, scan: Scan, frame: Frame | None = None) -> Iterator[torch.Tensor]:
+        """What the network is fed, some slices at a time: (at most 8, 3, 256, 256) float32; `frame` is the scan's own."""
+        frame, scale = frame or frame_of(scan.pixels, scan.spacing_mm), scale_of(scan.pixels)
+        for start in range(0, len(scan), BATCH):
+            yield to_model(scan.pixels[start : start + BATCH], frame, scale)
 
     @torch.inference_mode()
     def segment(self, scan: Scan, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
@@ -67,7 +67,7 @@ class Segmenter:
         frame = frame_of(scan.pixels, scan.spacing_mm)
         kept = np.empty((len(scan), *scan.size), dtype=np.uint8)
         done = 0
-        for x in self.inputs(scan):
+        for x in self.inputs(scan, frame):
             p = predict_probability(self.network, x.to(self.device, memory_format=torch.channels_last), self.flips)
             kept[done : done + len(x)] = quantise(to_source(p, scan.size, frame))
             done += len(x)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -86,18 +86,22 @@ def predict(
         beside.setdefault((mask.parent, image_stem(mask)), []).append(mask)
     results: list[Result] = []
     pictures: list[np.ndarray] = []
+
+    def outline(paths: Iterable[Path], roles: Mapping[str, str] | None = None) -> None:
+        cases, unreadable = read_study(paths, roles)
+        problems.extend(unreadable)
+        for case in cases:
+            # A picture of a folder keeps its sub-folder; a volume, and what came out of a zip, has its own name.
+            names = [files[p] for p in case.paths] if all(p in files for p in case.paths) else None
+            results.append(result_of(case, segmenter.segment(case.scan), names))
+            pictures.append(grey(case.scan))
+
     with tqdm(total=len(series) + bool(others), unit="series", disable=None) as bar:
         for group in series:  # one after the other, so that a whole dataset fits in memory
-            cases, unreadable = read_study([*group, *(m for p in group for m in beside.get((p.parent, p.stem), []))])
-            problems += unreadable
-            results += [result_of(case, segmenter.segment(case.scan), [files[p] for p in case.paths]) for case in cases]
-            pictures += [grey(case.scan) for case in cases]
+            outline([*group, *(m for p in group for m in beside.get((p.parent, p.stem), []))])
             bar.update()
         if others:
-            cases, unreadable = read_study(others, choose)
-            problems += unreadable
-            results += [result_of(case, segmenter.segment(case.scan)) for case in cases]
-            pictures += [grey(case.scan) for case in cases]
+            outline(others, choose)
             bar.update()
     if references:
         results, unmatched = attach(results, references)

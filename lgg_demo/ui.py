@@ -31,7 +31,7 @@ from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.readers import Case, UnreadableScan, is_mask_name
 from lgg_demo.render import grey, viewer_case, viewer_picture, viewer_reference
-from lgg_demo.report import REPORT, Result, build_report, result_of, write_outputs
+from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
 from lgg_demo.study import Listed, Study, attach, read_study
 from lgg_demo.volumes import Role
 
@@ -183,12 +183,6 @@ def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
     return (Sentence("scored", {"slices": scored}),) if scored else ()
 
 
-def each_image(results: Sequence[Result], report: dict[str, Any]) -> list[tuple[Result, dict[str, Any]]]:
-    """The entries of a report's `images`, each with its result."""
-    owners = [r for r in results for _ in (r.files if r.grid is None else r.files[:1])]
-    return list(zip(owners, report["images"], strict=True))
-
-
 class Page:
     """Handlers of the page and of the API around one `Segmenter`; all that differs between users is in `Session`."""
 
@@ -311,8 +305,7 @@ class Page:
         """Attach masks to the result that is there, without running the network again."""
         with taken_over(uploads) as masks:
             if session is None or not session.results:
-                message = Session(done=session.done if session else ())
-                warned = replace(message, done=(Sentence("images_first"),))
+                warned = Session(done=(Sentence("images_first"),))
                 return None, warned, gr.skip(), warned.messages(language)
             results, problems = attach(session.results, masks)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
@@ -371,7 +364,12 @@ class Page:
         pictures = [grey(c.scan) for c in cases]
         written = write_outputs(results, threshold, report, folder, pictures, language)
         # Of pictures the masks, of volumes all but the report, which is returned beside them.
-        spare = {image["probability"] for r, image in each_image(results, report) if r.grid is None}
+        spare = {
+            probability
+            for result, outputs in zip(results, output_names(results), strict=True)
+            if result.grid is None
+            for _, probability in outputs
+        }
         files = []
         for path in written:
             if path.name == REPORT or path.relative_to(folder).as_posix() in spare:
