@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import GroupShuffleSplit
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch.utils.data import Dataset
 
 from lgg_demo.readers import (
@@ -24,11 +24,12 @@ from lgg_demo.readers import (
     read_scan,
     slice_number,
 )
-from lgg_demo.transforms import to_model
+from lgg_demo.transforms import NORMALISATION, NORMALISATIONS, to_model, with_neighbours
 
 SIDE = 256  # every slice of the dataset
 HELD_OUT_FOLD = 0  # patients of this fold are never trained on and never chosen on
 COLUMNS = ["patient", "slice", "image", "mask", "tumour"]
+TEST_SHARE, VALIDATION_SHARE = 0.1, 0.2  # the student report's: of all slices, and of those that are left
 
 
 class DatasetError(Exception):
@@ -107,7 +108,7 @@ def _index_patient(folder: Path) -> tuple[list[tuple[str, int, Path, Path, bool]
 
 @dataclass(frozen=True)
 class Split:
-    """Patients to train on and patients to choose on. No patient is on both sides."""
+    """Patients to train on and, where there are any, patients to choose on. No patient is on both sides."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -116,9 +117,8 @@ class Split:
         both = sorted(set(self.train) & set(self.validation))
         if both:
             raise DatasetError(f"These patients are on both sides of the split: {', '.join(both)}.")
-        for side, patients in (("train", self.train), ("validation", self.validation)):
-            if not patients:
-                raise DatasetError(f"The split leaves no patient for {side}.")
+        if not self.train:
+            raise DatasetError("The split leaves no patient to train on.")
 
 
 def read_patients(csv: Path, *columns: str) -> pd.DataFrame:
@@ -142,18 +142,20 @@ def read_patients(csv: Path, *columns: str) -> pd.DataFrame:
     return table
 
 
-def split_by_fold(folds: pd.DataFrame, validation_fold: int) -> Split:
-    """Validate on one fold, train on all others but the held-out fold 0."""
-    if validation_fold == HELD_OUT_FOLD:
-        raise DatasetError(f"Fold {HELD_OUT_FOLD} is held out: nothing is trained or chosen on it.")
+def split_by_fold(folds: pd.DataFrame, validation_fold: int | None, left_out: int = HELD_OUT_FOLD) -> Split:
+    """Validate on one fold (none for None), train on all others but the held-out fold 0 and the fold `left_out`."""
     fold = pd.to_numeric(folds["fold"], errors="coerce")
     if fold.isna().any():  # a patient without a fold may be a held-out one
         raise DatasetError(f"The fold of {folds.loc[fold.isna(), 'patient'].iloc[0]} is not a number.")
+    hidden = {HELD_OUT_FOLD, left_out}
+    if validation_fold in hidden:
+        raise DatasetError(f"Fold {validation_fold} is held out: nothing is trained or chosen on it.")
     inside = folds[fold == validation_fold]["patient"]
-    outside = folds[~fold.isin([validation_fold, HELD_OUT_FOLD])]["patient"]
-    if inside.empty:
-        there = ", ".join(f"{f:g}" for f in sorted(fold.unique()))
-        raise DatasetError(f"No patient is in fold {validation_fold}; the folds are {there}.")
+    outside = folds[~fold.isin([validation_fold, *hidden])]["patient"]
+    for wanted in (validation_fold, left_out):
+        if wanted not in (None, HELD_OUT_FOLD) and not (fold == wanted).any():
+            there = ", ".join(f"{f:g}" for f in sorted(fold.unique()))
+            raise DatasetError(f"No patient is in fold {wanted}; the folds are {there}.")
     return Split(tuple(sorted(outside)), tuple(sorted(inside)))
 
 
@@ -170,6 +172,60 @@ def split_by_seed(patients: Iterable[str], fraction: float, seed: int) -> Split:
     return Split(tuple(names[train].tolist()), tuple(names[validation].tolist()))
 
 
+@dataclass(frozen=True)
+class Sides:
+    """Rows of an index (see `index_dataset`), counted from 0: to train on, to choose the epoch on, to test on.
+
+    level: `patient`, or `slice` where slices were drawn one by one, so that the neighbours of a test slice are trained on.
+    """
+
+    level: str
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+    def as_json(self, index: pd.DataFrame) -> dict[str, Any]:
+        """The patients of each side (with `slice` one may be on several), then their slice numbers where those differ."""
+        rows = {side: index.iloc[sorted(getattr(self, side))] for side in ("train", "validation", "test")}
+        out: dict[str, Any] = {"level": self.level}
+        out |= {side: sorted(set(part["patient"])) for side, part in rows.items()}
+        if self.level == "slice":
+            out["slices"] = {
+                side: {str(name): own.tolist() for name, own in part.groupby("patient")["slice"]}
+                for side, part in rows.items()
+            }
+        return out
+
+
+def split_by_slice(count: int, seed: int) -> Sides:
+    """The student report's split of `count` slices: 10 % to test, then 20 % of the rest to choose on, drawn one by one.
+
+    Both by scikit-learn's `train_test_split`, which rounds the share up: of 3,929 slices 2,828, 708 and 393.
+    """
+    try:
+        rest, test = train_test_split(range(count), test_size=TEST_SHARE, random_state=seed)
+        train, validation = train_test_split(rest, test_size=VALIDATION_SHARE, random_state=seed)
+    except ValueError as error:
+        raise DatasetError(f"{count} slices are too few to train, choose and test on.") from error
+    return Sides("slice", tuple(train), tuple(validation), tuple(test))
+
+
+def rows_of_patients(index: pd.DataFrame, split: Split, test: Sequence[str], seed: int) -> Sides:
+    """A split by patient as rows of an index, in random order: batches then mix patients as those of a split by slice.
+
+    Raises DatasetError where a patient to test on is also trained or chosen on.
+    """
+    both = sorted(set(test) & set(split.train + split.validation))
+    if both:
+        raise DatasetError(f"These patients are on both sides of the split: {', '.join(both)}.")
+    random = np.random.default_rng(seed)
+
+    def rows(names: Sequence[str]) -> tuple[int, ...]:
+        return tuple(random.permutation(np.flatnonzero(index["patient"].isin(names))).tolist())
+
+    return Sides("patient", rows(split.train), rows(split.validation), rows(test))
+
+
 def read_patient(rows: pd.DataFrame) -> tuple[Scan, np.ndarray]:
     """The scan of one patient, in slice order, and its reference masks (S, H, W) bool."""
     scan = read_scan(list(rows["image"]), name=str(rows["patient"].iloc[0]))
@@ -179,11 +235,12 @@ def read_patient(rows: pd.DataFrame) -> tuple[Scan, np.ndarray]:
 class PatientDataset(Dataset[dict[str, Any]]):
     """Whole patients as the network sees them: `image` (S, 3, 256, 256) float32, `mask` (S, 1, 256, 256) uint8.
 
-    All of them are held in memory: 0.9 MB a slice.
+    All of them are held in memory: 0.9 MB a slice. normalisation: one of NORMALISATIONS.
     """
 
-    def __init__(self, index: pd.DataFrame, patients: Sequence[str]) -> None:
+    def __init__(self, index: pd.DataFrame, patients: Sequence[str], normalisation: str = NORMALISATION) -> None:
         self.patients = list(patients)
+        self.scale_of = NORMALISATIONS[normalisation]
         groups = dict(tuple(index.groupby("patient")))
         absent = [p for p in self.patients if p not in groups]
         if absent:
@@ -191,12 +248,11 @@ class PatientDataset(Dataset[dict[str, Any]]):
         with ThreadPoolExecutor() as pool:
             self.items = list(pool.map(lambda p: self._load(groups[p]), self.patients))
 
-    @staticmethod
-    def _load(rows: pd.DataFrame) -> dict[str, Any]:
+    def _load(self, rows: pd.DataFrame) -> dict[str, Any]:
         scan, reference = read_patient(rows)
         return {
             "patient": scan.name,
-            "image": to_model(scan.pixels),
+            "image": to_model(scan.pixels, scale=self.scale_of(scan.pixels)),
             "mask": torch.from_numpy(reference.astype(np.uint8))[:, None],
         }
 
@@ -206,13 +262,34 @@ class PatientDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, position: int) -> dict[str, Any]:
         return self.items[position]
 
+    def part(self, rows: Iterable[int]) -> list[dict[str, Any]]:
+        """Its items with these slices alone, counted from 0 through all patients; patients without any are left out."""
+        wanted = np.array(sorted(rows), dtype=int)
+        parts, first = [], 0
+        for item in self.items:
+            own = wanted[(wanted >= first) & (wanted < first + len(item["image"]))] - first
+            first += len(item["image"])
+            if own.size:
+                parts.append({"patient": item["patient"], "image": item["image"][own], "mask": item["mask"][own]})
+        return parts
+
 
 class SliceDataset(Dataset[dict[str, torch.Tensor]]):
-    """Single slices for training: `image` (3, H, W) float32, `mask` (1, H, W) float32; augmented where told."""
+    """Single slices for training: `image` (3 + 6 context, H, W), `mask` (1, H, W), float32; augmented where told.
 
-    def __init__(self, patients: PatientDataset, augment: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
-        self.augment = augment
-        self.places = [(item, s) for item in patients.items for s in range(len(item["image"]))]
+    rows: these alone, in this order, counted from 0 through all patients.
+    """
+
+    def __init__(
+        self,
+        patients: PatientDataset,
+        augment: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        context: int = 0,
+        rows: Sequence[int] | None = None,
+    ) -> None:
+        self.augment, self.context = augment, context
+        every = [(item, s) for item in patients.items for s in range(len(item["image"]))]
+        self.places = every if rows is None else [every[row] for row in rows]
 
     @property
     def tumour(self) -> list[bool]:
@@ -224,6 +301,7 @@ class SliceDataset(Dataset[dict[str, torch.Tensor]]):
 
     def __getitem__(self, position: int) -> dict[str, torch.Tensor]:
         item, s = self.places[position]
-        sample = {"image": item["image"][s], "mask": item["mask"][s].float()}
+        image = with_neighbours(item["image"], self.context, slice(s, s + 1))[0]
+        sample = {"image": image, "mask": item["mask"][s].float()}
         # `is not None`: asking a MONAI Compose for its truth takes its length, which seeds all of it anew.
         return self.augment(sample) if self.augment is not None else sample

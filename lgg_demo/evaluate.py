@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,17 @@ from tqdm import tqdm
 
 from lgg_demo.data import DatasetError, index_dataset, read_patient, read_patients
 from lgg_demo.inference import Segmenter
-from lgg_demo.metrics import LEVELS, Counts, binarise, bootstrap_ci95, count, hausdorff95_px, pooled, threshold_level
+from lgg_demo.metrics import (
+    LEVELS,
+    Counts,
+    binarise,
+    bootstrap_ci95,
+    count,
+    expected_dice,
+    hausdorff95_px,
+    pooled,
+    threshold_level,
+)
 from lgg_demo.model import CheckpointError
 from lgg_demo.predict import probability
 
@@ -30,6 +40,10 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+PROTOCOL = (
+    "whole patients, all slices, 256 x 256; volume Dice = all pixels of a patient together; both empty counts as 1; "
+    "95 % interval by bootstrap over patients (10,000 draws); hd95 counts a slice gap as one pixel"
+)
 
 
 def dice_by_level(levels: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -40,13 +54,62 @@ def dice_by_level(levels: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(2.0 * inside, total, out=np.ones(LEVELS + 1), where=total > 0))
 
 
+@dataclass(frozen=True)
+class Scored:
+    """One patient: the row of metrics.json, the counts of each slice, HD95 in pixels (may be infinite), Dice by level."""
+
+    row: dict[str, Any]
+    slices: list[Counts]
+    hd95: float
+    curve: np.ndarray
+
+
+def score(patient: str, levels: np.ndarray, reference: np.ndarray, threshold: float) -> Scored:
+    """Score one patient's kept levels, (S, H, W) uint8, against the reference, bool."""
+    predicted = binarise(levels, threshold)
+    own = [count(p, r) for p, r in zip(predicted, reference, strict=True)]
+    whole = pooled(own)
+    hd95 = hausdorff95_px(predicted, reference)
+    row = {
+        "patient": patient,
+        "slices": len(own),
+        "dice": whole.dice,
+        "iou": whole.iou,
+        "predicted_pixels": whole.predicted,
+        "reference_pixels": whole.reference,
+        "hd95_px": hd95 if math.isfinite(hd95) else None,
+        "expected_dice": expected_dice(levels, threshold),
+    }
+    return Scored(row, own, hd95, dice_by_level(levels, reference))
+
+
+def summary(scored: list[Scored]) -> dict[str, Any]:
+    """The figures over patients."""
+    dice = [s.row["dice"] for s in scored]
+    counts = [c for s in scored for c in s.slices]
+    total = pooled(counts)
+    tumour = [c for c in counts if c.reference]
+    empty = [c for c in counts if not c.reference]
+    hd95 = float(np.median([s.hd95 for s in scored]))
+    return {
+        "patients": len(scored),
+        "slices": len(counts),
+        "volume_dice_mean": float(np.mean(dice)),
+        "volume_dice_median": float(np.median(dice)),
+        "volume_dice_ci95": list(bootstrap_ci95(dice)),
+        "pooled_dice": total.dice,
+        "pooled_iou": total.iou,
+        "tumour_slice_dice_mean": float(np.mean([c.dice for c in tumour])) if tumour else None,
+        "slice_dice_mean_empty_as_one": float(np.mean([c.dice for c in counts])),
+        "empty_slice_false_positive_rate": float(np.mean([c.predicted > 0 for c in empty])) if empty else None,
+        "hd95_px_median": hd95 if math.isfinite(hd95) else None,
+    }
+
+
 def evaluate(index: pd.DataFrame, segmenter: Segmenter, threshold: float, out: Path) -> dict[str, Any]:
     """Score every patient of an index (see `index_dataset`), write the files into `out`, return metrics.json's content."""
-    patients: list[dict[str, Any]] = []
+    scored: list[Scored] = []
     slices: list[dict[str, Any]] = []
-    all_counts: list[Counts] = []
-    distances: list[float] = []
-    curves: list[np.ndarray] = []
     seconds = 0.0
     groups = list(index.groupby("patient", sort=True))
     for name, rows in tqdm(groups, unit="patient", disable=None):
@@ -54,55 +117,26 @@ def evaluate(index: pd.DataFrame, segmenter: Segmenter, threshold: float, out: P
         started = time.perf_counter()
         levels = segmenter.segment(scan)
         seconds += time.perf_counter() - started
-        predicted = binarise(levels, threshold)
-        own = [count(p, r) for p, r in zip(predicted, reference, strict=True)]
-        whole = pooled(own)
-        all_counts += own
-        distances.append(hausdorff95_px(predicted, reference))
-        curves.append(dice_by_level(levels, reference))
-        patients.append(
-            {
-                "patient": str(name),
-                "slices": len(scan),
-                "dice": whole.dice,
-                "iou": whole.iou,
-                "predicted_pixels": whole.predicted,
-                "reference_pixels": whole.reference,
-                "hd95_px": distances[-1] if math.isfinite(distances[-1]) else None,
-            }
-        )
-        for number, c in zip(rows["slice"], own, strict=True):
+        scored.append(score(str(name), levels, reference, threshold))
+        for number, c in zip(rows["slice"], scored[-1].slices, strict=True):
             slices.append({"patient": name, "slice": number, "dice": c.dice, "iou": c.iou} | asdict(c))
 
-    dice = [p["dice"] for p in patients]
-    total = pooled(all_counts)
-    tumour = [c for c in all_counts if c.reference]
-    empty = [c for c in all_counts if not c.reference]
-    hd95 = float(np.median(distances))
+    figures = summary(scored)
     metrics = {
-        "protocol": "whole patients, all slices, 256 x 256; volume Dice = all pixels of a patient together; both empty "
-        "counts as 1; 95 % interval by bootstrap over patients (10,000 draws); hd95 counts a slice gap as one pixel",
+        "protocol": PROTOCOL,
         "model": {k: segmenter.record.get(k) for k in ("name", "sha256")},
-        "patients": len(patients),
-        "slices": len(all_counts),
+        "patients": figures.pop("patients"),
+        "slices": figures.pop("slices"),
         "threshold": threshold,
-        "volume_dice_mean": float(np.mean(dice)),
-        "volume_dice_median": float(np.median(dice)),
-        "volume_dice_ci95": list(bootstrap_ci95(dice)),
-        "pooled_dice": total.dice,
-        "pooled_iou": total.iou,
-        "tumour_slice_dice_mean": float(np.mean([c.dice for c in tumour])) if tumour else None,
-        "slice_dice_mean_empty_as_one": float(np.mean([c.dice for c in all_counts])),
-        "empty_slice_false_positive_rate": float(np.mean([c.predicted > 0 for c in empty])) if empty else None,
-        "hd95_px_median": hd95 if math.isfinite(hd95) else None,
-        "seconds_per_slice": seconds / len(all_counts),
-        "per_patient": patients,
+        **figures,
+        "seconds_per_slice": seconds / len(slices),
+        "per_patient": [s.row for s in scored],
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     pd.DataFrame(slices).to_csv(out / "per_slice.csv", index=False, float_format="%.6g")
-    draw_by_patient(patients, metrics, out / "dice_by_patient.png")
-    draw_by_threshold(np.stack(curves), threshold, out / "dice_by_threshold.png")
+    draw_by_patient(metrics["per_patient"], metrics, out / "dice_by_patient.png")
+    draw_by_threshold(np.stack([s.curve for s in scored]), threshold, out / "dice_by_threshold.png")
     return metrics
 
 

@@ -25,7 +25,7 @@ from pydicom.valuerep import DSfloat
 from lgg_demo import __version__
 from lgg_demo.geometry import Grid
 from lgg_demo.messages import Language, say
-from lgg_demo.metrics import Diameters, binarise, largest_diameters
+from lgg_demo.metrics import Diameters, largest_diameters
 
 SEGMENT = "FLAIR abnormality"
 REFERRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -49,6 +49,7 @@ class Outlined(Protocol):
     def grid(self) -> Grid | None: ...
     @property
     def ruler(self) -> Grid | None: ...
+    def mask(self, threshold: float) -> np.ndarray: ...
 
 
 # NIfTI
@@ -141,14 +142,19 @@ def can_refer(grid: Grid, instances: Sequence[Dataset]) -> bool:
 
 
 def write_segmentation(
-    path: Path, mask: np.ndarray, grid: Grid, instances: Sequence[Dataset], model: Mapping[str, Any]
+    path: Path,
+    mask: np.ndarray,
+    grid: Grid,
+    instances: Sequence[Dataset],
+    model: Mapping[str, Any],
+    corrected: bool = False,
 ) -> None:
     """A DICOM SEG of a mask (S, H, W) bool that refers to its source, frame by frame; BINARY, one segment.
 
     The type is Lesion: a FLAIR abnormality is tumour and oedema together, so that either name would say too much. Nothing
     of the source is taken over but the UIDs of study, frame of reference and instances, and the geometry. Slices without
-    anything are left out, as is usual; where all are empty, all are written. model: the report's entry. Raises ValueError
-    where `can_refer` is False.
+    anything are left out, as is usual; where all are empty, all are written. model: the report's entry.
+    corrected: whether a hand had a part in it. Raises ValueError where `can_refer` is False.
     """
     frames = source_frames(grid.to_own(mask), grid, instances)
     if frames is None:
@@ -164,7 +170,9 @@ def write_segmentation(
         segment_label=SEGMENT,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC
+        if corrected
+        else hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
         anatomic_regions=[codes.SCT.Brain],
         display_color=hd.color.CIELabColor.from_rgb(*BLUE),
@@ -185,7 +193,7 @@ def write_segmentation(
             software_versions=f"lgg-demo {__version__}",
             device_serial_number=sha[:16] or "0",
             content_label="FLAIR_ABNORMAL",
-            content_description="Outlined automatically, not for diagnosis",
+            content_description=f"{'Corrected by hand' if corrected else 'Outlined automatically'}, not for diagnosis",
             series_description="FLAIR abnormality, not for diagnosis",
             omit_empty_frames=bool(frames.any()),
             transfer_syntax_uid=ExplicitVRLittleEndian,
@@ -256,9 +264,14 @@ COLUMNS = (
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One row a slice with the `COLUMNS`, comma-separated, UTF-8; what is not known stays empty."""
+    """One row a slice with the `COLUMNS`, comma-separated, UTF-8; what is not known stays empty.
+
+    A last column `corrected_pixels` where a hand corrected a slice.
+    """
+    rows = list(rows)
+    columns = (*COLUMNS, "corrected_pixels") if any("corrected_pixels" in row for row in rows) else COLUMNS
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -298,7 +311,7 @@ def chosen_slices(results: Sequence[Outlined], threshold: float, most: int = MOS
     Where nothing is predicted, those with the most reference; without one either, slices evenly spread.
     """
     everything = [(r, s) for r, result in enumerate(results) for s in range(len(result.levels))]
-    predicted = np.concatenate([binarise(r.levels, threshold).sum(axis=(1, 2)) for r in results])
+    predicted = np.concatenate([r.mask(threshold).sum(axis=(1, 2)) for r in results])
     reference = np.concatenate(
         [np.zeros(len(r.levels)) if r.reference is None else r.reference.sum(axis=(1, 2)) for r in results]
     )
@@ -403,7 +416,7 @@ class _Page:
         several = len(results) > 1 or len(results[0].files) > 1
         referenced = False
         for r in {r for r, _ in chosen}:
-            mask = binarise(results[r].levels, self.report["threshold"])
+            mask = results[r].mask(self.report["threshold"])
             _, down, right = grid.spacing_mm if (grid := results[r].grid) else (1.0, 1.0, 1.0)
             self.longest[id(results[r])] = largest_diameters(mask, (down, right))
         for n, (r, s) in enumerate(chosen):
@@ -416,7 +429,7 @@ class _Page:
             said = say("report_slice", self.language, slice=number) if slices > 1 else ""
             if several:
                 said = f"{name}  {said}".strip()
-            area = int(binarise(results[r].levels[s], self.report["threshold"]).sum())
+            area = int(results[r].mask(self.report["threshold"])[s].sum())
             value = self.area(area, results[r].ruler)
             room = side - self.measure(value, 7.5) - 0.12
             self.text(x, y + side + 0.045, self.shorten(said, 7.5, room), 7.5)
@@ -445,7 +458,7 @@ class _Page:
             picture[s, ::step, ::step], cmap="gray", vmin=0, vmax=255, interpolation="bilinear", aspect="auto",
             extent=(-0.5, width - 0.5, height - 0.5, -0.5), zorder=1,
         )  # fmt: skip
-        masks = [(binarise(result.levels[s], self.report["threshold"]), BLUE, 1.0)]
+        masks = [(result.mask(self.report["threshold"])[s], BLUE, 1.0)]
         known = result.reference is not None and result.referenced is not None and bool(result.referenced[s])
         if known and result.reference is not None:
             masks.insert(0, (result.reference[s], ORANGE, 2.0))  # wider, to be seen where both are one
@@ -474,7 +487,7 @@ class _Page:
         else:
             rows.append(("area", self.pixels(entry["predicted_pixels"]), self.pixels(entry.get("reference_pixels"))))
         if result.ruler is not None:
-            masks = [binarise(result.levels, self.report["threshold"]), result.reference if scored else None]
+            masks = [result.mask(self.report["threshold"]), result.reference if scored else None]
             areas = [self.largest(m, result.ruler, entry) for m in masks]
             rows.append(("largest_area", areas[0], areas[1]))
         lines = [self.diameters(entry.get(f"{who}diameters_{unit}"), unit, entry) for who in ("", "reference_")]

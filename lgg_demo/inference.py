@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from lgg_demo.calibration import Calibration
 from lgg_demo.metrics import LEVELS
 from lgg_demo.model import load_checkpoint
 from lgg_demo.readers import Scan
-from lgg_demo.transforms import Frame, frame_of, scale_of, to_model, to_source
+from lgg_demo.transforms import NORMALISATIONS, Frame, frame_of, to_model, to_source, with_neighbours
 
 BATCH = 8
 
@@ -23,7 +24,7 @@ def quantise(probability: torch.Tensor) -> np.ndarray:
 
 
 def predict_probability(network: torch.nn.Module, x: torch.Tensor, flips: bool) -> torch.Tensor:
-    """Network input (N, 3, H, W) to probability (N, 1, H, W); with `flips`, the mean over the slice and its mirror."""
+    """Network input (N, C, H, W) to probability (N, 1, H, W); with `flips`, the mean over the slice and its mirror."""
     p = torch.sigmoid(network(x).float())
     if flips:
         p = (p + torch.sigmoid(network(x.flip(-1)).float()).flip(-1)) / 2
@@ -40,6 +41,9 @@ class Segmenter:
         self.record = record
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.flips = bool(record.get("test_time_flips", False))
+        self.context = int(record["network"].get("context", 0))
+        self.scale_of = NORMALISATIONS[record["normalisation"]]
+        self.calibration = Calibration(**record.get("calibration", {}))
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -53,24 +57,34 @@ class Segmenter:
         return float(self.record.get("threshold", 0.5))
 
     def inputs(self, scan: Scan, frame: Frame | None = None) -> Iterator[torch.Tensor]:
-        """What the network is fed, some slices at a time: (at most 8, 3, 256, 256) float32; `frame` is the scan's own."""
-        frame, scale = frame or frame_of(scan.pixels, scan.spacing_mm), scale_of(scan.pixels)
+        """What the network is fed, some slices at a time: (at most 8, channels, 256, 256) float32.
+
+        `frame` is the scan's own.
+        """
+        frame, scale = frame or frame_of(scan.pixels, scan.spacing_mm), self.scale_of(scan.pixels)
         for start in range(0, len(scan), BATCH):
-            yield to_model(scan.pixels[start : start + BATCH], frame, scale)
+            first, end = max(start - self.context, 0), min(start + BATCH, len(scan))
+            x = to_model(scan.pixels[first : end + self.context], frame, scale)
+            yield with_neighbours(x, self.context, slice(start - first, end - first))
 
     @torch.inference_mode()
+    def probabilities(self, scan: Scan) -> Iterator[torch.Tensor]:
+        """Calibrated probability on the scan's own grid, some slices at a time: (at most 8, H, W) float32 in [0, 1]."""
+        frame = frame_of(scan.pixels, scan.spacing_mm)
+        for x in self.inputs(scan, frame):
+            p = predict_probability(self.network, x.to(self.device, memory_format=torch.channels_last), self.flips)
+            yield to_source(self.calibration.apply(p), scan.size, frame)
+
     def segment(self, scan: Scan, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """Probability of each pixel of a scan: (S, H, W) uint8, 255 for 1, on the scan's own grid.
 
         progress: called with (slices done, slices in all).
         """
-        frame = frame_of(scan.pixels, scan.spacing_mm)
         kept = np.empty((len(scan), *scan.size), dtype=np.uint8)
         done = 0
-        for x in self.inputs(scan, frame):
-            p = predict_probability(self.network, x.to(self.device, memory_format=torch.channels_last), self.flips)
-            kept[done : done + len(x)] = quantise(to_source(p, scan.size, frame))
-            done += len(x)
+        for p in self.probabilities(scan):
+            kept[done : done + len(p)] = quantise(p)
+            done += len(p)
             if progress:
                 progress(done, len(scan))
         return kept

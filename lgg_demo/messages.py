@@ -102,6 +102,14 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : ce dossier ne contient aucune image ; donnez des fichiers PNG, JPEG ou TIFF.",
     },
     # What a user should know of a file that was used
+    "corrected_by_hand": {
+        "en": "{file}: corrected by hand; {pixels} pixel(s) differ from the network’s outline.",
+        "fr": "{file} : corrigé à la main ; {pixels} pixel(s) diffèrent du contour du réseau.",
+    },
+    "corrections_unusable": {
+        "en": "The corrections do not fit the result that is kept; nothing was written. Give the images again.",
+        "fr": "Les corrections ne correspondent pas au résultat conservé ; rien n’a été écrit. Redonnez les images.",
+    },
     "slices_blank": {
         "en": "{file}: {blank} of {slices} slice(s) have no contrast at all; nothing can be found there.",
         "fr": "{file} : {blank} coupe(s) sur {slices} sans aucun contraste ; rien ne peut y être trouvé.",
@@ -364,8 +372,147 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "panel_prediction": {"en": "Prediction", "fr": "Prédiction"},
     "panel_reference": {"en": "Ground truth", "fr": "Vérité terrain"},
     "panel_outlines": {"en": "Both outlines", "fr": "Les deux contours"},
-    "panel_outline": {"en": "Outline", "fr": "Contour"},
     "panel_agreement": {"en": "Agreement", "fr": "Concordance"},
+    "panel_uncertainty": {"en": "Uncertainty", "fr": "Incertitude"},
+    "panel_axial": {"en": "Axial", "fr": "Axiale"},
+    "panel_coronal": {"en": "Coronal", "fr": "Coronale"},
+    "panel_sagittal": {"en": "Sagittal", "fr": "Sagittale"},
+    "panel_surface": {"en": "Surface", "fr": "Surface"},
+    "tools_layout": {"en": "Layout", "fr": "Disposition"},
+    "tools_layers": {"en": "Layers", "fr": "Calques"},
+    "tools_style": {"en": "Fill or outline", "fr": "Aplat ou contour"},
+    "tools_channel": {"en": "Sequence", "fr": "Séquence"},
+    "tools_correct": {"en": "Correct by hand", "fr": "Corriger à la main"},
+    "tools_out": {"en": "Save, copy, help", "fr": "Enregistrer, copier, aide"},
+    "layout_side": {"en": "Side by side", "fr": "Côte à côte"},
+    "layout_overlay": {"en": "Overlay", "fr": "Superposition"},
+    "layout_swipe": {"en": "Swipe", "fr": "Rideau"},
+    "layout_planes": {"en": "3 planes", "fr": "3 plans"},
+    "style_fill": {"en": "Fill", "fr": "Aplat"},
+    "style_outline": {"en": "Outline", "fr": "Contour"},
+    "channel_pre": {"en": "Pre", "fr": "Pré"},
+    "channel_flair": {"en": "FLAIR", "fr": "FLAIR"},
+    "channel_post": {"en": "Post", "fr": "Post"},
+    "brush": {"en": "Brush", "fr": "Pinceau"},
+    "eraser": {"en": "Eraser", "fr": "Gomme"},
+    "undo": {"en": "Undo", "fr": "Annuler"},
+    "save": {"en": "Save PNG", "fr": "Enregistrer PNG"},
+    "copy": {"en": "Copy report", "fr": "Copier le rapport"},
+    "reset": {"en": "Reset view", "fr": "Vue initiale"},
+    "help": {"en": "Keys and mouse", "fr": "Clavier et souris"},
+    "close": {"en": "Close", "fr": "Fermer"},
+    "saved": {"en": "The picture is saved.", "fr": "L’image est enregistrée."},
+    "copied": {"en": "The report is on the clipboard.", "fr": "Le rapport est dans le presse-papiers."},
+    "opacity": {"en": "Opacity", "fr": "Opacité"},
+    "window_width": {"en": "Window", "fr": "Fenêtre"},
+    "window_level": {"en": "Level", "fr": "Niveau"},
+    "brush_size": {"en": "Brush size", "fr": "Taille du pinceau"},
+    "dial_swipe": {"en": "Place of the divider", "fr": "Position du rideau"},
+    "dial_coronal": {"en": "Coronal plane", "fr": "Plan coronal"},
+    "dial_sagittal": {"en": "Sagittal plane", "fr": "Plan sagittal"},
+    "dial_turn": {"en": "Turn the surface", "fr": "Tourner la surface"},
+    "dial_tilt": {"en": "Tilt the surface", "fr": "Incliner la surface"},
+    "swipe_sides": {"en": "{left} | {right}", "fr": "{left} | {right}"},
+    "side_right": {"en": "R", "fr": "D"},
+    "side_left": {"en": "L", "fr": "G"},
+    "side_front": {"en": "A", "fr": "A"},
+    "side_back": {"en": "P", "fr": "P"},
+    "side_up": {"en": "S", "fr": "S"},
+    "previous_finding": {
+        "en": "Previous slice with tumour, or unsure (P)",
+        "fr": "Coupe précédente avec tumeur, ou incertaine (P)",
+    },
+    "next_finding": {"en": "Next slice with tumour, or unsure (N)", "fr": "Coupe suivante avec tumeur, ou incertaine (N)"},
+    "no_finding": {
+        "en": "No further slice with tumour or unsure in this direction.",
+        "fr": "Plus de coupe avec tumeur ou incertaine dans cette direction.",
+    },
+    "strip": {
+        "en": "Below: predicted area of each slice ({tumour} of {slices} with tumour), the ground truth’s as a line. Above: "
+        "uncertainty; a dot marks an unsure slice ({unsure}).",
+        "fr": "En bas : surface prédite de chaque coupe ({tumour} sur {slices} avec tumeur), celle de la vérité terrain en "
+        "trait. En haut : incertitude ; un point marque une coupe incertaine ({unsure}).",
+    },
+    "curve": {"en": "Dice against threshold", "fr": "Dice selon le seuil"},
+    "curve_label": {
+        "en": "Dice of all scored slices for each threshold (thick), of this slice (thin), with marks at 0.5, at the best "
+        "threshold where it is known, and at the current one; click to set the threshold.",
+        "fr": "Dice de toutes les coupes notées pour chaque seuil (trait épais), de cette coupe (trait fin), avec des repères "
+        "à 0,5, au meilleur seuil s’il est connu et au seuil actuel ; cliquez pour régler le seuil.",
+    },
+    "best_mark": {"en": "best in validation {threshold}", "fr": "meilleur en validation {threshold}"},
+    "caution": {
+        "en": "The threshold is not 0.5: if it was chosen by looking at this ground truth, the scores shown flatter the "
+        "network.",
+        "fr": "Le seuil n’est pas 0,5 : s’il a été choisi en regardant cette vérité terrain, les scores affichés flattent le "
+        "réseau.",
+    },
+    "corrected_note": {
+        "en": "Corrected by hand: {pixels} pixel(s). Scores, volumes and the download follow; the server keeps nothing of it.",
+        "fr": "Corrigé à la main : {pixels} pixel(s). Scores, volumes et téléchargement en tiennent compte ; le serveur n’en "
+        "garde rien.",
+    },
+    "expected": {"en": "Expected Dice (without ground truth)", "fr": "Dice attendu (sans vérité terrain)"},
+    "expected_note": {
+        "en": "Expected Dice: what the model’s own probabilities say of this outline; right only as far as they are. "
+        "Uncertainty: the chance that the outline at 0.5 is wrong in a pixel.",
+        "fr": "Dice attendu : ce que les probabilités du modèle disent de ce contour ; il ne vaut que ce qu’elles valent. "
+        "Incertitude : le risque que le contour à 0,5 soit faux en un pixel.",
+    },
+    "proportions_note": {
+        "en": "The distance between slices is not known: proportions of the planes and the surface are guessed.",
+        "fr": "La distance entre les coupes est inconnue : les proportions des plans et de la surface sont supposées.",
+    },
+    "corrected_area": {"en": "Corrected by hand", "fr": "Corrigé à la main"},
+    "unit_area": {"en": "mm²", "fr": "mm²"},
+    "unit_volume": {"en": "mL", "fr": "mL"},
+    "dice": {"en": "Dice", "fr": "Dice"},
+    "iou": {"en": "IoU", "fr": "IoU"},
+    "model": {"en": "Model", "fr": "Modèle"},
+    "slice_of": {"en": "slice {slice} of {slices}", "fr": "coupe {slice} sur {slices}"},
+    "line": {"en": "{what}: {values}", "fr": "{what} : {values}"},
+    "help_slices": {
+        "en": "Arrows, Page up / down, Home, End: change slice",
+        "fr": "Flèches, Page préc. / suiv., Début, Fin : changer de coupe",
+    },
+    "help_findings": {
+        "en": "N, P: next, previous slice with tumour, or unsure",
+        "fr": "N, P : coupe suivante, précédente avec tumeur, ou incertaine",
+    },
+    "help_layers": {
+        "en": "1 to 5: image, prediction, ground truth, agreement, uncertainty on or off",
+        "fr": "1 à 5 : image, prédiction, vérité terrain, concordance, incertitude",
+    },
+    "help_blink": {
+        "en": "Space: hide every layer while it is held",
+        "fr": "Espace : masquer tous les calques tant que la touche est enfoncée",
+    },
+    "help_layout": {"en": "V: next layout; C: next sequence", "fr": "V : disposition suivante ; C : séquence suivante"},
+    "help_style": {"en": "F: fill or outline", "fr": "F : aplat ou contour"},
+    "help_threshold": {"en": ", and .: threshold down and up by 0.01", "fr": ", et . : seuil plus bas, plus haut de 0,01"},
+    "help_zoom": {
+        "en": "+ and −: zoom; Ctrl + arrows: move the picture; R: reset the view",
+        "fr": "+ et − : zoom ; Ctrl + flèches : déplacer l’image ; R : vue initiale",
+    },
+    "help_window": {
+        "en": "Shift + arrows: window (left, right) and level (up, down)",
+        "fr": "Maj + flèches : fenêtre (gauche, droite) et niveau (haut, bas)",
+    },
+    "help_brush": {
+        "en": "B, E: brush, eraser; [ and ]: size; arrows and Enter paint without a mouse; Z: undo; Escape: done",
+        "fr": "B, E : pinceau, gomme ; [ et ] : taille ; flèches et Entrée pour peindre sans souris ; Z : annuler ; Échap : fini",
+    },
+    "help_out": {"en": "S: save a PNG; T: copy the report", "fr": "S : enregistrer un PNG ; T : copier le rapport"},
+    "help_mouse": {
+        "en": "Mouse: the wheel changes slice, with Ctrl or Shift it zooms; right button: window and level; middle button, or "
+        "left when zoomed: move; double click: reset",
+        "fr": "Souris : la molette change de coupe, avec Ctrl ou Maj elle zoome ; bouton droit : fenêtre et niveau ; bouton du "
+        "milieu, ou gauche si zoomé : déplacer ; double clic : vue initiale",
+    },
+    "help_touch": {
+        "en": "Touch: two fingers zoom and move; one finger moves a zoomed picture, else it scrolls the page",
+        "fr": "Tactile : deux doigts zooment et déplacent ; un doigt déplace une image zoomée, sinon il fait défiler la page",
+    },
     "hit": {"en": "hit", "fr": "trouvé"},
     "missed": {"en": "missed", "fr": "manqué"},
     "extra": {"en": "extra", "fr": "en trop"},
@@ -374,10 +521,6 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "this_series": {"en": "This series", "fr": "Cette série"},
     "all_slices": {"en": "All slices", "fr": "Toutes les coupes"},
     "viewer": {"en": "Slices and scores", "fr": "Coupes et scores"},
-    "how_to_scroll": {
-        "en": "Change slice with the wheel over an image, or with the arrow keys.",
-        "fr": "Changez de coupe avec la molette sur une image, ou avec les flèches du clavier.",
-    },
     "precision": {"en": "Precision", "fr": "Précision"},
     "recall": {"en": "Recall", "fr": "Rappel"},
     "area": {"en": "Predicted area", "fr": "Surface prédite"},
@@ -433,7 +576,18 @@ CATALOGUE: dict[str, dict[Language, str]] = {
 }
 
 VIEWER_KEYS = (
-    "nothing_yet", "panel_image", "panel_prediction", "panel_reference", "panel_outlines", "panel_outline",
-    "panel_agreement", "hit", "missed", "extra", "slice", "this_slice", "this_series", "all_slices", "precision",
-    "recall", "area", "reference_area", "predicted_volume", "pixels", "convention", "picture_of", "viewer", "how_to_scroll",
+    "all_slices", "area", "best_mark", "brush", "brush_size", "caution", "channel_flair", "channel_post",
+    "channel_pre", "close", "convention", "copied", "copy", "corrected_area", "corrected_note", "curve",
+    "curve_label", "dial_coronal", "dial_sagittal", "dial_swipe", "dial_tilt", "dial_turn", "dice", "eraser",
+    "expected", "expected_note", "extra", "help", "help_blink", "help_brush", "help_findings", "help_layers",
+    "help_layout", "help_mouse", "help_out", "help_slices", "help_style", "help_threshold", "help_touch",
+    "help_window", "help_zoom", "hit", "iou", "layout_overlay", "layout_planes", "layout_side", "layout_swipe",
+    "line", "missed", "model", "next_finding", "no_finding", "not_for_diagnosis", "nothing_yet", "opacity",
+    "panel_agreement", "panel_axial", "panel_coronal", "panel_image", "panel_outlines", "panel_prediction",
+    "panel_reference", "panel_sagittal", "panel_surface", "panel_uncertainty", "picture_of", "pixels", "precision",
+    "predicted_volume", "previous_finding", "proportions_note", "recall", "reference_area", "report_threshold",
+    "report_title", "reset", "save", "saved", "side_back", "side_front", "side_left", "side_right", "side_up",
+    "slice", "slice_of", "strip", "style_fill", "style_outline", "swipe_sides", "this_series", "this_slice",
+    "tools_channel", "tools_correct", "tools_layers", "tools_layout", "tools_out", "tools_style", "undo", "unit_area",
+    "unit_volume", "viewer", "window_level", "window_width",
 )  # fmt: skip

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceCELoss, DiceFocalLoss, DiceLoss, TverskyLoss
 from monai.metrics import compute_hausdorff_distance, get_confusion_matrix
 from scipy import ndimage
 from scipy.spatial import ConvexHull
@@ -66,12 +66,20 @@ class Counts:
         return self.tp / self.reference if self.reference else None
 
 
-def training_loss() -> DiceCELoss:
-    """Soft Dice of the whole batch plus binary cross-entropy, on logits (N, 1, H, W) and masks of the same shape.
+LOSSES: dict[str, Callable[[], torch.nn.Module]] = {
+    "dice-ce": lambda: DiceCELoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0),
+    "dice": lambda: DiceLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0),
+    "dice-focal": lambda: DiceFocalLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0, gamma=2.0),
+    "tversky": lambda: TverskyLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0, alpha=0.3, beta=0.7),
+}
 
-    Over the batch, because two slices of three are empty and have no Dice of their own.
+
+def training_loss(name: str = "dice-ce") -> torch.nn.Module:
+    """MONAI's loss of this name (see LOSSES), on logits (N, 1, H, W) and masks of the same shape.
+
+    Dice is that of the whole batch, because two slices of three are empty and have none of their own.
     """
-    return DiceCELoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)
+    return LOSSES[name]()
 
 
 def threshold_level(threshold: float) -> int:
@@ -87,6 +95,20 @@ def threshold_level(threshold: float) -> int:
 def binarise(levels: np.ndarray, threshold: float) -> np.ndarray:
     """Kept probability (..., uint8, 0..255) to a mask of the same shape, bool."""
     return np.asarray(levels >= threshold_level(threshold))
+
+
+def expected_dice(levels: np.ndarray, threshold: float) -> float:
+    """The Dice that calibrated probabilities (kept levels of any shape) lead one to expect of their own mask.
+
+    2 sum of p inside the mask / (pixels of the mask + sum of p): no reference is needed, and a low value marks a scan to
+    look at twice. 1 where nothing is predicted and nothing is likely; the sums stand for their expectations (the ratio
+    of expectations, as in soft Dice).
+    """
+    at = threshold_level(threshold)
+    by_level = np.bincount(levels.ravel(), minlength=LEVELS + 1)
+    said = by_level * np.arange(LEVELS + 1)  # in 255ths
+    total = int(by_level[at:].sum()) * LEVELS + int(said.sum())
+    return 2 * int(said[at:].sum()) / total if total else 1.0
 
 
 def count(predicted: np.ndarray, reference: np.ndarray) -> Counts:

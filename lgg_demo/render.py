@@ -1,27 +1,55 @@
-"""Arrays to what the viewer draws. No files, no Gradio."""
+"""Arrays to what the viewer draws, and its corrections back. No files, no Gradio."""
 
 from __future__ import annotations
 
 import base64
+import binascii
+import json
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lgg_demo.geometry import Grid
-from lgg_demo.readers import FLAIR, Scan
-from lgg_demo.report import Result
+from lgg_demo.exports import pixel_mm2
+from lgg_demo.readers import FLAIR, Case, Scan
+from lgg_demo.report import REMOVED, Result
+from lgg_demo.study import CHANNELS
+
+SHOWN = (0.5, 99.7)  # percentiles of a scan that are black and white at first
+SENT = (0.1, 99.9)  # percentiles that the 8 bits span
+MOST_SENT = 40_000_000  # pixels of a scan beyond which only FLAIR is sent: a tab holds every byte of it in memory
+NO_SIDES = ("volume_no_orientation", "dicom_no_position")  # warnings of a volume that may lie the other way round
+MOST_CORRECTIONS = 50_000_000  # letters of all corrections of a download; a drawn outline packs a thousandfold
 
 
 def grey(scan: Scan) -> np.ndarray:
     """The FLAIR channel windowed for a screen: (S, H, W) uint8, from the 0.5th to the 99.7th percentile of the scan."""
     flair = scan.pixels[..., FLAIR]
-    low, high = np.percentile(flair, [0.5, 99.7])
+    low, high = np.percentile(flair, SHOWN)
+    return _between(flair, float(low), float(high))
+
+
+def window(stack: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """A channel (S, H, W) in 8 bits for the viewer, (S, H, W) uint8, and which of its levels are black and white at first.
+
+    The viewer's window and level act on these 8 bits, whatever depth the scan had: they span a little more than what is
+    shown at first, so that a window can be widened, and a narrow one still has some two hundred greys. Sending 16 bits
+    would double what a study takes in the tab, for noise: beyond the 99.9th percentile lie vessels and spikes.
+    """
+    low, dark, bright, high = (float(v) for v in np.percentile(stack, sorted((*SENT, *SHOWN))))
     if high <= low:
-        return np.zeros(flair.shape, dtype=np.uint8)
-    shown = np.empty(flair.shape, dtype=np.uint8)
-    for s, values in enumerate(flair):  # one at a time: a study of a thousand slices is a gigabyte of numbers
+        return np.zeros(stack.shape, dtype=np.uint8), [0.0, 255.0]
+    if bright <= dark:
+        dark, bright = low, high
+    return _between(stack, low, high), [(dark - low) / (high - low) * 255, (bright - low) / (high - low) * 255]
+
+
+def _between(stack: np.ndarray, low: float, high: float) -> np.ndarray:
+    shown = np.zeros(stack.shape, dtype=np.uint8)
+    if high <= low:
+        return shown
+    for s, values in enumerate(stack):  # one at a time: a study of a thousand slices is a gigabyte of numbers
         shown[s] = np.clip((values - low) / (high - low) * 255 + 0.5, 0, 255)
     return shown
 
@@ -38,25 +66,86 @@ def viewer_reference(result: Result) -> dict[str, Any]:
     return {"reference": pack(result.reference.astype(np.uint8)), "referenced": result.referenced.tolist()}
 
 
-def viewer_picture(picture: np.ndarray, files: Sequence[tuple[str, int]], grid: Grid | None) -> dict[str, Any]:
-    """What the viewer can show of one case before the network has run: its picture (see `grey`), labels, spacing in mm."""
+def viewer_picture(case: Case) -> dict[str, Any]:
+    """What the viewer can show of one case before the network has run.
+
+    image, and in `channels` pre- and post-contrast where the scan has them: packed 8 bits with their first window, see
+    `window`. spacing: mm between slices, rows and columns; pixel_mm2, voxel_ml: as the report measures; None where the
+    file does not say. oriented: whether left and right are known.
+    """
+    scan = case.scan
+    flair = scan.pixels[..., FLAIR]
+    sent = {}
+    if not scan.grey and flair.size <= MOST_SENT:
+        for role, channel in CHANNELS.items():
+            if channel != FLAIR and not np.array_equal(scan.pixels[..., channel], flair):
+                sent[role] = _sent(scan.pixels[..., channel])
+    ruler = scan.grid if scan.grid and scan.grid.measured else None
     return {
-        "labels": slice_labels(files),
-        "width": int(picture.shape[2]),
-        "height": int(picture.shape[1]),
-        "spacing": grid.spacing_mm if grid and grid.measured else None,
-        "image": pack(picture),
+        "labels": slice_labels(scan.files),
+        "width": scan.size[1],
+        "height": scan.size[0],
+        "spacing": ruler.spacing_mm if ruler else None,
+        "pixel_mm2": pixel_mm2(ruler) if ruler else None,
+        "voxel_ml": abs(float(np.linalg.det(ruler.affine[:3, :3]))) / 1000 if ruler else None,
+        "oriented": scan.grid is not None and not any(w.key in NO_SIDES for w in case.warnings),
+        **_sent(flair),
+        "channels": sent,
         "probability": None,
         "reference": None,
     }
 
 
-def viewer_case(picture: np.ndarray, result: Result) -> dict[str, Any]:
-    """One case for the viewer, with its probability and reference."""
-    done = {"probability": pack(result.levels), **viewer_reference(result)}
-    return viewer_picture(picture, result.files, result.grid) | done
+def _sent(stack: np.ndarray) -> dict[str, Any]:
+    shown, first = window(stack)
+    return {"image": pack(shown), "window": first}
+
+
+def viewer_case(picture: dict[str, Any], result: Result) -> dict[str, Any]:
+    """One case for the viewer: its picture, see `viewer_picture`, with its probability and reference."""
+    return picture | {"probability": pack(result.levels), **viewer_reference(result)}
 
 
 def slice_labels(files: Sequence[tuple[str, int]]) -> list[str]:
     """A file name for each slice, with its page where the file has several."""
     return [name if slices == 1 else f"{name} [{s}]" for name, slices in files for s in range(1, slices + 1)]
+
+
+def read_corrections(text: str, identity: str, results: Sequence[Result]) -> list[np.ndarray | None]:
+    """The viewer's corrections: for each result its edits, (S, H, W) uint8 as in `Result`, or None.
+
+    text: JSON {id, cases: [{case, slices, edits}]}, where `edits` are the deflated bytes of the slices that are named, as
+    base64; empty where nothing was corrected. identity: that of the result they must belong to. Raises ValueError for
+    whatever does not fit it, before more is unpacked than the slices can hold.
+    """
+    edits: list[np.ndarray | None] = [None] * len(results)
+    if not text:
+        return edits
+    if len(text) > MOST_CORRECTIONS:
+        raise ValueError("more corrections than any result holds")
+    try:
+        value = json.loads(text)
+        if value["id"] != identity:
+            raise ValueError("corrections of another result")
+        for one in value["cases"]:
+            case, slices, data = one["case"], one["slices"], one["edits"]
+            if type(case) is not int or not 0 <= case < len(results) or edits[case] is not None:
+                raise ValueError("no such case")
+            shape = results[case].levels.shape
+            numbers = all(type(s) is int and 0 <= s < shape[0] for s in slices)
+            if not slices or not numbers or len(set(slices)) != len(slices):
+                raise ValueError("no such slices")
+            size = len(slices) * shape[1] * shape[2]
+            unpacking = zlib.decompressobj()
+            raw = unpacking.decompress(base64.b64decode(data, validate=True), size + 1)
+            if len(raw) != size:
+                raise ValueError("another size")
+            drawn = np.frombuffer(raw, dtype=np.uint8).reshape(len(slices), *shape[1:])
+            if drawn.max(initial=0) > REMOVED:
+                raise ValueError("neither added nor removed")
+            whole = np.zeros(shape, dtype=np.uint8)
+            whole[slices] = drawn
+            edits[case] = whole
+    except (KeyError, TypeError, binascii.Error, zlib.error, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    return edits

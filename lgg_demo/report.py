@@ -35,6 +35,7 @@ from lgg_demo.metrics import (
 from lgg_demo.readers import IMAGE_SUFFIXES, MASK_ENDING, TIFF_SUFFIXES, Case, UnreadableScan
 from lgg_demo.volumes import DICOM_SUFFIXES, NIFTI_SUFFIXES
 
+UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
 REPORT = "report.json"
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
@@ -51,6 +52,7 @@ class Result:
     paths: where each file was read, to match a reference by name. levels: probability (S, H, W) uint8, 255 for 1.
     reference and referenced: as in `Case`. warnings: what the user should know.
     grid, instances: as in `Scan`; None and empty for pictures.
+    edits: what a hand corrected, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
     """
 
     files: tuple[tuple[str, int], ...]
@@ -61,6 +63,25 @@ class Result:
     warnings: tuple[Sentence, ...] = ()
     grid: Grid | None = None
     instances: tuple[Dataset, ...] = ()
+    edits: np.ndarray | None = None
+
+    def mask(self, threshold: float) -> np.ndarray:
+        """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool."""
+        mask = binarise(self.levels, threshold)
+        return mask if self.edits is None else (mask | (self.edits == ADDED)) & (self.edits != REMOVED)
+
+    def corrected(self, threshold: float) -> np.ndarray:
+        """How many pixels of each slice the corrections change at a threshold: (S,) int."""
+        if self.edits is None:
+            return np.zeros(len(self.levels), dtype=int)
+        return np.asarray((self.mask(threshold) != binarise(self.levels, threshold)).sum(axis=(1, 2)))
+
+    @property
+    def touched(self) -> np.ndarray:
+        """Which slices a hand has corrected, (S,) bool."""
+        if self.edits is None:
+            return np.zeros(len(self.levels), dtype=bool)
+        return np.asarray(self.edits.any(axis=(1, 2)))
 
     @property
     def ruler(self) -> Grid | None:
@@ -127,7 +148,7 @@ def measure(counts: Counts, scored: Counts | None) -> dict[str, Any]:
 
 def slice_counts(result: Result, threshold: float) -> list[tuple[Counts, bool]]:
     """For each slice its counts and whether it has a reference (where not, the reference counts as empty)."""
-    masks = binarise(result.levels, threshold)
+    masks = result.mask(threshold)
     reference = np.zeros_like(masks) if result.reference is None else result.reference
     known = np.zeros(len(masks), dtype=bool) if result.referenced is None else result.referenced
     return [(count(m, r), bool(k)) for m, r, k in zip(masks, reference, known, strict=True)]
@@ -151,7 +172,7 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
         return {}
     spacing = grid.spacing_mm
     voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
-    mask = binarise(result.levels, threshold)
+    mask = result.mask(threshold)
     areas = mask.sum(axis=(1, 2)) * pixel_mm2(grid)
     volume = int(mask.sum()) * voxel_ml
     figures = {
@@ -200,7 +221,8 @@ def build_report(
     `images` has one entry a file or volume, `series` one for what was scaled together (a patient's slices, as a rule),
     `total` all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where
     prediction and reference are both empty; null is a ratio without a denominator). Millimetres where the spacing is
-    known, see `measure_volume`; else diameters in pixels, where anything is outlined.
+    known, see `measure_volume`; else diameters in pixels, where anything is outlined. What a hand corrected says
+    `corrected: true` with the number of pixels that differ from the network's at this threshold.
     """
     images = []
     series = []
@@ -226,12 +248,18 @@ def build_report(
             }
             if result.ruler is not None:
                 entry |= measure_volume(result, threshold)
-            elif lines := _lines(largest_diameters(binarise(result.levels[place], threshold))):
+            elif lines := _lines(largest_diameters(result.mask(threshold)[place])):
                 entry["diameters_px"] = lines
+            if result.touched[place].any():
+                pixels = int(result.corrected(threshold)[place].sum())
+                entry |= {"corrected": True, "corrected_pixels": pixels}
+                warnings.append(Sentence("corrected_by_hand", {"file": name, "pixels": pixels}))
             images.append(entry)
             if result.instances and len(names) < len(OUTPUTS):
                 warnings.append(Sentence("segmentation_left_out", {"file": name}))
     total = {"images": len(images), "slices": len(everything), **_together(everything)}
+    if any(r.touched.any() for r in results):
+        total |= {"corrected": True, "corrected_pixels": sum(i.get("corrected_pixels", 0) for i in images)}
     if images and all("volume_ml" in image for image in images):
         total["volume_ml"] = round(sum(image["volume_ml"] for image in images), 4)
     return {
@@ -270,10 +298,14 @@ def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, An
     for result in results:
         parts = iter(slice_counts(result, threshold))
         area = None if result.ruler is None else pixel_mm2(result.ruler)
+        corrected = iter(zip(result.touched, result.corrected(threshold), strict=True))
         for name, slices in _entries(result):
             for number in range(1, slices + 1):
                 counts, known = next(parts)
+                touched, pixels = next(corrected)
                 row: dict[str, Any] = {"file": name, "slice": number, "predicted_pixels": counts.predicted}
+                if touched:
+                    row["corrected_pixels"] = int(pixels)
                 if known:
                     row |= {
                         "reference_pixels": counts.reference,
@@ -295,13 +327,16 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
 
     `NAME_mask` is a TIFF where the input was one, else a PNG; `NAME_probability` a PNG, or a TIFF of as many pages as
     the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
-    its headers can be referred to, `NAME_seg.dcm`.
+    its headers can be referred to, `NAME_seg.dcm`. What a hand corrected is `NAME_corrected_mask`, `NAME_corrected_seg`.
     """
     taken: set[str] = set()
     everything = []
     for result in results:
         names: list[tuple[str, ...]] = []
+        start = 0
         for name, slices in _entries(result):
+            corrected = "_corrected" if result.touched[start : start + slices].any() else ""
+            start += slices
             path = PurePath(name)
             whole = path.with_suffix("").as_posix() if result.grid is None else _volume_stem(path)
             stem, n = whole, 1
@@ -310,12 +345,14 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
                 stem = f"{whole}_{n}"
             taken.add(stem.lower())
             if result.grid is not None:
-                endings = [f"{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
-                endings += ["_seg.dcm"] if can_refer(result.grid, result.instances) else []
+                endings = [f"{corrected}{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
+                endings += [f"{corrected}_seg.dcm"] if can_refer(result.grid, result.instances) else []
                 names.append(tuple(f"{stem}{ending}" for ending in endings))
                 continue
             suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
-            names.append((f"{stem}{MASK_ENDING}{suffix}", f"{stem}_probability{'.png' if slices == 1 else '.tif'}"))
+            names.append(
+                (f"{stem}{corrected}{MASK_ENDING}{suffix}", f"{stem}_probability{'.png' if slices == 1 else '.tif'}")
+            )
         everything.append(names)
     return everything
 
@@ -345,7 +382,7 @@ def write_outputs(
     """
     written = []
     for result, outputs in zip(results, output_names(results), strict=True):
-        masks = binarise(result.levels, threshold)
+        masks = result.mask(threshold)
         start = 0
         for (_, slices), names in zip(_entries(result), outputs, strict=True):
             place = slice(start, start + slices)
@@ -359,7 +396,9 @@ def write_outputs(
                 write_nifti(targets[0], result.grid.to_own(masks), result.grid.affine)
                 write_nifti(targets[1], result.grid.to_own(result.levels), result.grid.affine, slope=1 / LEVELS)
                 for target in targets[2:]:
-                    write_segmentation(target, masks, result.grid, result.instances, report["model"])
+                    write_segmentation(
+                        target, masks, result.grid, result.instances, report["model"], bool(result.touched.any())
+                    )
             written += targets
     folder.mkdir(parents=True, exist_ok=True)
     if documents is None:

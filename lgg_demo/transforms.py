@@ -5,7 +5,7 @@ Training, evaluation, the command line and the page all call `to_model`; there i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,14 @@ from lgg_demo.readers import FLAIR
 SIZE = 256  # side of the square the network sees, that of the dataset
 CROP = 192  # side of the random crop it is trained on: three quarters of the time for the same pixels an epoch
 NORMALISATION = "stack-percentile-1"  # recorded with the weights; a network is only served with its own
+BYTE_NORMALISATION = "byte-255"  # the student report's
 LOW, HIGH, CEILING = 1.0, 99.0, 1.5
 FIELD_MM = 230.0  # side of the frame where the spacing is known
 HEAD_MARGIN = 1.04  # a head that is larger than the field gets this much of air
 HEAD_SHARE = 0.01  # a row of the stack belongs to the head where more than this share of it is bright
+
+
+STRENGTHS = ("full", "geometry", "mirror")  # all of the augmentation; without changes of intensity; mirror and shift alone
 
 
 Scale = tuple[tuple[float, float], ...]  # for each channel the values that become 0 and 1; equal where it has no contrast
@@ -59,6 +63,19 @@ def scale_of(pixels: np.ndarray) -> Scale:
         high = float(np.percentile(foreground, HIGH)) if foreground.size else low
         scale.append((low, high))
     return tuple(scale)
+
+
+def byte_scale(pixels: np.ndarray) -> Scale:
+    """What divides the bytes of a stack (S, H, W, C) by 255, as the student report does.
+
+    A stack with values above 255 holds no bytes; its largest value becomes 1, lest all of it be white.
+    """
+    highest = max(255.0, float(pixels.max(initial=0.0)))
+    return tuple((0.0, highest) for _ in range(pixels.shape[-1]))
+
+
+# Every normalisation that a network may have been trained with, by the name its record has.
+NORMALISATIONS: dict[str, Callable[[np.ndarray], Scale]] = {NORMALISATION: scale_of, BYTE_NORMALISATION: byte_scale}
 
 
 def normalise(pixels: np.ndarray, scale: Scale | None = None) -> np.ndarray:
@@ -135,6 +152,17 @@ def to_source(probability: torch.Tensor, size: tuple[int, int], frame: Frame | N
     return probability[:, 0]
 
 
+def with_neighbours(x: torch.Tensor, context: int, keep: slice = slice(None)) -> torch.Tensor:
+    """Beside each slice of (S, 3, H, W) its neighbours in the stack: (S, 3 + 6 context, H, W).
+
+    Channels: the slice itself, then the ones before and after it, nearest first. Where the stack ends the slice at its
+    end is repeated, so that a lone slice has itself for neighbours. `keep` restricts the result to these slices.
+    """
+    steps = [0] + [step for near in range(1, context + 1) for step in (-near, near)]
+    places = torch.arange(len(x))[keep, None] + torch.tensor(steps)
+    return x[places.clamp(0, len(x) - 1)].flatten(1, 2)
+
+
 class RandSequencesd(Randomizable, MapTransform):
     """Copy FLAIR over pre-contrast, post-contrast or both, as the dataset does where a sequence is missing."""
 
@@ -149,13 +177,13 @@ class RandSequencesd(Randomizable, MapTransform):
                 image = d[key].clone()
                 lost = [(0,), (2,), (0, 2), (0, 2)][self.R.randint(4)]
                 for channel in lost:
-                    image[channel] = image[FLAIR]
+                    image[channel::3] = image[FLAIR::3]  # in the slice and its neighbours
                 d[key] = image
         return d
 
 
 class RandLoneSliced(Randomizable, MapTransform):
-    """Normalise a slice by itself, as the page must when somebody drops a single slice."""
+    """Normalise a slice by itself and make it its own neighbour, as the page must when somebody drops a single slice."""
 
     def __init__(self, keys: str, prob: float) -> None:
         MapTransform.__init__(self, keys)
@@ -165,45 +193,47 @@ class RandLoneSliced(Randomizable, MapTransform):
         d = dict(data)
         for key in self.keys:
             if self.R.random() < self.prob:
-                alone = normalise(d[key].permute(1, 2, 0).numpy()[None])[0]
-                d[key] = torch.from_numpy(alone).permute(2, 0, 1).contiguous()
+                alone = normalise(d[key][:3].permute(1, 2, 0).numpy()[None])[0]
+                d[key] = torch.from_numpy(alone).permute(2, 0, 1).repeat(len(d[key]) // 3, 1, 1)
         return d
 
 
-def augmentation(seed: int, crop: int = CROP) -> Compose:
-    """Random changes of one training slice: dict of `image` (3, 256, 256) and `mask` (1, 256, 256), cropped to `crop`.
+def augmentation(seed: int, crop: int = CROP, strength: str = "full", lone: float = 0.3, missing: float = 0.5) -> Compose:
+    """Random changes of one training slice: dict of `image` (3 + 6 context, 256, 256) and `mask` (1, 256, 256), cropped.
 
-    Geometry moves image and mask together; intensity moves the image alone.
+    Geometry moves image and mask together; intensity moves the image alone. strength: one of STRENGTHS; lone: share of
+    slices normalised without their volume; missing: share of slices that lose sequences.
     """
     both, image = ["image", "mask"], "image"
-    compose = Compose(
-        [
-            RandLoneSliced(image, prob=0.3),
-            RandSequencesd(image, prob=0.4),
-            RandFlipd(both, prob=0.5, spatial_axis=1),
-            RandAffined(
-                both,
-                prob=1.0,
-                spatial_size=(crop, crop),
-                rotate_range=0.35,
-                scale_range=0.25,
-                shear_range=0.1,
-                translate_range=36,
-                mode=("bilinear", "nearest"),
-                padding_mode="zeros",
-            ),
-            RandScaleIntensityd(image, factors=0.25, prob=0.5),
-            RandAdjustContrastd(image, gamma=(0.65, 1.5), prob=0.4),
-            RandBiasFieldd(image, degree=2, coeff_range=(0.0, 0.15), prob=0.15),
-            OneOf(
-                [
-                    RandGaussianNoised(image, prob=0.5, std=0.06),
-                    RandGaussianSmoothd(image, sigma_x=(0.4, 1.2), sigma_y=(0.4, 1.2), prob=0.5),
-                    RandCoarseDropoutd(image, holes=3, spatial_size=24, fill_value=0.0, prob=0.3),
-                ]
-            ),
-            ToTensord(both, track_meta=False),
-        ]
-    )
+    sequences = [RandLoneSliced(image, prob=lone), RandSequencesd(image, prob=missing)]
+    moved = strength != "mirror"
+    geometry = [
+        RandFlipd(both, prob=0.5, spatial_axis=1),
+        RandAffined(
+            both,
+            prob=1.0,
+            spatial_size=(crop, crop),
+            rotate_range=0.35 if moved else 0.0,
+            scale_range=0.25 if moved else 0.0,
+            shear_range=0.1 if moved else 0.0,
+            translate_range=36,
+            mode=("bilinear", "nearest"),
+            padding_mode="zeros",
+        ),
+    ]
+    intensity = [
+        RandScaleIntensityd(image, factors=0.25, prob=0.5),
+        RandAdjustContrastd(image, gamma=(0.65, 1.5), prob=0.4),
+        RandBiasFieldd(image, degree=2, coeff_range=(0.0, 0.15), prob=0.15),
+        OneOf(
+            [
+                RandGaussianNoised(image, prob=0.5, std=0.06),
+                RandGaussianSmoothd(image, sigma_x=(0.4, 1.2), sigma_y=(0.4, 1.2), prob=0.5),
+                RandCoarseDropoutd(image, holes=3, spatial_size=24, fill_value=0.0, prob=0.3),
+            ]
+        ),
+    ]
+    end = ToTensord(both, track_meta=False)
+    compose = Compose([*sequences, *geometry, *(intensity if strength == "full" else []), end])
     compose.set_random_state(seed=seed)
     return compose

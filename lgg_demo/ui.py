@@ -1,4 +1,4 @@
-"""The page and the API: Blocks and handlers. The only file that imports gradio.
+"""The page and the API: Blocks and handlers. The only file that imports gradio, but for the benchmark.
 
 Nothing is kept longer than needed and nothing is shared: uploads are moved out of Gradio's folder, read and deleted at
 once; what a session keeps (probabilities, no pictures) lives in its own state for an hour at most; downloads are built
@@ -30,12 +30,13 @@ from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.readers import Case, UnreadableScan, is_mask_name
-from lgg_demo.render import grey, viewer_case, viewer_picture, viewer_reference
+from lgg_demo.render import grey, read_corrections, viewer_case, viewer_picture, viewer_reference
 from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
 from lgg_demo.study import Listed, Study, attach, read_study
 from lgg_demo.volumes import Role
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
+SCRIPTS = ("counts.js", "paint.js", "volume.js", "viewer.js")  # one script: gr.HTML runs one, and modules would be fetched
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 KEEP_SECONDS = 3600  # a session's result
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
@@ -68,6 +69,7 @@ CSS = """
 #language span[data-testid="block-info"] { position: absolute; clip-path: inset(50%); }
 #language .wrap { flex-wrap: nowrap; }
 #messages { min-height: 64px; }
+#viewer { padding: 0; }
 #messages ul { margin: 0; padding: 0; list-style: none; display: grid; gap: 6px; }
 #messages li { margin: 0; padding: 6px 10px; border-radius: 6px; border-left: 4px solid var(--border-color-primary);
   background: var(--background-fill-secondary); overflow-wrap: anywhere; font-size: 14px; }
@@ -157,6 +159,11 @@ class Session:
         return f"<ul>{items}</ul>" if items else ""
 
 
+def viewer_script() -> str:
+    """The viewer's JavaScript, in one piece."""
+    return "\n".join((VIEWER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+
+
 def language_of(request: gr.Request | None) -> Language:
     """French where the browser prefers it, else English."""
     accepted = (request.headers.get("accept-language") or "") if request else ""
@@ -201,8 +208,8 @@ class Page:
         progress(0, desc=say("reading", language))
         cases, problems = read_study(paths, choose)
         pictures = tuple(grey(c.scan) for c in cases)
+        views = [viewer_picture(c) for c in cases]
         if sum(len(p) for p in pictures) >= SHOW_EARLY:
-            views = [viewer_picture(p, c.scan.files, c.scan.grid) for p, c in zip(pictures, cases, strict=True)]
             early = Session()
             yield early, {"id": early.identity, "threshold": threshold, "cases": views}
         results = segment_cases(
@@ -229,9 +236,15 @@ class Page:
             tuple(listed for c in studies for listed in c.sequences),
             {role: name for c in studies for role, name in c.chosen.items()},
         )
-        views = [viewer_case(p, r) for p, r in zip(pictures, results, strict=True)]
-        value = {"id": session.identity, "threshold": threshold, "cases": views}
-        yield session, value if views else None
+        views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
+        yield session, self.value(session, threshold, views) if views else None
+
+    def value(self, session: Session, threshold: float, cases: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the viewer is given: a result's cases, see `render.viewer_case`, and what the model's record says."""
+        record = self.segmenter.record
+        value = {"id": session.identity, "threshold": threshold, "model": record.get("name"), "cases": cases}
+        best = record.get("best_threshold")  # found in cross-validation; not every record has it
+        return value if best is None else value | {"best_threshold": float(best)}
 
     def shown(self, session: Session, value: dict[str, Any] | None, language: Language) -> tuple[Any, ...]:
         """Session, viewer, messages and buttons after a result; where nothing could be read, what was there goes."""
@@ -311,22 +324,28 @@ class Page:
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
         session = replace(session, results=tuple(results), problems=tuple(problems), done=done)
         cases = [viewer_reference(r) for r in results]
-        value = {"id": session.identity, "threshold": threshold, "cases": cases}
+        value = self.value(session, threshold, cases)
         return None, session, value, session.messages(language)
 
     def on_clear(self) -> tuple[Any, ...]:
         off = gr.update(interactive=False)
         return None, None, "", off, off, *self.choices(Session(), "en"), None
 
-    def on_download(self, session: Session | None, threshold: float, language: Language) -> str:
-        """A zip of masks, probabilities and report, as base64: it never touches the server's disk for long."""
+    def on_download(self, session: Session | None, threshold: float, language: Language, corrections: str = "") -> str:
+        """A zip of masks, probabilities and report, as base64: it never touches the server's disk for long.
+
+        corrections: what the viewer's brush has drawn, see `render.read_corrections`; used for this one zip, and not kept.
+        """
         if session is None or not session.results:
             raise gr.Error(say("nothing_to_download", language), duration=10, print_exception=False)
-        report = build_report(session.results, threshold, self.segmenter.record, session.problems, language)
+        try:
+            edits = read_corrections(corrections, session.identity, session.results)
+        except ValueError:
+            raise gr.Error(say("corrections_unusable", language), duration=10, print_exception=False) from None
+        results = [replace(r, edits=e) for r, e in zip(session.results, edits, strict=True)]
+        report = build_report(results, threshold, self.segmenter.record, session.problems, language)
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
-            files = write_outputs(
-                session.results, threshold, report, Path(folder), session.pictures, language, documents=True
-            )
+            files = write_outputs(results, threshold, report, Path(folder), session.pictures, language, documents=True)
             memory = io.BytesIO()
             with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
                 for file in files:
@@ -445,7 +464,8 @@ class Page:
                         elem_id="viewer",
                         html_template=(VIEWER / "viewer.html").read_text(encoding="utf-8"),
                         css_template=(VIEWER / "viewer.css").read_text(encoding="utf-8"),
-                        js_on_load=(VIEWER / "viewer.js").read_text(encoding="utf-8"),
+                        js_on_load=viewer_script(),
+                        apply_default_css=False,
                         language="en",
                         strings={lang: {k: CATALOGUE[k][lang] for k in VIEWER_KEYS} for _, lang in LANGUAGES},
                     )
@@ -456,6 +476,7 @@ class Page:
                         named(download, "download", "value")
                         clear = named(gr.Button(say("clear", "en"), interactive=False, elem_id="clear"), "clear", "value")
                     parcel = gr.Textbox(visible="hidden", elem_id="parcel")
+                    corrections = gr.Textbox(visible="hidden", elem_id="corrections")
 
             private = {"api_visibility": "private"}
             shown = [session, viewer, messages, download, clear, sequences, *chosen, held]
@@ -485,7 +506,14 @@ class Page:
                 "new CustomEvent('lgg-threshold', {detail: t, bubbles: true})); }",
                 **private,
             )
-            download.click(self.on_download, [session, threshold, language], parcel, **private).success(
+            download.click(
+                self.on_download,
+                [session, threshold, language, corrections],
+                parcel,
+                js="async (s, t, l, c) => "
+                "[s, t, l, await document.querySelector('#viewer .lgg-viewer')?.corrections?.() ?? '']",
+                **private,
+            ).success(
                 None,
                 [parcel, threshold],
                 parcel,

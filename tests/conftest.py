@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ import tifffile
 from lgg_demo import train
 from lgg_demo.inference import Segmenter
 from lgg_demo.phantom import draw_head
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
 
 # Patient: fold, number of the first slice, slices, slices with a lesion (the last ones), sequences.
 PATIENTS = {
@@ -75,6 +80,18 @@ def run(tmp_path_factory: pytest.TempPathFactory, dataset: Path, folds: Path) ->
 @pytest.fixture(scope="session")
 def segmenter(run: Path) -> Segmenter:
     return Segmenter.load(run)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests that drive one."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
 
 
 Main = Callable[[list[str]], int]

@@ -168,6 +168,14 @@ def test_no_fold_table_puts_a_patient_on_two_sides() -> None:
             assert not set(split.train) & set(split.validation)
             assert not held_out & (set(split.train) | set(split.validation))
             assert len(split.train) + len(split.validation) + len(held_out) == len(names)
+            other = fold % 4 + 1
+            without = split_by_fold(table, fold, left_out=other)
+            hidden = set(table.loc[table["fold"] == other, "patient"])
+            assert set(without.train) == set(split.train) - hidden
+            assert without.validation == split.validation
+            everyone = split_by_fold(table, None, left_out=other)
+            assert set(everyone.train) == set(names) - held_out - hidden
+            assert everyone.validation == ()
 
 
 def test_no_seed_puts_a_patient_on_two_sides() -> None:
@@ -184,10 +192,18 @@ def test_no_seed_puts_a_patient_on_two_sides() -> None:
     assert len(drawn) > 150
 
 
+def test_the_fold_left_out_is_one_of_the_table() -> None:
+    table = pd.DataFrame({"patient": list("abcd"), "fold": [0, 1, 2, 3]})
+    with pytest.raises(DatasetError, match="Fold 2 is held out"):
+        split_by_fold(table, 2, left_out=2)
+    with pytest.raises(DatasetError, match="No patient is in fold 9"):
+        split_by_fold(table, 1, left_out=9)
+
+
 def test_a_split_that_cannot_be_is_refused() -> None:
     with pytest.raises(DatasetError, match="on both sides of the split: b"):
         Split(("a", "b"), ("b", "c"))
-    with pytest.raises(DatasetError, match="no patient for train"):
+    with pytest.raises(DatasetError, match="no patient to train on"):
         Split((), ("a",))
     with pytest.raises(DatasetError, match="at least two patients"):
         split_by_seed(["a", "a"], 0.5, 0)

@@ -13,7 +13,9 @@ from lgg_demo import ui
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Sentence, say
 
 SOURCES = sorted(Path(ui.__file__).parent.glob("*.py"))
-VIEWER = (Path(ui.__file__).parent / "viewer" / "viewer.js").read_text(encoding="utf-8")
+VIEWER = ui.viewer_script()
+# Keys the viewer puts together from a name: of a panel, a dial, a channel.
+PUT_TOGETHER = ("panel_", "dial_", "channel_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence.
 MAKERS = {"Sentence": 0, "say": 0, "UnreadableScan": 1, "named": 1}
 
@@ -46,7 +48,7 @@ def calls() -> list[tuple[str, str, set[str] | None]]:
 
 
 def viewer_keys() -> set[str]:
-    """Keys the viewer asks for; `panel_*` are put together from the names of its panels."""
+    """Keys the viewer asks for, written out."""
     return set(re.findall(r'\bsay\("(\w+)"', VIEWER))
 
 
@@ -90,7 +92,7 @@ def test_no_key_is_left_over() -> None:
     used = {key for _, key, _ in calls()} | set(VIEWER_KEYS) | set(ui.PHANTOMS)
     used |= {f"choose_{role}" for role in ui.CHOICES} | {"choose_info"}
     assert sorted(set(CATALOGUE) - used) == []
-    spoken = {key for key in VIEWER_KEYS if f'"{key}"' in VIEWER or key.startswith("panel_")}
+    spoken = {key for key in VIEWER_KEYS if f'"{key}"' in VIEWER or key.startswith(PUT_TOGETHER)}
     assert sorted(set(VIEWER_KEYS) - spoken) == []
 
 

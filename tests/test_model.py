@@ -137,7 +137,8 @@ def test_round_trip_in_half_precision(saved: Path) -> None:
     x = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(torch.sigmoid(after(x)), torch.sigmoid(before(x)), atol=5e-3, rtol=0)
-    assert record["network"] == {"encoder": SMALL.encoder, "decoder_channels": [16, 8, 8, 8, 4]}
+    built_from = {"encoder": SMALL.encoder, "decoder_channels": [16, 8, 8, 8, 4], "context": 0}
+    assert record["network"] == {"family": "smp"} | built_from
     assert record["normalisation"] == NORMALISATION
     assert record["threshold"] == 0.5 == Segmenter(after, record).threshold
     assert record["name"] == "lgg-unet"
@@ -184,12 +185,20 @@ def test_weights_that_do_not_fit_are_refused(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"normalisation": "z-score"}, f"trained with the normalisation z-score, this version serves {NORMALISATION}."),
+        (
+            {"normalisation": "z-score"},
+            f"trained with the normalisation z-score, this version serves {NORMALISATION} and byte-255.",
+        ),
         ({"normalisation": None}, "is not a record of this project (KeyError)."),
         ({"network": {"encoder": "resnet18"}}, "is not a record of this project (KeyError)."),
-        ({"network": "resnet18"}, "is not a record of this project (TypeError)."),
+        ({"network": "resnet18"}, "is not a record of this project (AttributeError)."),
         ({"network": {"encoder": "no-such", "decoder_channels": [1] * 5}}, "describes a network that cannot be built"),
         ({"network": {"encoder": 5, "decoder_channels": [1] * 5}}, "is damaged or of another network."),
+        (
+            {"network": {"family": "vgg", "encoder": "a", "decoder_channels": [1] * 5}},
+            "builds networks of smp and seed, not",
+        ),
+        ({"network": {"family": "seed", "context": 0}}, "is not a record of this project (KeyError)."),
         ({"format": 2}, "has the format 2, this version reads 1."),
     ],
 )

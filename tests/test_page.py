@@ -6,14 +6,18 @@ import io
 import json
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import needs_browser
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -25,9 +29,6 @@ from lgg_demo.predict import predict
 from lgg_demo.readers import read_cases
 from lgg_demo.report import build_report, result_of
 from lgg_demo.ui import PHANTOMS, Page, launch_page
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")
@@ -151,17 +152,6 @@ def test_the_shipped_weights_find_the_phantom_lesion(shipped: Segmenter, tmp_pat
 # The page in Chromium
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page(browser: Any, url: str) -> Iterator[Any]:
     context = browser.new_context(locale="en-US", accept_downloads=True)
@@ -191,6 +181,72 @@ def set_threshold(page: Any, value: float) -> None:
 
 def give(page: Any, where: str, files: list[Path]) -> None:
     page.set_input_files(f"#{where} input[type=file]", [str(f) for f in files])
+
+
+def settle(page: Any) -> None:
+    """Wait until what was asked for is drawn."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def picture(page: Any, panel: str) -> str:
+    """What a panel shows, as a data URL."""
+    settle(page)
+    return str(page.evaluate(f"document.querySelector('#viewer [data-panel={panel}] canvas').toDataURL()"))
+
+
+def coloured(page: Any, panel: str) -> float:
+    """The share of a panel that is tinted blue."""
+    return float(
+        page.evaluate(
+            """(panel) => { const c = document.querySelector(`#viewer [data-panel=${panel}] canvas`);
+            const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
+            for (let i = 0; i < d.length; i += 4) if (d[i + 2] - d[i] > 30) n++;
+            return n / (d.length / 4); }""",
+            panel,
+        )
+    )
+
+
+def place(page: Any) -> int:
+    return int(page.inner_text("#viewer .lgg-scroll output").split("/")[0])
+
+
+def middle(page: Any, panel: str, x: float = 0.5, y: float = 0.5) -> tuple[float, float]:
+    """A point of a panel on the screen, in shares of it."""
+    canvas = page.locator(f"#viewer [data-panel={panel}] canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def drag(page: Any, start: tuple[float, float], by: tuple[float, float], button: str = "left") -> None:
+    page.mouse.move(*start)
+    page.mouse.down(button=button)
+    page.mouse.move(start[0] + by[0], start[1] + by[1], steps=4)
+    page.mouse.up(button=button)
+    settle(page)
+
+
+def do(page: Any, name: str) -> None:
+    page.click(f'#viewer [data-do="{name}"]')
+
+
+def pressed(page: Any, name: str) -> bool:
+    return bool(page.get_attribute(f'#viewer [data-do="{name}"]', "aria-pressed") == "true")
+
+
+@contextmanager
+def no_request(page: Any) -> Iterator[None]:
+    requests: list[str] = []
+
+    def keep(request: Any) -> None:
+        requests.append(request.url)
+
+    page.on("request", keep)
+    yield
+    settle(page)
+    page.remove_listener("request", keep)
+    assert [u for u in requests if not u.startswith(("data:", "blob:"))] == []
 
 
 def download(page: Any) -> zipfile.ZipFile:
@@ -247,7 +303,7 @@ def test_upload_then_ground_truth(page: Any, slices: tuple[list[Path], list[Path
     give(page, "reference", masks)
     page.wait_for_selector('#viewer [data-figure="dice"][data-of="all"]')
     assert shown(page, "dice", "all") > 0.8
-    assert page.is_visible('#viewer [data-panel="agreement"]')
+    assert page.is_visible('#viewer [data-panel="reference"]')
     page.locator("#viewer .lgg-scroll input").fill("1")
     assert page.inner_text("#viewer .lgg-name") == "case_1.png"
     page.focus("#viewer .lgg-viewer")
@@ -298,18 +354,15 @@ def test_panels_show_what_they_say(page: Any) -> None:
     """Same size in all panels; the prediction panel is tinted exactly where the mask is."""
     page.click("#phantom_single")
     wait_for_result(page)
+    page.click('#viewer [data-do="agreement"]')
+    page.click('#viewer [data-do="uncertainty"]')
+    settle(page)
     sizes = page.evaluate(
-        "[...document.querySelectorAll('#viewer figure:not([hidden]) canvas')].map((c) => [c.width, c.height])"
+        "[...document.querySelectorAll('#viewer .lgg-panels figure:not([hidden]) canvas')].map((c) => [c.width, c.height])"
     )
     assert len(sizes) == 5
     assert len({tuple(s) for s in sizes}) == 1
-    tinted = page.evaluate(
-        """() => { const c = document.querySelector('#viewer [data-panel=prediction] canvas');
-        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
-        for (let i = 0; i < d.length; i += 4) if (d[i + 2] - d[i] > 30) n++;
-        return n / (d.length / 4); }"""
-    )
-    assert tinted == pytest.approx(shown(page, "predicted") / 256**2, rel=0.05)
+    assert coloured(page, "prediction") == pytest.approx(shown(page, "predicted") / 256**2, rel=0.05)
 
 
 @needs_browser
@@ -355,3 +408,461 @@ def test_two_users_share_nothing(browser: Any, url: str, page: Any, slices: tupl
     page.wait_for_selector("#viewer .lgg-empty", state="visible")
     assert page.is_disabled("#download")
     other.context.close()
+
+
+# The viewer on the page
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Any, url: str) -> Iterator[Any]:
+    """A page with a series of twelve slices and their ground truth, loaded once."""
+    context = browser.new_context(locale="en-US", accept_downloads=True, viewport={"width": 1440, "height": 1000})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.errors, page.hosts = [], set()
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("request", lambda request: page.hosts.add(re.split("[/?#]", request.url.partition("://")[2])[0]))
+    page.goto(url)
+    page.click("#phantom_series")
+    wait_for_result(page)
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def series(opened: Any, url: str) -> Iterator[Any]:
+    """That page as a new result shows it; afterwards no error may have come, and no other host been asked."""
+    page = opened
+    for name in ("side", "fill"):
+        do(page, name)
+    for name in ("image", "prediction", "reference", "agreement", "uncertainty"):
+        if pressed(page, name) != (name in ("image", "prediction", "reference")):
+            do(page, name)
+    do(page, "reset")
+    set_threshold(page, 0.5)
+    page.focus("#viewer .lgg-viewer")
+    page.keyboard.press("Home")
+    for _ in range(5):
+        page.keyboard.press("ArrowDown")
+    settle(page)
+    yield page
+    assert page.errors == []
+    assert {h for h in page.hosts if h} <= {url.partition("://")[2].strip("/")}
+
+
+@needs_browser
+@pytest.mark.browser
+def test_what_the_hand_does_needs_no_request(series: Any) -> None:
+    page = series
+    at = middle(page, "prediction")
+    with no_request(page):
+        first = {name: picture(page, name) for name in ("image", "prediction")}
+        drag(page, middle(page, "image"), (60, -40), "right")  # window and level
+        assert picture(page, "image") != first["image"]
+        page.mouse.dblclick(*at)
+        assert picture(page, "image") == first["image"]
+        page.mouse.move(*middle(page, "prediction", 0.3, 0.3))
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -200)
+        page.keyboard.up("Control")
+        zoomed = picture(page, "prediction")
+        assert zoomed != first["prediction"]
+        drag(page, at, (30, 20))  # a zoomed picture moves
+        assert picture(page, "prediction") != zoomed
+        page.mouse.dblclick(*at)
+        assert picture(page, "prediction") == first["prediction"]
+        before = place(page)
+        page.mouse.wheel(0, 120)
+        page.wait_for_function(
+            "n => Number(document.querySelector('#viewer .lgg-scroll output').textContent.split('/')[0]) > n", arg=before
+        )
+        page.mouse.wheel(0, -120)
+        page.wait_for_function(
+            "n => Number(document.querySelector('#viewer .lgg-scroll output').textContent.split('/')[0]) == n", arg=before
+        )
+        page.locator('#viewer [data-dial="opacity"]').fill("20")
+        faint = picture(page, "prediction")
+        assert faint != first["prediction"]
+        page.locator('#viewer [data-dial="opacity"]').fill("60")
+        do(page, "outline")
+        assert picture(page, "prediction") not in (faint, first["prediction"])
+        do(page, "fill")
+        for name in ("agreement", "uncertainty"):
+            do(page, name)
+            assert picture(page, name) != first["image"]
+        for layout in ("overlay", "swipe", "planes"):
+            do(page, layout)
+            settle(page)
+        do(page, "swipe")
+        halves = picture(page, "main")
+        drag(page, middle(page, "main"), (-120, 0))  # the divider
+        assert picture(page, "main") != halves
+        set_threshold(page, 0.7)
+        page.keyboard.press("n")
+
+
+@needs_browser
+@pytest.mark.browser
+def test_image_prediction_and_ground_truth_are_in_step(series: Any) -> None:
+    """Zoomed in one, moved in another, windowed in the third, on another slice: without their colours they are one."""
+    page = series
+    page.mouse.move(*middle(page, "image", 0.3, 0.4))
+    page.keyboard.down("Shift")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Shift")
+    drag(page, middle(page, "reference"), (25, -15), "middle")
+    drag(page, middle(page, "prediction"), (-40, 30), "right")
+    page.keyboard.press("ArrowDown")
+    assert len({picture(page, name) for name in ("image", "prediction", "reference")}) == 3
+    page.keyboard.down(" ")  # blink: held, the layers are off
+    assert len({picture(page, name) for name in ("image", "prediction", "reference")}) == 1
+    page.keyboard.up(" ")
+    assert len({picture(page, name) for name in ("image", "prediction", "reference")}) == 3
+
+
+@pytest.fixture(scope="module")
+def predicted(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What `predict` makes of the series on the page."""
+    folder = tmp_path_factory.mktemp("series")
+    write_phantom(folder, "phantom_series", draw_head(**PHANTOMS["phantom_series"]))
+    (case,), _ = read_cases(sorted(folder.iterdir()))
+    return result_of(case, shipped.segment(case.scan))
+
+
+@needs_browser
+@pytest.mark.browser
+def test_the_numbers_are_those_of_predict(series: Any, shipped: Segmenter, predicted: Any) -> None:
+    for threshold in np.random.default_rng().uniform(0.02, 0.98, 6).round(2).tolist():
+        set_threshold(series, threshold)
+        settle(series)
+        report = build_report([predicted], threshold, shipped.record)
+        own = report["images"][place(series) - 1]
+        for of, entry in (("all", report["total"]), ("slice", own)):
+            for name in ("dice", "iou", "precision", "recall"):
+                if entry[name] is not None:
+                    assert shown(series, name, of) == entry[name], (threshold, name, of)
+            assert shown(series, "predicted", of) == entry["predicted_pixels"], threshold
+
+
+@needs_browser
+@pytest.mark.browser
+def test_curve_sets_the_threshold_and_warns(series: Any) -> None:
+    assert series.is_hidden('#viewer [data-note="caution"]')
+    canvas = series.locator("#viewer .lgg-curve canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    with no_request(series):
+        series.mouse.click(box["x"] + 26 + 0.8 * (box["width"] - 34), box["y"] + 60)
+        series.wait_for_function("document.querySelector('#threshold input[type=number]').value === '0.8'")
+    assert series.inner_text('#viewer [data-note="caution"]') == say("caution", "en")
+    set_threshold(series, 0.5)
+    settle(series)
+    assert series.is_hidden('#viewer [data-note="caution"]')
+    assert "0.5" in str(canvas.get_attribute("aria-label"))
+
+
+@needs_browser
+@pytest.mark.browser
+def test_strip_and_findings(series: Any) -> None:
+    """The strip says where the tumour is, a key jumps there, a click on it too."""
+    label = str(series.get_attribute("#viewer .lgg-strip", "aria-label"))
+    tumour = int(re.search(r"\((\d+) of 12", label)[1])  # type: ignore[index]
+    assert 0 < tumour <= 12
+    series.keyboard.press("Home")
+    seen = {place(series)}
+    for _ in range(12):
+        series.keyboard.press("n")
+        seen.add(place(series))
+    assert len(seen) >= tumour
+    series.keyboard.press("n")
+    assert series.inner_text("#viewer .lgg-said") == say("no_finding", "en")
+    do(series, "previous")
+    assert place(series) < max(seen)
+    box = series.locator("#viewer .lgg-strip").bounding_box()
+    series.mouse.click(box["x"] + box["width"] * 2.5 / 12, box["y"] + 20)
+    assert place(series) == 3
+
+
+@needs_browser
+@pytest.mark.browser
+def test_correct_by_hand(series: Any) -> None:
+    """A stroke changes the scores, outlives the threshold, can be undone, and goes out as what it is."""
+    page = series
+    before = shown(page, "predicted")
+    with no_request(page):
+        do(page, "brush")
+        drag(page, middle(page, "prediction", 0.45, 0.6), (60, 15))
+        painted = shown(page, "predicted")
+        assert painted > before and shown(page, "corrected") == painted - before
+        page.keyboard.press("z")
+        settle(page)
+        assert shown(page, "predicted") == before
+        drag(page, middle(page, "prediction", 0.45, 0.6), (60, 15))
+        do(page, "eraser")
+        drag(page, middle(page, "prediction", 0.64, 0.6), (40, 0))
+        page.keyboard.press("Escape")
+        set_threshold(page, 0.9)
+        settle(page)
+        assert shown(page, "corrected", "all") > 0
+        set_threshold(page, 0.6)
+        settle(page)
+    name = page.inner_text("#viewer .lgg-name").removesuffix(".png")
+    archive = download(page)
+    report = json.loads(archive.read("report.json"))
+    own = report["images"][place(page) - 1]
+    assert own["corrected"] is True and own["corrected_pixels"] == shown(page, "corrected")
+    assert report["total"]["corrected"] is True and report["total"]["dice"] == shown(page, "dice", "all")
+    assert (own["dice"], own["predicted_pixels"]) == (shown(page, "dice"), shown(page, "predicted"))
+    mask = np.asarray(Image.open(io.BytesIO(archive.read(f"{name}_corrected_mask.png"))))
+    assert int((mask > 0).sum()) == shown(page, "predicted")
+    assert sum("corrected" in n for n in archive.namelist()) == 1
+    assert "corrected_pixels" in archive.read("report.csv").decode().splitlines()[0]
+    page.focus("#viewer .lgg-viewer")
+    for _ in range(2):
+        page.keyboard.press("z")
+    again = json.loads(download(page).read("report.json"))  # the server has kept nothing of it
+    assert "corrected" not in again["total"]
+
+
+@needs_browser
+@pytest.mark.browser
+def test_three_planes_and_a_surface(series: Any) -> None:
+    do(series, "planes")
+    do(series, "reference")  # its surface would lie over the prediction's
+    for panel in ("axial", "coronal", "sagittal", "surface"):
+        assert series.is_visible(f'#viewer [data-panel="{panel}"] canvas')
+    series.wait_for_timeout(400)
+    assert coloured(series, "surface") > 0.001
+    turned = picture(series, "surface")
+    drag(series, middle(series, "surface"), (80, 10))
+    assert picture(series, "surface") != turned
+    series.mouse.click(*middle(series, "coronal", 0.5, 0.02))  # the cross goes to the top of the head
+    assert place(series) == 12
+    axial, sagittal = picture(series, "axial"), picture(series, "sagittal")
+    series.mouse.click(*middle(series, "axial", 0.7, 0.5))
+    assert picture(series, "axial") != axial and picture(series, "sagittal") != sagittal
+    series.focus('#viewer [data-dial="sagittal"]')  # and without a mouse
+    sagittal = picture(series, "sagittal")
+    series.keyboard.press("ArrowLeft")
+    series.keyboard.press("ArrowLeft")
+    assert picture(series, "sagittal") != sagittal
+    do(series, "reference")
+    do(series, "side")
+
+
+@needs_browser
+@pytest.mark.browser
+def test_everything_by_keyboard(series: Any) -> None:
+    page = series
+    keys = page.keyboard
+    for key, name in zip("12345", ("image", "prediction", "reference", "agreement", "uncertainty"), strict=True):
+        before = pressed(page, name)
+        keys.press(key)
+        assert pressed(page, name) != before
+        keys.press(key)
+    before_zoom = picture(page, "image")
+    keys.press("+")
+    assert picture(page, "image") != before_zoom
+    keys.press("Control+ArrowRight")
+    keys.press("-")
+    keys.press("r")
+    assert picture(page, "image") == before_zoom
+    keys.press("Shift+ArrowRight")
+    assert picture(page, "image") != before_zoom
+    keys.press("r")
+    keys.press(".")
+    page.wait_for_function("document.querySelector('#threshold input[type=number]').value === '0.51'")
+    keys.press(",")
+    keys.press("v")
+    assert pressed(page, "overlay")
+    do(page, "side")
+    page.focus("#viewer .lgg-viewer")
+    keys.press("f")
+    assert pressed(page, "outline")
+    keys.press("f")
+    first = place(page)
+    keys.press("ArrowDown")
+    assert place(page) == first + 1
+    keys.press("b")
+    keys.press("ArrowRight")  # moves the brush
+    assert place(page) == first + 1
+    keys.press("Enter")
+    settle(page)
+    assert shown(page, "corrected") > 0
+    keys.press("z")
+    keys.press("Escape")
+    keys.press("?")
+    assert page.is_visible("#viewer .lgg-help")
+    keys.press("Escape")
+    assert page.is_hidden("#viewer .lgg-help")
+
+
+@needs_browser
+@pytest.mark.browser
+def test_picture_and_report_of_what_is_shown(series: Any) -> None:
+    series.keyboard.press("4")
+    with series.expect_download() as waiting:
+        do(series, "save")
+    assert "phantom" not in waiting.value.suggested_filename
+    saved = Image.open(waiting.value.path())
+    assert saved.format == "PNG" and saved.width > 600 and np.asarray(saved).std() > 10
+    caption = " ".join(series.evaluate("document.querySelector('#viewer .lgg-viewer').caption"))
+    dice = series.inner_text('#viewer [data-figure="dice"][data-of="slice"]')
+    for part in (say("panel_agreement", "en"), "0.50", dice, say("not_for_diagnosis", "en")):
+        assert part in caption
+    do(series, "copy")
+    series.wait_for_selector(f"#viewer .lgg-said:has-text('{say('copied', 'en')}')")
+    text = series.evaluate("navigator.clipboard.readText()")
+    assert dice in text and say("not_for_diagnosis", "en") in text
+    assert "phantom" not in text + caption and "http" not in text
+
+
+@needs_browser
+@pytest.mark.browser
+def test_sequences_of_a_slice(page: Any, tmp_path: Path) -> None:
+    """Pre- and post-contrast can be looked at where the file has them, and are no question where it has not."""
+    flair = draw_head(1).flair[0]
+    colour = tmp_path / "three.png"
+    Image.fromarray(np.stack([flair // 2, flair, 255 - flair], axis=-1)).save(colour)
+    give(page, "scan", [colour])
+    wait_for_result(page)
+    seen = set()
+    with no_request(page):
+        for name in ("pre", "flair", "post"):
+            do(page, f"channel-{name}")
+            seen.add(picture(page, "image"))
+    assert len(seen) >= 2  # pre is FLAIR in half the light: one window shows both alike
+    page.click("#phantom_single")
+    page.wait_for_selector("#viewer [data-group=tools_channel]", state="hidden")
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_study_in_millilitres(page: Any, tmp_path: Path) -> None:
+    """A volume's millilitres are those of the report, and left and right are marked."""
+    import nibabel
+
+    head = draw_head(10, 128)
+    affine = np.diag([-1.8, -1.8, 5.0, 1.0])
+    for name, stack in (("study", head.flair), ("study_mask", head.mask.astype(np.uint8))):
+        nibabel.save(nibabel.Nifti1Image(stack.transpose(2, 1, 0), affine), tmp_path / f"{name}.nii.gz")
+    give(page, "scan", [tmp_path / "study.nii.gz", tmp_path / "study_mask.nii.gz"])
+    page.wait_for_selector('#viewer [data-figure="volume"]', timeout=60_000)
+    set_threshold(page, 0.37)
+    settle(page)
+    report = json.loads(download(page).read("report.json"))
+    assert shown(page, "volume", "all") == report["images"][0]["volume_ml"] == report["total"]["volume_ml"]
+    assert shown(page, "area") == report["images"][0]["areas_mm2"][place(page) - 1]
+    assert page.errors == []
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_phone(browser: Any, url: str) -> None:
+    """360 pixels: nothing to scroll sideways, targets for a finger, two fingers zoom, a stroke does not move the page."""
+    context = browser.new_context(
+        locale="en-US", viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True, device_scale_factor=2
+    )
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("#viewer .lgg-empty")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.click("#phantom_series")
+    wait_for_result(page)
+    for layout in ("planes", "swipe", "overlay", "side"):
+        do(page, layout)
+        settle(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    small = page.evaluate(
+        """[...document.querySelectorAll('#viewer button, #viewer input, #viewer canvas')]
+        .map((e) => [e, e.getBoundingClientRect()])
+        .filter(([, b]) => b.width && (b.width < 24 || b.height < 24)).map(([e]) => e.outerHTML)"""
+    )
+    assert small == []
+    action = "getComputedStyle(document.querySelector('#viewer [data-panel=prediction] canvas')).touchAction"
+    assert page.evaluate(action) == "pan-y"  # one finger scrolls the page
+    fingers = context.new_cdp_session(page)
+    x, y = middle(page, "prediction")
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        fingers.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": px, "y": py, "id": n} for n, (px, py) in enumerate(points)]},
+        )
+
+    before = picture(page, "prediction")
+    touch("touchStart", (x - 15, y), (x + 15, y))
+    for step in (20, 30, 40):
+        touch("touchMove", (x - step, y), (x + step, y))
+    touch("touchEnd")
+    assert picture(page, "prediction") != before
+    assert page.evaluate(action) == "none"  # zoomed, a finger moves the picture
+    do(page, "reset")
+    do(page, "brush")
+    assert page.evaluate(action) == "none"
+    x, y = middle(page, "prediction")
+    scrolled = page.evaluate("scrollY")
+    touch("touchStart", (x, y))
+    for step in (10, 20, 30, 40):
+        touch("touchMove", (x, y + step))
+    touch("touchEnd")
+    settle(page)
+    assert shown(page, "corrected") > 0
+    assert page.evaluate("scrollY") == scrolled
+    context.close()
+
+
+@needs_browser
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_finding_of_axe(browser: Any, url: str, scheme: str) -> None:
+    """axe-core finds nothing serious: the page empty, with a result in each layout, and with its help open."""
+    import axe_playwright_python
+
+    script = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    context = browser.new_context(locale="en-US", color_scheme=scheme, viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("#viewer .lgg-empty")
+    page.evaluate(script)
+
+    def serious() -> list[str]:
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        bad = [v for v in found if v["impact"] in ("serious", "critical")]
+        return [f"{v['id']}: {n['html'][:150]} {n['failureSummary'][:200]}" for v in bad for n in v["nodes"]]
+
+    assert serious() == []
+    page.click("#phantom_series")
+    wait_for_result(page)
+    set_threshold(page, 0.6)
+    page.wait_for_timeout(800)  # the progress fades: a text on its way out has no contrast
+    assert serious() == []
+    do(page, "brush")
+    do(page, "swipe")
+    assert serious() == []
+    do(page, "planes")
+    assert serious() == []
+    do(page, "help")
+    assert serious() == []
+    context.close()
+
+
+@needs_browser
+@pytest.mark.browser
+def test_in_the_frame_of_a_space(browser: Any, url: str, tmp_path: Path) -> None:
+    """A Space is a frame in a page of another host: here `localhost`, which is another one than 127.0.0.1."""
+    frame = f"<iframe src={url} style='width:1200px;height:900px' title=app></iframe>"
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Space</title>{frame}")
+    server = ThreadingHTTPServer(("localhost", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    context = browser.new_context(locale="fr-FR")
+    page = context.new_page()
+    page.goto(f"http://localhost:{server.server_port}/")
+    app = page.frame_locator("iframe")
+    app.locator("#phantom_single").click()
+    app.locator('#viewer [data-figure="dice"]').first.wait_for(timeout=60_000)
+    assert app.locator('#viewer [data-do="overlay"]').inner_text() == say("layout_overlay", "fr")
+    app.locator('#viewer [data-do="copy"]').click()
+    app.locator(f"#viewer .lgg-said:has-text('{say('copied', 'fr')}')").wait_for()
+    context.close()
+    server.shutdown()

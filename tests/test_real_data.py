@@ -1,7 +1,7 @@
 """The shipped weights on real patients: broken weights or a broken transform fail here.
 
-LGG_DEMO_DATA names a kaggle_3m folder with patients of fold 1, which the shipped network was not trained on; without it
-these tests are skipped. `.ci/run` unpacks four such patients.
+LGG_DEMO_DATA names a kaggle_3m folder with the patients below; without it these tests are skipped. `.ci/run` unpacks them.
+The shipped network was trained on them, so nothing here says how good it is: cross_validation.json does.
 """
 
 from __future__ import annotations
@@ -24,13 +24,10 @@ PATIENTS = ("TCGA_CS_6667_20011105", "TCGA_DU_5849_19950405", "TCGA_FG_5964_2001
 def test_shipped_weights_on_four_patients(tmp_path: Path) -> None:
     patients = tmp_path / "patients.csv"
     patients.write_text("patient\n" + "\n".join(PATIENTS) + "\n")
-    trained = json.loads((Path("weights") / "lgg-unet.json").read_text(encoding="utf-8"))["split"]["train"]
-    assert not set(PATIENTS) & set(trained)
     assert evaluate.main(["--data", str(DATA), "--patients", str(patients), "--out", str(tmp_path / "out")]) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["patients"] == len(PATIENTS)
-    good = [p["patient"] for p in metrics["per_patient"] if p["dice"] >= 0.6]
-    assert len(good) >= 3, metrics["per_patient"]
+    assert min(p["dice"] for p in metrics["per_patient"]) >= 0.8, metrics["per_patient"]
 
 
 def test_swapped_sequences_are_told(tmp_path: Path) -> None:

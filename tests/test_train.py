@@ -64,7 +64,9 @@ def test_split_is_that_of_the_folds(run: Path) -> None:
 
 def test_record_says_all_that_loading_and_users_need(run: Path) -> None:
     record = read_json(run / "lgg-unet.json")
-    assert record["network"] == {"encoder": "timm-tf_efficientnet_lite0", "decoder_channels": [128, 64, 32, 16, 8]}
+    widths = [128, 64, 32, 16, 8]
+    built_from = {"encoder": "timm-tf_efficientnet_lite0", "decoder_channels": widths, "context": 0}
+    assert record["network"] == {"family": "smp"} | built_from
     assert record["normalisation"] == NORMALISATION
     assert record["threshold"] == 0.5
     assert record["test_time_flips"] is True
@@ -145,9 +147,9 @@ def test_after_ctrl_c_the_same_command_goes_on(
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
 
-    def remember(seed: int, crop: int) -> Any:
+    def remember(seed: int, *rest: Any) -> Any:
         seeds.append(seed)
-        return augment(seed, crop)
+        return augment(seed, *rest)
 
     monkeypatch.setattr(train, "augmentation", remember)
     handler = signal.getsignal(signal.SIGINT)
@@ -222,6 +224,11 @@ def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp
         (["--weight-decay", "-1"], "--weight-decay must not be negative"),
         (["--workers", "-1"], "--workers must not be negative"),
         (["--crop", "100"], "--crop must be a multiple of 32"),
+        (["--lone-share", "2"], "--lone-share must lie between 0 and 1"),
+        (["--missing-share", "-1"], "--missing-share must lie between 0 and 1"),
+        (["--context", "-1"], "--context must not be negative"),
+        (["--leave-out-fold", "1"], "Fold 1 is held out"),
+        (["--leave-out-fold", "7"], "No patient is in fold 7"),
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--decoder-channels", "8", "4"], "--decoder-channels takes five numbers"),
         (["--decoder-channels", "8", "8", "8", "8", "0"], "--decoder-channels must be at least 1 each"),

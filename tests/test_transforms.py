@@ -26,6 +26,7 @@ from lgg_demo.transforms import (
     scale_of,
     to_model,
     to_source,
+    with_neighbours,
 )
 
 SIZES = [(256, 256), (192, 192), (512, 512), (180, 256), (256, 180), (320, 240), (16, 200)]
@@ -286,3 +287,29 @@ def test_slices_of_a_scan_are_scaled_as_the_whole(head: np.ndarray) -> None:
     whole = to_model(head)
     parts = torch.cat([to_model(head[s : s + 1], frame_of(head), scale_of(head)) for s in range(len(head))])
     assert torch.equal(whole, parts)
+
+
+def test_neighbours_stand_beside_their_slice() -> None:
+    x = torch.arange(5.0)[:, None, None, None].expand(5, 3, 1, 1)
+    one = with_neighbours(x, 1)[:, ::3, 0, 0]
+    assert one.tolist() == [[0, 0, 1], [1, 0, 2], [2, 1, 3], [3, 2, 4], [4, 3, 4]]
+    two = with_neighbours(x, 2, slice(1, 3))[:, ::3, 0, 0]
+    assert two.tolist() == [[1, 0, 2, 0, 3], [2, 1, 3, 0, 4]]
+    assert torch.equal(with_neighbours(x, 0), x)
+    lone = with_neighbours(x[2:3], 2)
+    assert lone.shape == (1, 15, 1, 1)
+    assert (lone == 2).all()
+
+
+def test_a_lone_slice_is_its_own_neighbour_and_loses_the_same_sequences() -> None:
+    image = torch.rand(9, 16, 16)
+    alone = RandLoneSliced("image", prob=1.0)({"image": image})["image"]
+    assert torch.equal(alone[:3], alone[3:6])
+    assert torch.equal(alone[:3], alone[6:])
+    lose = RandSequencesd("image", prob=1.0).set_random_state(seed=1)
+    for _ in range(10):
+        lost = lose({"image": image})["image"].reshape(3, 3, 16, 16)
+        copied = [(lost[n, c] == lost[n, 1]).all() for n in range(3) for c in (0, 2)]
+        assert any(copied)
+        assert copied[:2] == copied[2:4] == copied[4:]
+        assert torch.equal(lost[:, 1], image[1::3])

@@ -1,0 +1,153 @@
+"""What helped and what did not: `python -m lgg_demo.ablation RUNS` writes docs/ablation.json and docs/ablation.md.
+
+RUNS holds finished runs of `train` of one budget and validation fold. Runs that differ in nothing but the seed make one
+row; the row of --baseline is what the others are compared with. Every run is scored at its last epoch, so that nothing is
+chosen. Without RUNS the text is written again from the JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lgg_demo.train import TrainSettings
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+# What makes no row of its own: where the data lie, what every run of a table shares, and the seed.
+SHARED = (
+    "epochs",
+    "slices_per_epoch",
+    "batch_size",
+    "validation_fold",
+    "leave_out_fold",
+    "validate",
+    "validation_fraction",
+)
+ASIDE = ("data", "out", "folds", "seed", "workers", "device", *SHARED)
+
+
+def read_runs(folder: Path, baseline: str) -> dict[str, Any]:
+    """Rows of the table, baseline first: settings that differ from its, seeds, Dice of the last epoch, minutes.
+
+    baseline: name of one of its runs. Raises ValueError where the runs have no common budget or the baseline is no
+    finished one of them.
+    """
+    usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
+    written = folder / baseline / "settings.json"
+    if written.exists():
+        usual |= json.loads(written.read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, Any]] = {}
+    budgets = set()
+    for file in sorted(folder.glob("*/metrics.csv")):
+        settings = usual | json.loads((file.parent / "settings.json").read_text(encoding="utf-8"))
+        table = pd.read_csv(file)
+        if len(table) < settings["epochs"]:
+            print(f"ablation: {file.parent.name} is not finished; left out", file=sys.stderr)
+            continue
+        budgets.add(tuple((k, settings[k]) for k in SHARED))
+        changed = {k: v for k, v in settings.items() if k not in ASIDE and v != usual[k]}
+        row = rows.setdefault(json.dumps(changed, sort_keys=True), {"changed": changed, "runs": []})
+        last = table.iloc[-1]
+        row["runs"].append(
+            {
+                "seed": settings["seed"],
+                "volume_dice_mean": float(last["val_dice"]),
+                "volume_dice_median": float(last["val_dice_median"]),
+                "pooled_dice": float(last["val_dice_pooled"]),
+                "minutes": round(float(table["seconds"].sum()) / 60, 1),
+            }
+        )
+    if len(budgets) != 1:
+        raise ValueError(f"{folder}: the runs of one table share {', '.join(SHARED)}; these do not, or there are none.")
+    if "{}" not in rows:
+        raise ValueError(f"{folder} holds no finished run {baseline}.")
+    split = json.loads((next(folder.glob("*/split.json"))).read_text(encoding="utf-8"))
+    ordered = sorted(rows.values(), key=lambda r: (bool(r["changed"]), -_mean(r)))
+    patients = {"train": len(split["train"]), "validation": len(split["validation"])}
+    kept = {k: v for k, v in usual.items() if k not in ASIDE}
+    return {"budget": dict(budgets.pop()), "patients": patients, "baseline": kept, "rows": ordered}
+
+
+def _mean(row: dict[str, Any], of: str = "volume_dice_mean") -> float:
+    return float(np.mean([run[of] for run in row["runs"]]))
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The table as Markdown."""
+    helps = {f.name: f.metadata["help"] for f in fields(TrainSettings)}
+    usual, base = found["baseline"], found["rows"][0]
+    spread = [run["volume_dice_mean"] for run in base["runs"]]
+    lines = []
+    for row in found["rows"]:
+        words = "; ".join(
+            f"`--{k.replace('_', '-')} {_flag(v)}` (instead of {_flag(usual[k])})" for k, v in row["changed"].items()
+        )
+        seeds = ", ".join(f"{run['volume_dice_mean']:.4f}" for run in row["runs"])
+        change = "" if row is base else f"{_mean(row) - _mean(base):+.4f}"
+        lines.append(
+            f"| {words or 'baseline'} | {seeds} | {change} | {_mean(row, 'volume_dice_median'):.4f} "
+            f"| {_mean(row, 'pooled_dice'):.4f} | {_mean(row, 'minutes'):.0f} |"
+        )
+    apart = (
+        f"The seeds of the baseline lie {max(spread) - min(spread):.4f} apart: smaller changes say nothing."
+        if len(spread) > 1
+        else "The baseline has one seed, so nothing here says how much is chance; expect about 0.005."
+    )
+    budget, patients = found["budget"], found["patients"]
+    used = sorted({k for row in found["rows"] for k in row["changed"]})
+    notes = "\n".join(f"- `--{k.replace('_', '-')}`: {helps[k]}" for k in used)
+    fixed = ", ".join(f"`--{k.replace('_', '-')} {_flag(v)}`" for k, v in usual.items() if not isinstance(v, bool))
+    return f"""# What helped and what did not
+
+One change at a time against a fixed baseline: {budget["epochs"]} epochs of {budget["slices_per_epoch"]} slices, trained on
+{patients["train"]} patients, scored on the {patients["validation"]} of fold {budget["validation_fold"]} (mean volume Dice,
+all slices, threshold 0.5, both empty counts as 1) at the last epoch: no epoch is chosen. A figure a seed. {apart}
+
+The baseline: {fixed}.
+
+| change | mean volume Dice, a figure a seed | against the baseline | median | pooled | minutes |
+|---|---|---|---|---|---|
+{chr(10).join(lines)}
+
+{notes}
+
+Written by `python -m lgg_demo.ablation` from `ablation.json`, which it makes from the folders of the runs.
+"""
+
+
+def _flag(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="?", metavar="RUNS", help="the folder that holds the folders of the runs")
+    parser.add_argument("--baseline", metavar="NAME", help="with RUNS: the run that the others are compared with")
+    parser.add_argument("--out", type=Path, default=DOCS, metavar="DIR", help="where both files go (docs)")
+    given = parser.parse_args(arguments)
+    facts = given.out / "ablation.json"
+    try:
+        if given.runs:
+            if not given.baseline:
+                raise ValueError("name the run to compare with: --baseline NAME.")
+            given.out.mkdir(parents=True, exist_ok=True)
+            facts.write_text(json.dumps(read_runs(given.runs, given.baseline), indent=1) + "\n", encoding="utf-8")
+        found = json.loads(facts.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, OSError) as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        return 2
+    (given.out / "ablation.md").write_text(as_text(found), encoding="utf-8")
+    print(as_text(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,321 @@
+"""Cross-validate: `python -m lgg_demo.crossval --data DIR --folds CSV --out RUNS [--release weights]`.
+
+Each fold of CSV but the held-out fold 0 is predicted by a network trained on the others, for a length fixed beforehand:
+no patient chooses anything for himself. Calibration and best threshold of a fold come from the other folds' patients. The
+flags of `train` are taken too. RUNS receives a run a fold, its probabilities, cross_validation.json and reliability.png.
+--release then trains on all folds with the same settings and writes the network there, calibrated on these patients. The
+same command goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import platform
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+from tqdm import tqdm
+
+from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, reliability
+from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, read_patient, read_patients
+from lgg_demo.evaluate import PROTOCOL, Scored, score, summary
+from lgg_demo.inference import Segmenter, quantise
+from lgg_demo.metrics import LEVELS, bootstrap_ci95
+from lgg_demo.model import CHECKPOINT, CheckpointError
+from lgg_demo.readers import FLAIR
+from lgg_demo.train import TrainSettings, parser_for, train
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+RESULT = "cross_validation.json"
+PROBABILITY = "probability.npz"
+RELIABILITY = "reliability.png"
+OURS = ("out", "validation_fold", "leave_out_fold", "validate", "validation_fraction", "folds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Predicted:
+    """A patient as the network that never saw him does: probability in 65535ths, (S, 256, 256) uint16, and reference."""
+
+    patient: str
+    fold: int
+    fine: np.ndarray
+    reference: np.ndarray
+    missing: str  # the sequences that are a copy of FLAIR: "", "pre", "post" or "pre and post"
+
+
+def trained(settings: TrainSettings) -> Path:
+    """The run's checkpoint; trained now where it is not there, gone on with where it was interrupted."""
+    checkpoint = settings.out / CHECKPOINT
+    if checkpoint.exists():
+        written = json.loads((settings.out / "settings.json").read_text(encoding="utf-8"))
+        if written != settings.as_json():
+            raise ValueError(f"{settings.out} was made with other settings; give those, or another --out.")
+        return checkpoint
+    return train(settings)
+
+
+def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fold: int) -> list[Predicted]:
+    """Predict a fold's patients with the network that never saw them; kept beside it for the next time."""
+    file = checkpoint.parent / PROBABILITY
+    segmenter = None
+    stored = np.load(file) if file.exists() else {}
+    out = []
+    for name, rows in tqdm(list(index[index["patient"].isin(patients)].groupby("patient", sort=True)), disable=None):
+        scan, reference = read_patient(rows)
+        if name in stored:
+            fine = stored[name]
+        else:
+            segmenter = segmenter or Segmenter.load(checkpoint)
+            p = torch.cat([part.cpu() for part in segmenter.probabilities(scan)])
+            fine = (p * FINE).round().numpy().astype(np.uint16)
+        flair = scan.pixels[..., FLAIR]
+        lost = [word for c, word in ((0, "pre"), (2, "post")) if np.array_equal(scan.pixels[..., c], flair)]
+        out.append(Predicted(str(name), fold, fine, reference, " and ".join(lost)))
+    if segmenter is not None:
+        partial = file.with_name("part.npz")
+        np.savez_compressed(partial, allow_pickle=False, **{p.patient: p.fine for p in out})
+        partial.replace(file)
+    return out
+
+
+def calibrated_levels(fine: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """The kept levels, uint8, that the app would serve for a probability in 65535ths."""
+    table = quantise(calibration.apply(torch.arange(FINE + 1, dtype=torch.float32) / FINE))
+    return np.asarray(table[fine])
+
+
+def best_level(curves: np.ndarray) -> int:
+    """The level of the highest mean Dice over patients, (P, 256)."""
+    return int(curves[:, 1:].mean(axis=0).argmax()) + 1
+
+
+def best_threshold(curves: np.ndarray, draws: int = 2000) -> dict[str, Any]:
+    """Threshold of the highest mean volume Dice, its 95 % interval by bootstrap over patients, from (P, 256) curves."""
+    rng = np.random.default_rng(0)
+    drawn = [best_level(curves[rng.integers(0, len(curves), len(curves))]) for _ in range(draws)]
+    low, high = np.percentile(drawn, [2.5, 97.5]) / LEVELS
+    return {"threshold": best_level(curves) / LEVELS, "ci95": [float(low), float(high)]}
+
+
+def ranking(scored: list[Scored]) -> dict[str, Any]:
+    """Does the expected Dice find the bad cases? Error = 1 - Dice."""
+    error = np.array([1 - s.row["dice"] for s in scored])
+    expected = np.array([s.row["expected_dice"] for s in scored])
+    fifth = max(1, round(len(error) / 5))
+    by_error = np.sort(error)[::-1]
+    differ = len(set(expected)) > 1 and len(set(error)) > 1  # else there is no rank to correlate
+    return {
+        "measure": "expected Dice: 2 sum p inside the mask / (mask + sum p), from calibrated probabilities alone",
+        "spearman_with_dice": float(spearmanr(expected, 1 - error).statistic) if differ else None,
+        "worst_fifth_patients": fifth,
+        "worst_fifth_share_of_error": float(error[np.argsort(expected)[:fifth]].sum() / error.sum()),
+        "share_if_drawn_at_random": fifth / len(error),
+        "share_of_a_perfect_ranking": float(by_error[:fifth].sum() / error.sum()),
+        "mean_expected_dice": float(expected.mean()),
+    }
+
+
+def group(scored: list[Scored], keys: dict[str, str]) -> dict[str, Any]:
+    """Mean, median and interval of the volume Dice for each value of a patient's key."""
+    out = {}
+    for key in sorted(set(keys.values())):
+        dice = [s.row["dice"] for s in scored if keys[s.row["patient"]] == key]
+        out[key] = {
+            "patients": len(dice),
+            "volume_dice_mean": float(np.mean(dice)),
+            "volume_dice_median": float(np.median(dice)),
+            "volume_dice_ci95": list(bootstrap_ci95(dice)),
+        }
+    return out
+
+
+def assess(predicted: list[Predicted]) -> dict[str, Any]:
+    """Everything that out-of-fold probabilities say, as in cross_validation.json."""
+    folds = sorted({p.fold for p in predicted})
+    tallies = {p.patient: Tally.of(p.fine, p.reference) for p in predicted}
+    of_fold = {f: sum_of([tallies[p.patient] for p in predicted if p.fold == f]) for f in folds}
+    plain: list[Scored] = []
+    served: list[Scored] = []
+    curves: dict[int, list[np.ndarray]] = {f: [] for f in folds}
+    used: dict[str, dict[int, Calibration]] = {"temperature": {}, "beta": {}}
+    for f in folds:
+        others = sum_of([of_fold[g] for g in folds if g != f])
+        used["temperature"][f], used["beta"][f] = fit_calibration(others, temperature=True), fit_calibration(others)
+    for p in tqdm(predicted, unit="patient", disable=None):
+        plain.append(score(p.patient, calibrated_levels(p.fine, Calibration()), p.reference, 0.5))
+        served.append(score(p.patient, calibrated_levels(p.fine, used["beta"][p.fold]), p.reference, 0.5))
+        curves[p.fold].append(served[-1].curve)
+    tuned = [
+        curve[best_level(np.stack([c for g in folds if g != f for c in curves[g]]))] for f in folds for curve in curves[f]
+    ]
+    none = dict.fromkeys(folds, Calibration())
+    error = {
+        name: {
+            "all_pixels": reliability([(of_fold[f], by[f]) for f in folds]),
+            "doubtful_pixels": reliability([(of_fold[f], by[f]) for f in folds], doubtful_only=True),
+        }
+        for name, by in (("uncalibrated", none), *used.items())
+    }
+    rows = [{"fold": p.fold, "missing": p.missing or "none"} | s.row for p, s in zip(predicted, served, strict=True)]
+    return {
+        "protocol": f"{len(folds)}-fold cross-validation by patient; each fold predicted by a network trained on the "
+        "others for a length fixed beforehand, last epoch kept; calibrated on the other folds; threshold 0.5, no "
+        "post-processing; " + PROTOCOL,
+        "threshold": 0.5,
+        **summary(served),
+        "uncalibrated": summary(plain),
+        "by_fold": group(served, {p.patient: str(p.fold) for p in predicted}),
+        "by_institution": group(served, {p.patient: p.patient.split("_")[1] for p in predicted if "_" in p.patient})
+        if all("_" in p.patient for p in predicted)
+        else {},
+        "by_missing_sequence": group(served, {p.patient: p.missing or "none" for p in predicted}),
+        "best_threshold": best_threshold(np.stack([c for f in folds for c in curves[f]]))
+        | {"volume_dice_mean_chosen_on_other_folds": float(np.mean(tuned))},
+        "mean_dice_by_level": [round(float(v), 5) for v in np.mean([s.curve for s in served], axis=0)],
+        "calibration": {
+            "all_patients": dataclasses.asdict(fit_calibration(sum_of(list(tallies.values())))),
+            "temperature_all_patients": 1 / fit_calibration(sum_of(list(tallies.values())), temperature=True).a,
+            "by_fold": {str(f): dataclasses.asdict(c) for f, c in used["beta"].items()},
+            "error": error,
+        },
+        "uncertainty": ranking(served),
+        "per_patient": rows,
+    }
+
+
+def sum_of(tallies: list[Tally]) -> Tally:
+    """All of them together."""
+    whole = tallies[0]
+    for one in tallies[1:]:
+        whole += one
+    return whole
+
+
+def draw_reliability(error: dict[str, Any], path: Path) -> None:
+    """Observed frequency against probability, before and after, for the pixels in doubt."""
+    figure, axis = plt.subplots(figsize=(5, 5), layout="constrained")
+    axis.plot([0, 1], [0, 1], color="grey", lw=1, label="perfect")
+    for name, colour, style in (("uncalibrated", "tab:red", "--"), ("beta", "tab:blue", "-")):
+        part = error[name]["doubtful_pixels"]
+        x, y = ([b[k] for b in part["bins"]] for k in ("probability", "observed"))
+        word = "after" if name == "beta" else "before"
+        axis.plot(x, y, style, marker=".", color=colour, label=f"{word}: error {part['ece']:.3f}")
+    axis.set(xlabel="probability", ylabel="share of pixels inside the reference", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def hardware() -> str:
+    """What this runs on, in words."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"{os.cpu_count()} cores of a {platform.machine()} CPU, no GPU"
+
+
+def release(checkpoint: Path, result: dict[str, Any], to: Path) -> None:
+    """Put a run's network into the folder `to`, with the calibration and scores of its cross-validation in the record."""
+    to.mkdir(parents=True, exist_ok=True)
+    beside = checkpoint.with_suffix(".json")
+    record = json.loads(beside.read_text(encoding="utf-8"))
+    record["calibration"] = result["calibration"]["all_patients"]
+    record["best_threshold"] = result["best_threshold"]["threshold"]
+    epochs = pd.read_csv(checkpoint.with_name("metrics.csv"))
+    record["training_minutes"] = round(float(epochs["seconds"].sum()) / 60, 1)
+    record["hardware"] = hardware()
+    shutil.copyfile(checkpoint, to / checkpoint.name)
+    (to / beside.name).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (to / RESULT).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    draw_reliability(result["calibration"]["error"], to / RELIABILITY)
+
+
+def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str, Any]:
+    """Train, predict and assess every fold; `settings.out` is the folder of all runs, `to` that of a release.
+
+    Raises DatasetError, CheckpointError or ValueError with one sentence.
+    """
+    assert settings.folds is not None
+    table = read_patients(settings.folds, "fold")
+    table = table[table["fold"] != HELD_OUT_FOLD]
+    folds = sorted(int(f) for f in table["fold"].unique())
+    if len(folds) < 3:
+        raise DatasetError(f"{settings.folds} needs at least three folds beside fold {HELD_OUT_FOLD}.")
+    index = index_dataset(settings.data, table["patient"])
+    started = time.monotonic()
+    predicted: list[Predicted] = []
+    for fold in folds:
+        own = dataclasses.replace(settings, out=settings.out / f"fold-{fold}", leave_out_fold=fold, validate=False)
+        names = list(table.loc[table["fold"] == fold, "patient"])
+        predicted += predict_fold(index, trained(own), names, fold)
+    result = assess(predicted)
+    result["settings"] = settings.as_json()
+    result["hardware"] = hardware()
+    settings.out.mkdir(parents=True, exist_ok=True)
+    (settings.out / RESULT).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    draw_reliability(result["calibration"]["error"], settings.out / RELIABILITY)
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
+    if to is not None:
+        whole = dataclasses.replace(settings, out=settings.out / "all", validate=False)
+        release(trained(whole), result, to)
+    return result
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The figures in short."""
+    low, high = result["volume_dice_ci95"]
+    print(f"{result['patients']} patients, {result['slices']} slices: mean volume Dice "
+          f"{result['volume_dice_mean']:.4f} ({low:.4f} to {high:.4f}), median {result['volume_dice_median']:.4f}, "
+          f"pooled {result['pooled_dice']:.4f}")  # fmt: skip
+    for name in ("by_fold", "by_institution", "by_missing_sequence"):
+        for key, part in result[name].items():
+            print(f"  {name[3:]} {key}: {part['patients']} patients, mean {part['volume_dice_mean']:.4f}, "
+                  f"median {part['volume_dice_median']:.4f}")  # fmt: skip
+    best, error = result["best_threshold"], result["calibration"]["error"]
+    print(f"best threshold {best['threshold']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f}), chosen on the other "
+          f"folds it gives {best['volume_dice_mean_chosen_on_other_folds']:.4f}")  # fmt: skip
+    for name, part in error.items():
+        print(f"calibration error, {name}: {part['all_pixels']['ece']:.5f} of all pixels, "
+              f"{part['doubtful_pixels']['ece']:.4f} of those in doubt")  # fmt: skip
+    print(f"uncertainty: {result['uncertainty']}")
+    print(f"({result['protocol']})")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = parser_for(TrainSettings, __doc__, without=OURS)
+    parser.add_argument("--folds", type=Path, required=True, metavar="CSV", help="the columns patient and fold")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of all runs")
+    parser.add_argument("--release", type=Path, metavar="DIR", help="train on all folds too, and write that network here")
+    given = vars(parser.parse_args(arguments))
+    to = given.pop("release")
+    given["decoder_channels"] = tuple(given["decoder_channels"])
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips advertise
+    warnings.filterwarnings("ignore", module="lightning")
+    try:
+        print_result(cross_validate(TrainSettings(**given), to))
+    except (DatasetError, CheckpointError, ValueError, OSError) as error:
+        print(f"crossval: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("crossval: interrupted; the same command goes on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The table of what helped: from run folders to its text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lgg_demo import ablation
+from lgg_demo.train import TrainSettings
+
+Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
+
+
+def write_run(folder: Path, name: str, dice: list[float], **changed: Any) -> None:
+    run = folder / name
+    run.mkdir(parents=True)
+    settings = TrainSettings(data=Path("kaggle_3m"), out=Path(name)).as_json() | {"epochs": 2} | changed
+    (run / "settings.json").write_text(json.dumps(settings))
+    (run / "split.json").write_text(json.dumps({"train": ["a", "b"], "validation": ["c"]}))
+    values = {"epoch": list(range(1, len(dice) + 1)), "val_dice": dice, "val_dice_median": dice, "val_dice_pooled": dice}
+    pd.DataFrame(values | {"seconds": [60.0] * len(dice)}).to_csv(run / "metrics.csv", index=False)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    write_run(folder, "one", [0.95, 0.80])
+    write_run(folder, "two", [0.70, 0.82], seed=1)
+    write_run(folder, "wide", [0.70, 0.85], decoder_channels=[256, 128, 64, 32, 16])
+    write_run(folder, "focal", [0.70, 0.75], loss="dice-focal", seed=4)
+    write_run(folder, "running", [0.99], average=0.5)
+    return folder
+
+
+def test_runs_are_compared_at_their_last_epoch(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablation.main([str(runs), "--baseline", "two", "--out", str(tmp_path / "docs")]) == 0
+    found = json.loads((tmp_path / "docs" / "ablation.json").read_text())
+    assert [row["changed"] for row in found["rows"]] == [
+        {},
+        {"decoder_channels": [256, 128, 64, 32, 16]},
+        {"loss": "dice-focal"},
+    ]
+    assert sorted(run["volume_dice_mean"] for run in found["rows"][0]["runs"]) == [0.80, 0.82], "not the best epoch"
+    text = (tmp_path / "docs" / "ablation.md").read_text()
+    assert "| baseline | 0.8000, 0.8200 |  | 0.8100 |" in text
+    assert "`--decoder-channels 256 128 64 32 16` (instead of 128 64 32 16 8) | 0.8500 | +0.0400 |" in text
+    assert "`--loss dice-focal` (instead of dice-ce) | 0.7500 | -0.0600 |" in text
+    assert "lie 0.0200 apart" in text
+    assert "running is not finished" in capsys.readouterr().err
+    (tmp_path / "docs" / "ablation.md").unlink()
+    assert ablation.main(["--out", str(tmp_path / "docs")]) == 0
+    assert (tmp_path / "docs" / "ablation.md").read_text() == text
+
+
+def test_runs_that_cannot_be_compared_are_refused(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
+    out = ["--out", str(tmp_path / "docs")]
+    shutil.rmtree(runs / "running")
+    write_run(runs, "longer", [0.1, 0.2, 0.3], epochs=3)
+    assert "the runs of one table share epochs" in sentence(ablation.main, [str(runs), "--baseline", "one", *out])
+    alone = tmp_path / "alone"
+    write_run(alone, "wide", [0.70, 0.85], crop=128)
+    said = sentence(ablation.main, [str(alone), "--baseline", "base", *out])
+    assert said == f"ablation: {alone} holds no finished run base."
+    assert "--baseline NAME" in sentence(ablation.main, [str(alone), *out])
+
+
+def test_the_table_in_the_repository_is_that_of_its_file() -> None:
+    found = json.loads((ablation.DOCS / "ablation.json").read_text(encoding="utf-8"))
+    assert (ablation.DOCS / "ablation.md").read_text(encoding="utf-8") == ablation.as_text(found)
