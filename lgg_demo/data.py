@@ -296,6 +296,11 @@ class SliceDataset(Dataset[dict[str, torch.Tensor]]):
         """Whether each slice has tumour."""
         return [bool(item["mask"][s].any()) for item, s in self.places]
 
+    @property
+    def patients(self) -> list[str]:
+        """Whose each slice is."""
+        return [item["patient"] for item, _ in self.places]
+
     def __len__(self) -> int:
         return len(self.places)
 

@@ -68,6 +68,7 @@ class Counts:
 
 LOSSES: dict[str, Callable[[], torch.nn.Module]] = {
     "dice-ce": lambda: DiceCELoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0),
+    "slice-dice-ce": lambda: DiceCELoss(sigmoid=True, batch=False, smooth_nr=100.0, smooth_dr=100.0),
     "dice": lambda: DiceLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0),
     "dice-focal": lambda: DiceFocalLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0, gamma=2.0),
     "tversky": lambda: TverskyLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0, alpha=0.3, beta=0.7),

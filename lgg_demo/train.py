@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ class TrainSettings:
     epochs: int = option(10, "how many")
     slices_per_epoch: int = option(2000, "training slices drawn for an epoch")
     tumour_share: float = option(0.6, "share of them with tumour")
+    balance: float = option(0.0, "0: every tumour slice is drawn alike; 1: every patient, few slices or many; or between")
     batch_size: int = option(16, "slices a step")
     learning_rate: float = option(1e-3, "highest of the one-cycle schedule")
     weight_decay: float = option(1e-2, "of AdamW")
@@ -112,6 +113,7 @@ class TrainSettings:
             (self.batch_size >= 2, "--batch-size must be at least 2, for batch normalisation"),
             (self.slices_per_epoch >= self.batch_size, "--slices-per-epoch must be at least --batch-size"),
             (0 < self.tumour_share < 1, "--tumour-share must lie between 0 and 1"),
+            (0 <= self.balance <= 1, "--balance must lie between 0 and 1"),
             (0 < self.validation_fraction < 1, "--validation-fraction must lie between 0 and 1"),
             (0 <= self.average < 1, "--average must be at least 0 and below 1"),
             (self.learning_rate > 0, "--learning-rate must be above 0"),
@@ -272,9 +274,22 @@ def compute_depthwise_in_float32(network: torch.nn.Module) -> None:
             module.__class__ = type("InFloat32", (_InFloat32, type(module)), {})
 
 
-def draw_weights(tumour: np.ndarray, tumour_share: float) -> np.ndarray:
-    """How often each slice is drawn: (N,) float64, sum 1, `tumour_share` of it for slices with tumour."""
-    return np.asarray(np.where(tumour, tumour_share / tumour.sum(), (1 - tumour_share) / (~tumour).sum()))
+def draw_weights(
+    tumour: np.ndarray, tumour_share: float, patients: Sequence[str] = (), balance: float = 0.0
+) -> np.ndarray:
+    """How often each slice is drawn: (N,) float64, sum 1, `tumour_share` of it for slices with tumour.
+
+    balance: among these a patient's slices together weigh as the (1 - balance)th power of their number. patients: each
+    slice's.
+    """
+    weights = np.where(tumour, tumour_share, 1 - tumour_share)
+    if balance:
+        _, which = np.unique(np.asarray(patients), return_inverse=True)
+        slices = np.maximum(np.bincount(which, tumour), 1.0)[which]  # those with tumour of the same patient
+        weights = np.where(tumour, weights * slices**-balance, weights)
+    for side, share in ((tumour, tumour_share), (~tumour, 1 - tumour_share)):
+        weights[side] *= share / weights[side].sum()
+    return np.asarray(weights)
 
 
 def sides_of(settings: TrainSettings) -> tuple[Any, Split, Sides | None]:
@@ -328,7 +343,7 @@ def train(settings: TrainSettings) -> Path:
     tumour = np.array(slices.tumour)
     if not 0 < tumour.sum() < len(tumour):
         raise DatasetError("The training patients need slices with tumour and slices without.")
-    weights = draw_weights(tumour, settings.tumour_share)
+    weights = draw_weights(tumour, settings.tumour_share, slices.patients, settings.balance)
     training = DataLoader(
         slices,
         batch_size=settings.batch_size,

@@ -5,6 +5,7 @@ Training, evaluation, the command line and the page all call `to_model`; there i
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from monai.transforms import (
     RandScaleIntensityd,
     ToTensord,
 )
+from PIL import Image
 
 from lgg_demo.readers import FLAIR
 
@@ -175,7 +177,7 @@ class RandSequencesd(Randomizable, MapTransform):
         for key in self.keys:
             if self.R.random() < self.prob:
                 image = d[key].clone()
-                lost = [(0,), (2,), (0, 2), (0, 2)][self.R.randint(4)]
+                lost = [(0,), (2,), (0, 2), (0, 2), (0, 2)][self.R.randint(5)]
                 for channel in lost:
                     image[channel::3] = image[FLAIR::3]  # in the slice and its neighbours
                 d[key] = image
@@ -198,6 +200,47 @@ class RandLoneSliced(Randomizable, MapTransform):
         return d
 
 
+class RandSaturatedd(Randomizable, MapTransform):
+    """Cut bright values off and stretch the rest, as a picture saved with too much gain has them."""
+
+    def __init__(self, keys: str, prob: float) -> None:
+        MapTransform.__init__(self, keys)
+        self.prob = prob
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.keys:
+            if self.R.random() < self.prob:
+                top = float(self.R.uniform(0.45, 1.0))
+                d[key] = d[key].clamp(max=top) / top
+        return d
+
+
+class RandJPEGd(Randomizable, MapTransform):
+    """Save and read a slice as a colour JPEG whose chroma is halved, as what people send has often been."""
+
+    def __init__(self, keys: str, prob: float, quality: tuple[int, int] = (60, 95)) -> None:
+        MapTransform.__init__(self, keys)
+        self.prob, self.quality = prob, quality
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.keys:
+            if self.R.random() < self.prob:
+                quality = int(self.R.randint(self.quality[0], self.quality[1] + 1))
+                d[key] = torch.cat([_through_jpeg(one, quality) for one in d[key].split(3)])
+        return d
+
+
+def _through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """(3, H, W) float32 in [0, 1.5], with the losses of JPEG."""
+    levels = (image / CEILING * 255).round().byte().permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, "JPEG", quality=quality)
+    read = torch.from_numpy(np.array(Image.open(file)))
+    return read.permute(2, 0, 1).float() * (CEILING / 255)
+
+
 def augmentation(seed: int, crop: int = CROP, strength: str = "full", lone: float = 0.3, missing: float = 0.5) -> Compose:
     """Random changes of one training slice: dict of `image` (3 + 6 context, 256, 256) and `mask` (1, 256, 256), cropped.
 
@@ -206,17 +249,19 @@ def augmentation(seed: int, crop: int = CROP, strength: str = "full", lone: floa
     """
     both, image = ["image", "mask"], "image"
     sequences = [RandLoneSliced(image, prob=lone), RandSequencesd(image, prob=missing)]
-    moved = strength != "mirror"
+    uploads = [RandSaturatedd(image, prob=0.1), RandJPEGd(image, prob=0.15)]
+    moved = 1.0 if strength != "mirror" else 0.0
     geometry = [
         RandFlipd(both, prob=0.5, spatial_axis=1),
         RandAffined(
             both,
             prob=1.0,
             spatial_size=(crop, crop),
-            rotate_range=0.35 if moved else 0.0,
-            scale_range=0.25 if moved else 0.0,
-            shear_range=0.1 if moved else 0.0,
-            translate_range=36,
+            rotate_range=0.35 * moved,
+            # One number for each axis: MONAI takes a single one for the rows alone.
+            scale_range=(0.2 * moved, 0.2 * moved),
+            shear_range=(0.1 * moved, 0.1 * moved),
+            translate_range=(36, 36),
             mode=("bilinear", "nearest"),
             padding_mode="zeros",
         ),
@@ -234,6 +279,7 @@ def augmentation(seed: int, crop: int = CROP, strength: str = "full", lone: floa
         ),
     ]
     end = ToTensord(both, track_meta=False)
-    compose = Compose([*sequences, *geometry, *(intensity if strength == "full" else []), end])
+    full = strength == "full"
+    compose = Compose([*sequences, *(uploads if full else []), *geometry, *(intensity if full else []), end])
     compose.set_random_state(seed=seed)
     return compose
