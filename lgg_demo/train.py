@@ -274,9 +274,7 @@ def compute_depthwise_in_float32(network: torch.nn.Module) -> None:
             module.__class__ = type("InFloat32", (_InFloat32, type(module)), {})
 
 
-def draw_weights(
-    tumour: np.ndarray, tumour_share: float, patients: Sequence[str] = (), balance: float = 0.0
-) -> np.ndarray:
+def draw_weights(tumour: np.ndarray, tumour_share: float, patients: Sequence[str] = (), balance: float = 0.0) -> np.ndarray:
     """How often each slice is drawn: (N,) float64, sum 1, `tumour_share` of it for slices with tumour.
 
     balance: among these a patient's slices together weigh as the (1 - balance)th power of their number. patients: each

@@ -175,7 +175,10 @@ def test_a_nifti_on_the_page(page: Any, tmp_path: Path) -> None:
     assert shown(page, "dice", "all") == own["dice"]
     assert shown(page, "volume", "all") == pytest.approx(own["volume_ml"], abs=1e-3)
     assert {"sub_flair_mask.nii.gz", "sub_flair_probability.nii.gz", "report.pdf", "report.csv"} <= set(archive.namelist())
-    ratio = page.evaluate("(() => { const c = document.querySelector('#viewer [data-panel=prediction] canvas'); return c.height / c.width; })()")
+    ratio = page.evaluate(
+        "(() => { const c = document.querySelector('#viewer [data-panel=prediction] canvas');"
+        " return c.height / c.width; })()"
+    )
     assert ratio == pytest.approx(1, abs=0.01)
     assert page.errors == []
 

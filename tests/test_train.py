@@ -284,6 +284,16 @@ def test_slices_are_drawn_by_kind() -> None:
     assert train.draw_weights(tumour, 0.6) == pytest.approx([0.3] * 2 + [0.1] * 4)
 
 
+def test_balanced_drawing_gives_each_patient_the_same() -> None:
+    tumour = np.array([True] * 4 + [False] * 2 + [True] + [False] * 3)
+    patients = ["few"] * 6 + ["one"] * 4
+    balanced = train.draw_weights(tumour, 0.6, patients, 1.0)
+    assert balanced == pytest.approx([0.075] * 4 + [0.08] * 2 + [0.3] + [0.08] * 3)
+    between = train.draw_weights(tumour, 0.6, patients, 0.5)
+    assert between[:4].sum() == pytest.approx(2 * between[6]), "the root of four slices against that of one"
+    assert train.draw_weights(tumour, 0.6, patients, 0.0) == pytest.approx(train.draw_weights(tumour, 0.6))
+
+
 def test_the_average_of_weights_forgets_its_beginning() -> None:
     average = train.warming_average(0.995)
     ones, zeros = torch.ones(1), torch.zeros(1)

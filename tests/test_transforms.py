@@ -18,7 +18,9 @@ from lgg_demo.transforms import (
     CROP,
     HEAD_MARGIN,
     SIZE,
+    RandJPEGd,
     RandLoneSliced,
+    RandSaturatedd,
     RandSequencesd,
     augmentation,
     frame_of,
@@ -208,6 +210,44 @@ def test_image_and_mask_move_together() -> None:
         assert not ((moved != target) & ~around).any()
         seen += int(target.any())
     assert seen >= 8  # it is not shifted out of the picture as a rule
+
+
+def test_geometry_reaches_both_axes() -> None:
+    """Place, height and width of a square vary along rows and columns alike; MONAI takes one number for the rows alone."""
+    whole = augmentation(7)
+    move = next(t for t in whole.transforms if isinstance(t, RandAffined))
+    move.set_random_state(seed=7)
+    places, sizes = [], []
+    for _ in range(60):
+        mask = torch.zeros(1, SIZE, SIZE)
+        mask[:, 108:148, 108:148] = 1
+        moved = np.argwhere(np.asarray(move({"image": mask, "mask": mask})["mask"])[0] > 0.5)
+        places.append(moved.mean(axis=0))
+        sizes.append(np.ptp(moved, axis=0) + 1)
+    assert (np.std(places, axis=0) > 12).all()
+    assert (np.std(sizes, axis=0) > 3).all()
+    height, width = np.std(sizes, axis=0)
+    assert 0.5 < height / width < 2
+
+
+def test_saturation_cuts_off_what_is_bright_and_nothing_else() -> None:
+    before = sample()["image"]
+    after = RandSaturatedd("image", prob=1.0).set_random_state(seed=2)({"image": before})["image"]
+    top = float((before / after)[before < 0.4].median())
+    assert 0.45 <= top <= 1
+    torch.testing.assert_close(after, (before / top).clamp(max=1))
+    assert float((after >= 1).float().mean()) == pytest.approx(1 - top, abs=0.02)
+
+
+def test_a_jpeg_blurs_the_sequences_together_and_keeps_the_rest(head: np.ndarray) -> None:
+    image = to_model(head)[0].repeat(2, 1, 1)  # with a neighbour
+    for seed in range(3):
+        read = RandJPEGd("image", prob=1.0).set_random_state(seed=seed)({"image": image})["image"]
+        assert read.shape == image.shape
+        assert read.dtype == torch.float32
+        assert 0 <= float(read.min()) <= float(read.max()) <= 1.5
+        assert 0 < float((read - image).abs().mean()) < 0.05
+    assert RandJPEGd("image", prob=0.0)({"image": image})["image"] is image
 
 
 def test_intensity_leaves_the_mask_alone() -> None:
