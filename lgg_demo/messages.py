@@ -324,8 +324,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "une heure au plus.",
     },
     "nothing_yet": {
-        "en": "Drop slices into “MRI slices”, or click a phantom.",
-        "fr": "Déposez des coupes dans « Coupes d’IRM », ou cliquez sur un fantôme.",
+        "en": "Drop files into “MRI slices or a study”, or click a phantom.",
+        "fr": "Déposez des fichiers dans « Coupes d’IRM ou examen », ou cliquez sur un fantôme.",
     },
     "done": {
         "en": "{images} image(s), {slices} slice(s) outlined by {model}.",
@@ -403,6 +403,40 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "close": {"en": "Close", "fr": "Fermer"},
     "saved": {"en": "The picture is saved.", "fr": "L’image est enregistrée."},
     "copied": {"en": "The report is on the clipboard.", "fr": "Le rapport est dans le presse-papiers."},
+    # What a button or a dial does, where its name alone may leave one wondering
+    "tip_prediction": {"en": "The network’s outline at this threshold", "fr": "Le contour du réseau à ce seuil"},
+    "tip_agreement": {
+        "en": "Prediction against ground truth: hit, missed, extra",
+        "fr": "Prédiction face à la vérité terrain : trouvé, manqué, en trop",
+    },
+    "tip_uncertainty": {
+        "en": "Where the outline at 0.5 is most likely to be wrong",
+        "fr": "Où le contour à 0,5 risque le plus d’être faux",
+    },
+    "tip_swipe": {
+        "en": "Two pictures in one, with a divider to drag",
+        "fr": "Deux images en une, séparées par un rideau à déplacer",
+    },
+    "tip_planes": {
+        "en": "Axial, coronal and sagittal planes, and the surface of the outline",
+        "fr": "Plans axial, coronal et sagittal, et surface du contour",
+    },
+    "tip_brush": {"en": "Add to the prediction by hand", "fr": "Compléter la prédiction à la main"},
+    "tip_eraser": {"en": "Take away from the prediction by hand", "fr": "Retirer de la prédiction à la main"},
+    "tip_reset": {
+        "en": "Zoom, place, window and level as at first",
+        "fr": "Zoom, position, fenêtre et niveau du début",
+    },
+    "tip_opacity": {"en": "Of the filled layers", "fr": "Des calques en aplat"},
+    "tip_brush_size": {"en": "In pixels across; keys [ and ]", "fr": "En pixels de large ; touches [ et ]"},
+    "tip_window_width": {
+        "en": "Contrast: right mouse button to the sides, or Shift and arrows",
+        "fr": "Contraste : bouton droit de la souris vers les côtés, ou Maj et flèches",
+    },
+    "tip_window_level": {
+        "en": "Brightness: right mouse button up and down, or Shift and arrows",
+        "fr": "Luminosité : bouton droit de la souris vers le haut et le bas, ou Maj et flèches",
+    },
     "opacity": {"en": "Opacity", "fr": "Opacité"},
     "window_width": {"en": "Window", "fr": "Fenêtre"},
     "window_level": {"en": "Level", "fr": "Niveau"},
@@ -487,12 +521,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "Space: hide every layer while it is held",
         "fr": "Espace : masquer tous les calques tant que la touche est enfoncée",
     },
-    "help_layout": {"en": "V: next layout; C: next sequence", "fr": "V : disposition suivante ; C : séquence suivante"},
+    "help_layout": {"en": "V, C: next layout, next sequence", "fr": "V, C : disposition suivante, séquence suivante"},
     "help_style": {"en": "F: fill or outline", "fr": "F : aplat ou contour"},
     "help_threshold": {"en": ", and .: threshold down and up by 0.01", "fr": ", et . : seuil plus bas, plus haut de 0,01"},
     "help_zoom": {
-        "en": "+ and −: zoom; Ctrl + arrows: move the picture; R: reset the view",
-        "fr": "+ et − : zoom ; Ctrl + flèches : déplacer l’image ; R : vue initiale",
+        "en": "+, −, R: zoom in, zoom out, reset the view; Ctrl + arrows: move the picture",
+        "fr": "+, −, R : agrandir, réduire, vue initiale ; Ctrl + flèches : déplacer l’image",
     },
     "help_window": {
         "en": "Shift + arrows: window (left, right) and level (up, down)",
@@ -502,7 +536,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "B, E: brush, eraser; [ and ]: size; arrows and Enter paint without a mouse; Z: undo; Escape: done",
         "fr": "B, E : pinceau, gomme ; [ et ] : taille ; flèches et Entrée pour peindre sans souris ; Z : annuler ; Échap : fini",
     },
-    "help_out": {"en": "S: save a PNG; T: copy the report", "fr": "S : enregistrer un PNG ; T : copier le rapport"},
+    "help_out": {"en": "S, T: save a PNG, copy the report", "fr": "S, T : enregistrer un PNG, copier le rapport"},
     "help_mouse": {
         "en": "Mouse: the wheel changes slice, with Ctrl or Shift it zooms; right button: window and level; middle button, or "
         "left when zoomed: move; double click: reset",
@@ -510,8 +544,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "milieu, ou gauche si zoomé : déplacer ; double clic : vue initiale",
     },
     "help_touch": {
-        "en": "Touch: two fingers zoom and move; one finger moves a zoomed picture, else it scrolls the page",
-        "fr": "Tactile : deux doigts zooment et déplacent ; un doigt déplace une image zoomée, sinon il fait défiler la page",
+        "en": "Touch: two fingers zoom and move; one finger moves a zoomed picture, else it scrolls the page; on planes, strip "
+        "and curve tap, or drag sideways",
+        "fr": "Tactile : deux doigts zooment et déplacent ; un doigt déplace une image zoomée, sinon il fait défiler la page ; "
+        "sur les plans, la frise et la courbe, touchez ou glissez de côté",
     },
     "hit": {"en": "hit", "fr": "trouvé"},
     "missed": {"en": "missed", "fr": "manqué"},
@@ -588,6 +624,8 @@ VIEWER_KEYS = (
     "predicted_volume", "previous_finding", "proportions_note", "recall", "reference_area", "report_threshold",
     "report_title", "reset", "save", "saved", "side_back", "side_front", "side_left", "side_right", "side_up",
     "slice", "slice_of", "strip", "style_fill", "style_outline", "swipe_sides", "this_series", "this_slice",
+    "tip_agreement", "tip_brush", "tip_brush_size", "tip_eraser", "tip_opacity", "tip_planes", "tip_prediction",
+    "tip_reset", "tip_swipe", "tip_uncertainty", "tip_window_level", "tip_window_width",
     "tools_channel", "tools_correct", "tools_layers", "tools_layout", "tools_out", "tools_style", "undo", "unit_area",
     "unit_volume", "viewer", "window_level", "window_width",
 )  # fmt: skip

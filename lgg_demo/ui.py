@@ -70,6 +70,12 @@ CSS = """
 #language .wrap { flex-wrap: nowrap; }
 #messages { min-height: 64px; }
 #viewer { padding: 0; }
+@media (max-width: 700px) { /* one column: what one reads once comes below the result, and below what has a focus */
+  #work { flex-direction: column; }
+  #work > .column { display: contents; }
+  #work:has(.lgg-body:not([hidden])) :is(#hint, #privacy) { order: 1; }
+  #hint, #privacy { overflow-anchor: none; } /* or the page would move along with them */
+}
 #messages ul { margin: 0; padding: 0; list-style: none; display: grid; gap: 6px; }
 #messages li { margin: 0; padding: 6px 10px; border-radius: 6px; border-left: 4px solid var(--border-color-primary);
   background: var(--background-fill-secondary); overflow-wrap: anywhere; font-size: 14px; }
@@ -209,8 +215,8 @@ class Page:
         cases, problems = read_study(paths, choose)
         pictures = tuple(grey(c.scan) for c in cases)
         views = [viewer_picture(c) for c in cases]
+        early = Session()
         if sum(len(p) for p in pictures) >= SHOW_EARLY:
-            early = Session()
             yield early, {"id": early.identity, "threshold": threshold, "cases": views}
         results = segment_cases(
             self.segmenter,
@@ -227,7 +233,8 @@ class Page:
             done = [Sentence("done", values), *scored_sentence(results)]
         # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
         kept = tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results)
-        studies = [c for c in cases if isinstance(c, Study) and len(c.sequences) > 1]
+        # Beside its own mask a lone sequence leaves nothing to choose.
+        studies = [c for c in cases if isinstance(c, Study) and sum(v.role != "mask" for v in c.sequences) > 1]
         session = Session(
             kept,
             pictures,
@@ -235,6 +242,7 @@ class Page:
             tuple(done),
             tuple(listed for c in studies for listed in c.sequences),
             {role: name for c in studies for role, name in c.chosen.items()},
+            early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
         )
         views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
         yield session, self.value(session, threshold, views) if views else None
@@ -419,7 +427,7 @@ class Page:
                     gr.Radio(LANGUAGES, value="en", label="Language", scale=1, min_width=220, elem_id="language"),
                     "language",
                 )
-            with gr.Row():
+            with gr.Row(elem_id="work"):
                 with gr.Column(scale=1, min_width=300):
                     scan = named(
                         gr.File(label=say("scan", "en"), file_count="multiple", height=150, elem_id="scan"), "scan"

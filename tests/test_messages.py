@@ -14,8 +14,8 @@ from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Sentence, say
 
 SOURCES = sorted(Path(ui.__file__).parent.glob("*.py"))
 VIEWER = ui.viewer_script()
-# Keys the viewer puts together from a name: of a panel, a dial, a channel.
-PUT_TOGETHER = ("panel_", "dial_", "channel_", "previous_finding", "next_finding")
+# Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool.
+PUT_TOGETHER = ("panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence.
 MAKERS = {"Sentence": 0, "say": 0, "UnreadableScan": 1, "named": 1}
 

@@ -748,6 +748,7 @@ def test_a_study_in_millilitres(page: Any, tmp_path: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(stack.transpose(2, 1, 0), affine), tmp_path / f"{name}.nii.gz")
     give(page, "scan", [tmp_path / "study.nii.gz", tmp_path / "study_mask.nii.gz"])
     page.wait_for_selector('#viewer [data-figure="volume"]', timeout=60_000)
+    assert page.is_hidden("#sequences")  # a scan and its mask: there is nothing to choose
     set_threshold(page, 0.37)
     settle(page)
     report = json.loads(download(page).read("report.json"))
@@ -769,6 +770,11 @@ def test_a_phone(browser: Any, url: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.click("#phantom_series")
     wait_for_result(page)
+    settle(page)
+    tops = page.evaluate(
+        "['#threshold', '#viewer', '#privacy'].map((q) => document.querySelector(q).getBoundingClientRect().top)"
+    )
+    assert abs(tops[0]) < 50 and tops == sorted(tops)  # the result is what one sees, and the small print is below it
     for layout in ("planes", "swipe", "overlay", "side"):
         do(page, layout)
         settle(page)

@@ -180,6 +180,150 @@ def test_a_surface_faces_outwards_and_has_its_size(alone: Any) -> None:
     assert alone.evaluate("surfaceOf([new Uint8Array(4)], 2, 2, [1, 1, 1])") is None
 
 
+# From one case to the next
+
+
+def early(value: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a study while the network still runs."""
+    nothing = {"probability": None, "reference": None}
+    return value | {"cases": [{**case, **nothing} for case in value["cases"]]}
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_second_case_finds_nothing_of_the_first(alone: Any) -> None:
+    """And the hand may move while it is unpacked, even behind one that cannot be."""
+    put(alone, stage(value_of(study())))
+    second = value_of(study(3, seed=1), threshold=0.3) | {"id": "two"}
+    broken = second | {"id": "broken", "cases": [{**second["cases"][0], "image": "AAAA"}]}
+    left = alone.evaluate(
+        """async ([broken, second]) => {
+        setTool('brush'); const stroke = { frame: frames[place], before: new Map() };
+        mark(20, 20, 30, 20, stroke); keep(stroke); tell('x'); go(11);
+        give('value', broken); give('value', second);
+        for (let k = 0; k < 200 && shown !== 'two'; k++) { // a draw at every step of the unpacking
+          draw(); go(place); useThreshold(0.4); await new Promise((done) => setTimeout(done)); }
+        await loading; draw();
+        return [shown, frames.length, strokes.length, tool, threshold, find('.lgg-said').textContent,
+          await packCorrections(shown, frames)]; }""",
+        [broken, second],
+    )
+    assert left == ["two", 3, 0, None, 0.3, "", ""]
+    assert alone.evaluate("tell(say('saved')); give('language', 'fr'); find('.lgg-said').textContent") == ""
+
+
+@needs_browser
+@pytest.mark.browser
+def test_the_result_of_a_study_that_is_looked_at_moves_nothing(alone: Any) -> None:
+    """Slice, zoom and threshold stay as the hand has left them; where it has done nothing, the largest area is shown."""
+    case, result = study()
+    value = value_of((case, result))
+    largest = int(np.argmax((result.levels >= 128).sum(axis=(1, 2))))
+    for moved in (False, True):
+        alone.goto("about:blank")
+        alone.set_content(stage(early(value) | {"id": str(moved)}))
+        alone.wait_for_function("frames.length > 0")
+        assert alone.evaluate("[frames[place].pending, buttons.get('copy').disabled, place]") == [True, True, 6]
+        assert alone.get_attribute('[data-do="prediction"]', "aria-pressed") == "false"  # it is not on the screen yet
+        alone.evaluate(
+            """(moved) => { // Gradio's slider, which can be moved while the network runs
+            document.body.insertAdjacentHTML('beforeend', '<p id=threshold><input type=number value=0.7></p>');
+            setTool('brush'); goFinding(1); if (moved) { go(2); zoomAt(2); } draw(); }""",
+            moved,
+        )
+        assert alone.get_attribute(".lgg-strip", "aria-label") == CATALOGUE["slice"]["en"]
+        alone.evaluate("async (v) => { give('value', v); await loading; draw(); }", value | {"id": str(moved)})
+        now = alone.evaluate("[place, view.zoom, threshold, tool, frames[place].pending]")
+        assert now == [2 if moved else largest, 2 if moved else 1, 0.7, None, False]
+        expect_equal(alone, result, 0.7, now[0])
+
+
+# What a hand may do
+
+
+@needs_browser
+@pytest.mark.browser
+def test_keys_after_a_click_and_on_a_french_keyboard(alone: Any) -> None:
+    put(alone, stage(value_of(study())))
+    alone.click('[data-do="prediction"]')
+    alone.keyboard.press(" ")  # blinks; it does not press the button again
+    assert alone.evaluate("[layers.side.prediction, document.activeElement === root]") == [False, True]
+    press = "(event) => root.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, ...event }))"
+    alone.evaluate(press, {"key": "é", "code": "Digit2"})
+    assert alone.evaluate("layers.side.prediction") is True
+    alone.evaluate(press, {"key": "(", "code": "Digit5"})
+    alone.evaluate(press, {"key": "[", "code": "Digit5", "altKey": True})  # and not uncertainty once more
+    assert alone.evaluate("[layers.side.uncertainty, brush]") == [True, 7]
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_mouse_let_go_outside_and_one_over_another_plane(alone: Any) -> None:
+    put(alone, stage(value_of(study())))
+    box = alone.locator('[data-panel="image"] canvas').bounding_box()
+    alone.mouse.move(box["x"] + 50, box["y"] + 50)
+    alone.mouse.down()
+    alone.mouse.move(2, 2)  # the margin of the page
+    alone.mouse.up()
+    assert alone.evaluate("pointers.size") == 0  # else the next finger would be a second one
+    alone.click('[data-do="planes"]')
+    alone.click('[data-do="brush"]')
+    for panel, there in (("axial", True), ("coronal", False)):
+        alone.hover(f'[data-panel="{panel}"] canvas')
+        assert alone.evaluate("cursor !== null") is there  # the ring is one of the axial plane
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_finger_scrolls_the_page_before_it_sets_anything(browser: Any) -> None:
+    """From a plane, the strip and the curve; a tap and a drag to the side set them. Two fingers take no stroke back."""
+    context = browser.new_context(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    put(page, stage(value_of(study())))
+    page.evaluate("document.body.style.paddingBottom = '2000px'; setLayout('planes');")
+    fingers = context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    def swipe(x: float, y: float, dx: float = 0, dy: float = 0) -> None:
+        touch("touchStart", (x, y))
+        for step in range(1, 6):
+            touch("touchMove", (x + dx * step / 5, y + dy * step / 5)) if dx or dy else None
+        touch("touchEnd")
+        page.wait_for_timeout(100)
+
+    def middle(selector: str) -> tuple[float, float]:
+        page.locator(selector).scroll_into_view_if_needed()
+        box = page.locator(selector).bounding_box()
+        return box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4
+
+    state = "[place, cross.x, cross.y, threshold]"
+    for selector in ('[data-panel="coronal"] canvas', ".lgg-strip", ".lgg-curve canvas"):
+        at = middle(selector)
+        before, scrolled = page.evaluate(state), page.evaluate("scrollY")
+        swipe(*at, dy=-150)
+        assert page.evaluate("scrollY") > scrolled + 50, selector
+        assert page.evaluate(state) == before, selector
+        swipe(*middle(selector))
+        tapped = page.evaluate(state)
+        assert tapped != before, selector
+        swipe(*middle(selector), dx=60)
+        assert page.evaluate(state) != tapped, selector
+
+    page.evaluate("setLayout('side'); setTool('brush');")
+    x, y = middle('[data-panel="prediction"] canvas')
+    swipe(x, y, dx=20)
+    painted = page.evaluate("[strokes.length, frames[place].added]")
+    assert painted[0] == 1 and painted[1] > 0
+    touch("touchStart", (x, y))  # where everything is painted already
+    touch("touchStart", (x, y), (x + 30, y))
+    touch("touchEnd")
+    assert page.evaluate("[strokes.length, frames[place].added]") == painted
+    context.close()
+
+
 # No word outside the catalogue
 
 

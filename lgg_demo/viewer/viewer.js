@@ -87,15 +87,30 @@ async function open(value) {
         probability: probability[s], pending: !one.probability, reference: null, edits: null,
       }));
   }
+  await attach(value.cases, opened);
+  // All at once, and only now: what draws in the meantime draws the case before, whole.
+  begone();
   shown = value.id;
-  strokes = [];
   frames = opened;
-  await attach(value.cases);
-  // Begin where there is most to see; in the middle while nothing is known.
-  const middle = frames[0].pending ? frames.length >> 1 : 0;
-  place = frames.reduce((most, f, i) => (f.all[128] > frames[most].all[128] ? i : most), middle);
-  crossToMiddle(frames[place]);
+  place = frames[0].pending ? frames.length >> 1 : 0;
+  goMost();
   resetView();
+}
+
+// Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
+function begone() {
+  frames = [];
+  strokes = [];
+  shown = null;
+  tool = cursor = gesture = null;
+  Object.assign(surface, { key: null, prediction: null, reference: null });
+  tell("");
+}
+
+// Begin where there is most to see; where nothing is, stay.
+function goMost() {
+  place = frames.reduce((most, f, i) => (f.all[128] > frames[most].all[128] ? i : most), place);
+  crossToMiddle(frames[place]);
 }
 
 // The planes begin at the middle of what is outlined, or of the picture.
@@ -111,33 +126,41 @@ function crossToMiddle(frame) {
   cross.y = n ? Math.round(y / n) : frame.height >> 1;
 }
 
-async function attach(cases) {
+// A reference, and the prediction where it was still awaited.
+async function attach(cases, to) {
   for (const [c, one] of cases.entries()) {
-    const own = frames.filter((f) => f.case === c);
-    const masks = one.reference ? slicesOf(await inflate(one.reference), own[0].width * own[0].height, own.length) : [];
+    const own = to.filter((f) => f.case === c);
+    const unpacked = async (stack) => (stack ? slicesOf(await inflate(stack), own[0].width * own[0].height, own.length) : null);
+    const masks = await unpacked(one.reference);
+    const levels = own[0].pending ? await unpacked(one.probability) : null;
     own.forEach((f, s) => {
-      f.reference = one.reference && one.referenced[s] ? masks[s] : null;
+      f.reference = masks && one.referenced[s] ? masks[s] : null;
+      if (levels) Object.assign(f, { probability: levels[s], pending: false });
       tally(f);
     });
   }
 }
 
 async function load(value) {
-  if (!value || !value.cases) {
-    frames = [];
-    strokes = [];
-    shown = null;
-  } else {
-    threshold = value.threshold;
+  let fresh = false;
+  if (!value || !value.cases) begone();
+  else {
     best = value.best_threshold ?? best;
     model = value.model ?? model;
     const known = value.id === shown;
-    await (known ? attach(value.cases) : open(value));
-    if (frames.length && !(channel in frames[place].image)) channel = "flair";
-    // One column: the result lies far below the box, and nothing else would tell that it is there.
-    if (!known && window.innerWidth < 700) document.querySelector("#threshold")?.scrollIntoView();
+    if (known) {
+      // A study that was looked at while the network ran stays as the hand has left it, zoom and slice and all.
+      const unmoved = frames[0].pending && place === frames.length >> 1;
+      await attach(value.cases, frames);
+      if (unmoved && place === frames.length >> 1) goMost();
+    } else await open(value);
+    fresh = !known;
+    threshold = sliderNow() ?? value.threshold; // it may have been moved since the server was asked
+    if (!(channel in frames[place].image)) channel = "flair";
   }
   render();
+  // One column: the result lies far below the box, and nothing else would tell that it is there.
+  if (fresh && window.innerWidth <= 700) document.querySelector("#threshold")?.scrollIntoView();
 }
 
 // Pictures
@@ -500,8 +523,8 @@ function columnsNow() {
 }
 
 function write() {
-  const frame = frames[place];
-  if (frame.pending) return;
+  drawStripNow();
+  if (frames[place].pending) return;
   const columns = columnsNow();
   const rows = rowsOf(columns.at(-1)[2], columns[0][2]);
   const form = [props.language, ...rows.map((r) => r[0]), ...columns.map((c) => c[0])].join();
@@ -541,7 +564,6 @@ function write() {
   const corrected = columns.at(-1)[2].corrected;
   note("corrected", corrected === undefined ? "" : say("corrected_note", { pixels: number(corrected, 0) }));
   drawCurveNow();
-  drawStripNow();
 }
 
 function note(name, text) {
@@ -582,7 +604,7 @@ function drawStripNow() {
   }));
   drawStrip(canvas, slices, place, STAGE, ratioNow());
   const filled = slices.filter((s) => s.area).length, unsure = slices.filter((s) => s.unsure).length;
-  const label = say("strip", { tumour: filled, unsure, slices: slices.length });
+  const label = frames[place].pending ? say("slice") : say("strip", { tumour: filled, unsure, slices: slices.length });
   if (canvas.getAttribute("aria-label") !== label) {
     canvas.setAttribute("aria-label", label);
     canvas.title = label;
@@ -604,6 +626,8 @@ const GROUPS = [
     { name: "save", key: "save", shortcut: "S" }, { name: "copy", key: "copy", shortcut: "T" },
     { name: "reset", key: "reset", shortcut: "R" }, { name: "help", key: "help", shortcut: "?" }]],
 ];
+const ONE_OF = ["tools_layout", "tools_style", "tools_channel"]; // one of each is on, always
+const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "brush", "eraser", "reset"];
 const DIALS = [
   ["opacity", "opacity", 0, 100], ["width", "window_width", 1, 510], ["level", "window_level", -128, 383],
   ["brush", "brush_size", 1, 60],
@@ -621,6 +645,7 @@ function build() {
     box.className = "lgg-group";
     box.dataset.group = group;
     box.setAttribute("role", "group");
+    box.classList.toggle("lgg-one-of", ONE_OF.includes(group));
     for (const { name, shortcut } of members) {
       const button = document.createElement("button");
       button.type = "button";
@@ -654,7 +679,7 @@ function writeTools() {
     for (const { name, key, shortcut } of members) {
       const button = buttons.get(name);
       setText(button, name === "help" ? "?" : say(key));
-      button.title = `${say(key)} (${shortcut})`;
+      button.title = `${say(EXPLAINED.includes(name) ? `tip_${name}` : key)} (${shortcut})`;
       if (name === "help") button.setAttribute("aria-label", say(key));
     }
   }
@@ -662,8 +687,10 @@ function writeTools() {
   buttons.get("planes").hidden = series().length < FEWEST_FOR_PLANES;
   const known = frame.reference !== null;
   for (const name of SIDE) {
-    press(name, lit()[name]);
-    const absent = ((name === "reference" || name === "agreement") && !known) || (frame.pending && name !== "image");
+    const absent =
+      ((name === "reference" || name === "agreement") && !known) || (frame.pending && name !== "image") ||
+      (layout === "swipe" && name === "agreement"); // its two sides are what agrees or not
+    press(name, lit()[name] && !absent);
     buttons.get(name).disabled = absent;
   }
   press("fill", fill);
@@ -674,10 +701,8 @@ function writeTools() {
     press(`channel-${name}`, channel === name);
     buttons.get(`channel-${name}`).hidden = !channels.includes(name);
   }
-  for (const name of ["brush", "eraser"]) {
-    press(name, tool === name);
-    buttons.get(name).disabled = frame.pending;
-  }
+  for (const name of ["brush", "eraser"]) press(name, tool === name);
+  for (const name of ["brush", "eraser", "copy"]) buttons.get(name).disabled = frame.pending;
   buttons.get("undo").disabled = !strokes.length;
   writeDials();
 }
@@ -688,9 +713,10 @@ function writeDials() {
   for (const [name, key] of DIALS) {
     const label = dials.get(name);
     setText(label.firstChild, say(key));
+    label.title = say(`tip_${key}`);
     label.lastChild.value = Math.round(values[name]);
   }
-  dials.get("brush").hidden = !tool;
+  dials.get("brush").lastChild.disabled = !tool; // there all the same: the pictures must not move when a brush is taken
   const across = { swipe: swipe * 100, coronal: cross.y, sagittal: cross.x, turn: (pose.turn * 180) / Math.PI, tilt: (pose.tilt * 180) / Math.PI };
   for (const input of element.querySelectorAll("figure [data-dial]")) {
     const name = input.dataset.dial;
@@ -705,7 +731,8 @@ function panelText(name) {
   if (name === "main") {
     if (layout === "overlay") return SIDE.filter((n) => lit()[n] && !buttons.get(n).disabled).map((n) => say(`panel_${n}`)).join(" + ");
     return say("swipe_sides", {
-      left: say(lit().reference && frames[place].reference ? "panel_reference" : "panel_image"), right: say("panel_prediction"),
+      left: say(lit().reference && frames[place].reference ? "panel_reference" : "panel_image"),
+      right: say(lit().prediction && !frames[place].pending ? "panel_prediction" : "panel_image"),
     });
   }
   return say(name === "agreement" && !fill ? "panel_outlines" : `panel_${name}`);
@@ -765,7 +792,7 @@ function render() {
   const visible = visiblePanels(frame);
   const stage = find(".lgg-panels");
   stage.dataset.layout = layout;
-  stage.style.setProperty("--columns", layout === "planes" ? 2 : Math.min(3, visible.length));
+  stage.style.setProperty("--columns", layout === "planes" ? 2 : visible.length > 4 ? 3 : visible.length);
   root.classList.toggle("lgg-tool-on", !!tool);
   root.classList.toggle("lgg-zoomed", view.zoom > 1);
   for (const figure of figures) {
@@ -779,7 +806,6 @@ function render() {
   const dialOfSwipe = find('[data-dial="swipe"]');
   dialOfSwipe.hidden = layout !== "swipe";
   find(".lgg-under").hidden = frame.pending;
-  if (frame.pending) find(".lgg-strip").setAttribute("aria-label", say("slice"));
   const swatch = (colour, key) => {
     const item = document.createElement("li");
     const box = document.createElement("span");
@@ -800,7 +826,7 @@ function render() {
   note("convention", hasReference() ? say("convention") : "");
   note("expected", say("expected_note"));
   note("proportions", layout === "planes" && !frame.spacing ? say("proportions_note") : "");
-  if (!frame.pending) write();
+  write();
   measure();
   refresh();
 }
@@ -832,7 +858,7 @@ function size(canvas, width, height) {
   if (canvas.width === width && canvas.height === height) return;
   canvas.width = width;
   canvas.height = height;
-  panels.delete(canvas);
+  if (panels.has(canvas)) panels.get(canvas).key = null; // empty now, but a hand on it still knows where it is
 }
 
 // What a hand can do
@@ -847,6 +873,7 @@ function go(to) {
 }
 
 function goFinding(step) {
+  if (frames[place].pending) return;
   const there = findings();
   for (let to = place + step; to >= 0 && to < frames.length; to += step) if (there[to]) return go(to);
   tell(say("no_finding"));
@@ -924,7 +951,10 @@ function keep(stroke) {
 
 function undo() {
   const stroke = strokes.pop();
-  if (!stroke) return;
+  if (stroke) takeBack(stroke);
+}
+
+function takeBack(stroke) {
   for (const [i, was] of stroke.before) stroke.frame.edits[i] = was;
   tally(stroke.frame);
   go(frames.indexOf(stroke.frame));
@@ -977,7 +1007,10 @@ const DO = {
 
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-do]");
-  if (button) DO[button.dataset.do]();
+  if (!button) return;
+  DO[button.dataset.do]();
+  // After a click the keys belong to the pictures: space would press the same button once more. Who tabs to it stays.
+  if (event.detail && !find(".lgg-help").open) root.focus({ preventScroll: true });
 });
 
 element.addEventListener("input", (event) => {
@@ -1000,9 +1033,13 @@ document.addEventListener("input", (event) => {
   if (value >= 0.01 && value <= 0.99) useThreshold(value);
 });
 element.addEventListener("lgg-threshold", (event) => {
-  const now = Number(document.querySelector("#threshold input[type=number]")?.value);
-  useThreshold(now >= 0.01 && now <= 0.99 ? now : event.detail); // the event may be older than what the slider shows
+  useThreshold(sliderNow() ?? event.detail); // the event may be older than what the slider shows
 });
+
+function sliderNow() {
+  const now = Number(document.querySelector("#threshold input[type=number]")?.value);
+  return now >= 0.01 && now <= 0.99 ? now : null;
+}
 
 function useThreshold(value) {
   threshold = value;
@@ -1070,49 +1107,61 @@ function begin(event, figure) {
 }
 
 element.addEventListener("pointerdown", (event) => {
-  const strip = event.target.closest?.(".lgg-strip");
-  if (strip) {
-    gesture = { kind: "strip", canvas: strip, id: event.pointerId };
-    strip.setPointerCapture(event.pointerId);
-    return follow(event, 0, 0);
-  }
-  const curveCanvas = event.target.closest?.(".lgg-curve canvas");
-  if (curveCanvas) {
-    gesture = { kind: "curve", canvas: curveCanvas, id: event.pointerId };
-    curveCanvas.setPointerCapture(event.pointerId);
-    return follow(event, 0, 0);
+  const graph = event.target.closest?.(".lgg-strip, .lgg-curve canvas");
+  if (graph) {
+    if (event.button !== 0) return;
+    gesture = { kind: graph.matches(".lgg-strip") ? "strip" : "curve", canvas: graph, id: event.pointerId };
+    graph.setPointerCapture(event.pointerId);
+    return start(event);
   }
   const figure = figureAt(event.target);
   if (!figure || !frames.length) return;
   root.focus({ preventScroll: true });
   const canvas = canvasOf(figure);
   pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  if (pointers.size === 2) {
+  canvas.setPointerCapture(event.pointerId); // or a button let go outside would count as a finger for ever
+  if (pointers.size >= 2) {
     // A second finger: what the first has painted in the meantime was no stroke.
-    if (gesture?.kind === "stroke") {
-      keep(gesture.stroke);
-      undo();
-    }
+    if (gesture?.kind === "stroke") takeBack(gesture.stroke);
     gesture = { kind: "pinch", canvas };
     return;
   }
   gesture = begin(event, figure);
   if (!gesture) return;
   Object.assign(gesture, { canvas, id: event.pointerId });
-  canvas.setPointerCapture(event.pointerId);
   if (event.button === 1 || gesture.kind === "cross") event.preventDefault();
-  follow(event, 0, 0);
+  start(event);
 });
+
+// A finger that comes down may be about to scroll the page. What would jump there at once (the cross, the slice, the
+// threshold) waits until it is lifted where it came down, or goes sideways; scrolling cancels it.
+const WAITING = ["cross", "strip", "curve"];
+const SIDEWAYS = 8; // CSS pixels
+
+function start(event) {
+  if (event.pointerType === "touch" && WAITING.includes(gesture.kind)) gesture.from = { x: event.clientX, y: event.clientY };
+  else follow(event, 0, 0);
+}
+
+function waits(event) {
+  if (!gesture.from) return false;
+  const dx = Math.abs(event.clientX - gesture.from.x), dy = Math.abs(event.clientY - gesture.from.y);
+  // Where a finger scrolls nothing (a zoomed picture), it may go anywhere.
+  const free = getComputedStyle(gesture.canvas).touchAction === "none";
+  if (free ? Math.max(dx, dy) < SIDEWAYS : dx < Math.max(SIDEWAYS, dy)) return true;
+  delete gesture.from;
+  return false;
+}
 
 element.addEventListener("pointermove", (event) => {
   const figure = figureAt(event.target);
-  if (tool && figure && figure.dataset.panel !== "surface" && event.pointerType !== "touch") {
+  if (tool && figure && !["coronal", "sagittal", "surface"].includes(figure.dataset.panel) && event.pointerType !== "touch") {
     cursor = pixelAt(canvasOf(figure), event);
     refresh();
   }
   const last = pointers.get(event.pointerId);
   if (gesture?.kind === "pinch" && last) return pinch(event);
-  if (!gesture || gesture.id !== event.pointerId) return;
+  if (!gesture || gesture.id !== event.pointerId || waits(event)) return;
   follow(event, last ? event.clientX - last.x : 0, last ? event.clientY - last.y : 0);
   pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
 });
@@ -1125,7 +1174,8 @@ function follow(event, dx, dy) {
     window: () => moveWindow(dx, dy),
     pan: () => pan(dx / wide, dy / high),
     turn: () => {
-      pose = { turn: pose.turn + dx * 0.01, tilt: Math.min(Math.PI / 2, Math.max(-Math.PI / 2, pose.tilt + dy * 0.01)) };
+      const turn = pose.turn + dx * 0.01;
+      pose = { turn: Math.atan2(Math.sin(turn), Math.cos(turn)), tilt: Math.min(Math.PI / 2, Math.max(-Math.PI / 2, pose.tilt + dy * 0.01)) };
       writeDials();
       refresh();
     },
@@ -1161,7 +1211,10 @@ function pinch(event) {
 
 function end(event) {
   pointers.delete(event.pointerId);
-  if (gesture?.kind === "stroke" && gesture.id === event.pointerId) keep(gesture.stroke);
+  if (gesture?.id === event.pointerId) {
+    if (gesture.kind === "stroke") keep(gesture.stroke);
+    if (gesture.from && event.type === "pointerup") follow(event, 0, 0); // a tap
+  }
   if (gesture && (gesture.id === event.pointerId || pointers.size < 2)) gesture = null;
 }
 element.addEventListener("pointerup", end);
@@ -1242,7 +1295,7 @@ function arrow(event) {
 }
 
 element.addEventListener("keydown", (event) => {
-  if (!frames.length || event.altKey || find(".lgg-help").open) return;
+  if (!frames.length || (event.altKey && !"[]".includes(event.key)) || find(".lgg-help").open) return; // Alt types [ on a Mac
   const { target, key } = event;
   const onControl = target.matches("input, button");
   if (key === " " || key === "Enter") {
@@ -1264,7 +1317,8 @@ element.addEventListener("keydown", (event) => {
     event.preventDefault();
     return key in ARROWS ? arrow(event) : KEYS[key]();
   }
-  const act = KEYS[key.toLowerCase()];
+  // Of a French keyboard the row of digits gives & é " ' ( without shift: the key counts, not what stands on it.
+  const act = KEYS[key.toLowerCase()] ?? KEYS[/^Digit([1-5])$/.exec(event.code)?.[1]];
   if (!act || ((event.ctrlKey || event.metaKey) && key.toLowerCase() !== "z")) return;
   event.preventDefault();
   act();
@@ -1385,14 +1439,17 @@ async function copyReport() {
 root.corrections = () => packCorrections(shown, frames);
 
 build();
-let loading = Promise.resolve(); // one value after the other: unpacking takes its time
+let loading = load(props.value); // one value after the other: unpacking takes its time
 watch("value", () => {
   const value = props.value;
-  loading = loading.then(() => load(value));
+  const next = () => load(value);
+  loading = loading.then(next, next); // one that cannot be unpacked does not keep the next one out
 });
-watch("language", render);
+watch("language", () => {
+  tell(""); // said in the other language
+  render();
+});
 new ResizeObserver(() => {
   measure();
   refresh();
 }).observe(element);
-load(props.value);
