@@ -456,20 +456,18 @@ function drawSurface(canvas) {
   context.stroke(box.path);
   if (surfaceDepth.length !== width * height) surfaceDepth = new Float32Array(width * height);
   const on = lit();
-  const show = (one, colour, alpha) => {
+  const show = (one, colour, hatch) => {
     if (!one) return;
     surfaceSheet.key = null;
     paint(surfaceSheet, "surface", width, height, (words) => {
       words.fill(0);
-      shade(one, words, surfaceDepth, width, height, pose, scale, colour);
+      shade(one, words, surfaceDepth, width, height, pose, scale, colour, hatch);
     });
-    context.globalAlpha = alpha;
     context.drawImage(surfaceSheet.canvas, 0, 0);
-    context.globalAlpha = 1;
   };
   if (blink) return;
-  if (on.prediction) show(surface.prediction, PREDICTION, 1);
-  if (on.reference) show(surface.reference, REFERENCE, on.prediction && surface.prediction ? 0.4 : 1);
+  if (on.prediction) show(surface.prediction, PREDICTION, 0);
+  if (on.reference) show(surface.reference, REFERENCE, on.prediction && surface.prediction ? Math.round(12 * ratio) : 0);
   if (!frames[place].of.oriented) return;
   context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
   context.fillStyle = "white";

@@ -136,8 +136,9 @@ function turned(x, y, z, { turn, tilt }) {
   return [right, -(ci * z + si * back), ci * back - si * z];
 }
 
-// Draw a surface into 32-bit pixels with a depth for each; light comes from the reader, a little from above.
-function shade(surface, words, depth, width, height, pose, scale, colour) {
+// Draw a surface into 32-bit pixels with a depth for each; light comes from the reader, a little from above. hatch: 0, or
+// the distance of stripes with nothing between them, so that a surface underneath keeps its own colour.
+function shade(surface, words, depth, width, height, pose, scale, colour, hatch) {
   depth.fill(Infinity);
   const { vertices, normals, faces } = surface;
   const count = vertices.length / 3;
@@ -167,6 +168,7 @@ function shade(surface, words, depth, width, height, pose, scale, colour) {
         const i = y * width + x;
         if (z >= depth[i]) continue;
         depth[i] = z;
+        if (hatch && (x + y) % hatch >= hatch / 3) continue;
         const light = u * screen[a + 3] + v * screen[b + 3] + w * screen[c + 3];
         words[i] = word([colour[0] * light, colour[1] * light, colour[2] * light]);
       }
