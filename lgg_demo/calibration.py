@@ -9,30 +9,44 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 FINE = 65535  # probabilities are counted in this many steps
 _TINY = 0.5 / FINE
 BINS = 20
+KNOTS = 45  # of a fitted curve, evenly spaced in logits: one each half
+RISE = 1e-3  # of a curve where the data would have it flat: two probabilities stay two
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Beta calibration (Kull, Silva Filho and Flach 2017): logit q = a ln p - b ln(1 - p) + c, p and q in [0, 1].
+    """A rising curve from the network's logit to the calibrated one, straight between its knots; none changes nothing.
 
-    a = b = 1, c = 0 changes nothing; a = b, c = 0 is temperature scaling by 1 / a.
+    given, meant: logits, ascending, as many of one as of the other. Beyond the ends the curve goes on with slope 1.
     """
 
-    a: float = 1.0
-    b: float = 1.0
-    c: float = 0.0
+    given: tuple[float, ...] = ()
+    meant: tuple[float, ...] = ()
+
+    @classmethod
+    def from_record(cls, record: dict[str, list[float]] | None) -> Calibration:
+        """As a checkpoint's record has it; None is no calibration. Raises KeyError."""
+        return cls(tuple(record["given"]), tuple(record["meant"])) if record else cls()
+
+    def as_record(self) -> dict[str, list[float]]:
+        return {"given": list(self.given), "meant": list(self.meant)}
 
     def apply(self, p: torch.Tensor) -> torch.Tensor:
         """Probability of any shape, float32 in [0, 1], to the calibrated one."""
-        if self == Calibration():
+        if not self.given:
             return p
-        p = p.clamp(_TINY, 1 - _TINY)
-        return torch.sigmoid(self.a * p.log() - self.b * torch.log1p(-p) + self.c)
+        given, meant = (torch.tensor(v, dtype=p.dtype, device=p.device) for v in (self.given, self.meant))
+        x = torch.logit(p.clamp(_TINY, 1 - _TINY))
+        inside = x.clamp(given[0], given[-1])
+        right = torch.bucketize(inside, given).clamp(1, len(given) - 1)
+        share = (inside - given[right - 1]) / (given[right] - given[right - 1])
+        return torch.sigmoid(torch.lerp(meant[right - 1], meant[right], share) + (x - inside))
 
 
 @dataclass(frozen=True)
@@ -56,19 +70,39 @@ def _steps() -> torch.Tensor:
     return torch.arange(FINE + 1, dtype=torch.float32) / FINE
 
 
-def fit_calibration(tally: Tally, temperature: bool = False) -> Calibration:
-    """The curve of greatest likelihood, every pixel counting the same; `temperature` restricts it to a = b, c = 0."""
-    p = _steps().clamp(_TINY, 1 - _TINY).double().numpy()
-    features = np.log(np.stack([p, 1 - p], axis=1)) * [1, -1]
-    if temperature:
-        features = features.sum(axis=1, keepdims=True)
+def _logits() -> np.ndarray:
+    return np.asarray(torch.logit(_steps().double().clamp(_TINY, 1 - _TINY)).numpy())
+
+
+def fit_calibration(tally: Tally) -> Calibration:
+    """The rising curve of least squares (isotonic regression: Zadrozny and Elkan 2002), every pixel counting the same.
+
+    Pixels are gathered by the logit they were given, and each knot is the logit of how many of them lie inside.
+    """
+    x = _logits()
+    total = tally.inside + tally.outside
+    place = np.round((x - x[0]) / (x[-1] - x[0]) * (KNOTS - 1)).astype(int)
+    pixels, hits, sums = (np.bincount(place, v, KNOTS) for v in (total, tally.inside, total * x))
+    filled = pixels > 0
+    if filled.sum() < 2:
+        return Calibration()
+    given = sums[filled] / pixels[filled]
+    # Half a pixel of each kind more: a bin without any is no certainty.
+    share = (hits[filled] + 0.5) / (pixels[filled] + 1)
+    rising = IsotonicRegression().fit_transform(given, share, sample_weight=pixels[filled])
+    meant = np.log(rising / (1 - rising)) + RISE * given
+    return Calibration(tuple(given.round(5).tolist()), tuple(meant.round(5).tolist()))
+
+
+def fit_temperature(tally: Tally) -> Calibration:
+    """The one factor of greatest likelihood on the logits (Guo et al. 2017), to compare with."""
+    x = np.tile(_logits(), 2)[:, None]
     weights = np.concatenate([tally.inside, tally.outside]).astype(np.float64)
     used = weights > 0
-    x, y = np.concatenate([features, features])[used], np.repeat([1, 0], FINE + 1)[used]
-    model = LogisticRegression(C=np.inf, fit_intercept=not temperature, tol=1e-8, max_iter=1000)
-    model.fit(x, y, sample_weight=weights[used] / weights.mean())
-    a, b = (float(v) for v in np.broadcast_to(model.coef_[0], 2))
-    return Calibration(a, b, 0.0 if temperature else float(model.intercept_[0]))
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8, max_iter=1000)
+    model.fit(x[used], np.repeat([1, 0], FINE + 1)[used], sample_weight=weights[used] / weights.mean())
+    factor = float(model.coef_[0, 0])
+    return Calibration((-12.0, 12.0), (-12.0 * factor, 12.0 * factor))
 
 
 def reliability(tallies: list[tuple[Tally, Calibration]], doubtful_only: bool = False) -> dict[str, object]:

@@ -98,7 +98,7 @@ def failures(validated: dict[str, Any]) -> str:
 def calibration_text(validated: dict[str, Any]) -> str:
     """Calibration error before and after, and what the expected Dice is worth."""
     error, u = validated["calibration"]["error"], validated["uncertainty"]
-    names = {"uncalibrated": "as the network gives it", "temperature": "temperature", "beta": "beta calibration (served)"}
+    names = {"uncalibrated": "as the network gives it", "temperature": "temperature", "isotonic": "isotonic curve (served)"}
     rows = [
         (text, f"{error[name]['all_pixels']['ece']:.5f}", f"{error[name]['doubtful_pixels']['ece']:.3f}")
         for name, text in names.items()

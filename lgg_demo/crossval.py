@@ -28,7 +28,7 @@ import torch
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
-from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, reliability
+from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
 from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, read_patient, read_patients
 from lgg_demo.evaluate import PROTOCOL, Scored, score, summary
 from lgg_demo.inference import Segmenter, quantise
@@ -151,13 +151,13 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
     plain: list[Scored] = []
     served: list[Scored] = []
     curves: dict[int, list[np.ndarray]] = {f: [] for f in folds}
-    used: dict[str, dict[int, Calibration]] = {"temperature": {}, "beta": {}}
+    used: dict[str, dict[int, Calibration]] = {"temperature": {}, "isotonic": {}}
     for f in folds:
         others = sum_of([of_fold[g] for g in folds if g != f])
-        used["temperature"][f], used["beta"][f] = fit_calibration(others, temperature=True), fit_calibration(others)
+        used["temperature"][f], used["isotonic"][f] = fit_temperature(others), fit_calibration(others)
     for p in tqdm(predicted, unit="patient", disable=None):
         plain.append(score(p.patient, calibrated_levels(p.fine, Calibration()), p.reference, 0.5))
-        served.append(score(p.patient, calibrated_levels(p.fine, used["beta"][p.fold]), p.reference, 0.5))
+        served.append(score(p.patient, calibrated_levels(p.fine, used["isotonic"][p.fold]), p.reference, 0.5))
         curves[p.fold].append(served[-1].curve)
     tuned = [
         curve[best_level(np.stack([c for g in folds if g != f for c in curves[g]]))] for f in folds for curve in curves[f]
@@ -187,9 +187,8 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
         | {"volume_dice_mean_chosen_on_other_folds": float(np.mean(tuned))},
         "mean_dice_by_level": [round(float(v), 5) for v in np.mean([s.curve for s in served], axis=0)],
         "calibration": {
-            "all_patients": dataclasses.asdict(fit_calibration(sum_of(list(tallies.values())))),
-            "temperature_all_patients": 1 / fit_calibration(sum_of(list(tallies.values())), temperature=True).a,
-            "by_fold": {str(f): dataclasses.asdict(c) for f, c in used["beta"].items()},
+            "all_patients": fit_calibration(sum_of(list(tallies.values()))).as_record(),
+            "by_fold": {str(f): c.as_record() for f, c in used["isotonic"].items()},
             "error": error,
         },
         "uncertainty": ranking(served),
@@ -209,10 +208,10 @@ def draw_reliability(error: dict[str, Any], path: Path) -> None:
     """Observed frequency against probability, before and after, for the pixels in doubt."""
     figure, axis = plt.subplots(figsize=(5, 5), layout="constrained")
     axis.plot([0, 1], [0, 1], color="grey", lw=1, label="perfect")
-    for name, colour, style in (("uncalibrated", "tab:red", "--"), ("beta", "tab:blue", "-")):
+    for name, colour, style in (("uncalibrated", "tab:red", "--"), ("isotonic", "tab:blue", "-")):
         part = error[name]["doubtful_pixels"]
         x, y = ([b[k] for b in part["bins"]] for k in ("probability", "observed"))
-        word = "after" if name == "beta" else "before"
+        word = "after" if name == "isotonic" else "before"
         axis.plot(x, y, style, marker=".", color=colour, label=f"{word}: error {part['ece']:.3f}")
     axis.set(xlabel="probability", ylabel="share of pixels inside the reference", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.grid(alpha=0.3)

@@ -11,7 +11,7 @@ import torch
 
 from lgg_demo.calibration import Calibration
 from lgg_demo.metrics import LEVELS
-from lgg_demo.model import load_checkpoint
+from lgg_demo.model import CheckpointError, load_checkpoint
 from lgg_demo.readers import Scan
 from lgg_demo.transforms import NORMALISATIONS, Frame, frame_of, to_model, to_source, with_neighbours
 
@@ -43,7 +43,13 @@ class Segmenter:
         self.flips = bool(record.get("test_time_flips", False))
         self.context = int(record["network"].get("context", 0))
         self.scale_of = NORMALISATIONS[record["normalisation"]]
-        self.calibration = Calibration(**record.get("calibration", {}))
+        try:
+            self.calibration = Calibration.from_record(record.get("calibration"))
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                "The record of the weights holds a calibration of another version; take it out, or release them again with "
+                "`python -m lgg_demo.crossval`."
+            ) from error
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod

@@ -27,6 +27,7 @@ from lgg_demo.metrics import (
     Diameters,
     binarise,
     count,
+    expected_dice,
     hausdorff95_mm,
     largest_diameters,
     pooled,
@@ -160,6 +161,13 @@ def _together(parts: Iterable[tuple[Counts, bool]]) -> dict[str, Any]:
     return measure(pooled(c for c, _ in parts), pooled(scored) if scored else None)
 
 
+def _expected(results: Sequence[Result], threshold: float, place: slice = slice(None)) -> dict[str, float]:
+    if not results or any(r.touched[place].any() for r in results):
+        return {}
+    levels = [r.levels[place].ravel() for r in results]
+    return {"expected_dice": expected_dice(levels[0] if len(levels) == 1 else np.concatenate(levels), threshold)}
+
+
 def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     """Figures in millimetres of a result with a grid.
 
@@ -221,8 +229,9 @@ def build_report(
     `images` has one entry a file or volume, `series` one for what was scaled together (a patient's slices, as a rule),
     `total` all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where
     prediction and reference are both empty; null is a ratio without a denominator). Millimetres where the spacing is
-    known, see `measure_volume`; else diameters in pixels, where anything is outlined. What a hand corrected says
-    `corrected: true` with the number of pixels that differ from the network's at this threshold.
+    known, see `measure_volume`; else diameters in pixels, where anything is outlined. `expected_dice`: what the
+    probabilities alone lead one to expect (see `metrics.expected_dice`), left out where a hand changed the outline. What a
+    hand corrected says `corrected: true` with the number of pixels that differ from the network's at this threshold.
     """
     images = []
     series = []
@@ -231,7 +240,8 @@ def build_report(
     for result, outputs in zip(results, output_names(results), strict=True):
         parts = slice_counts(result, threshold)
         everything += parts
-        series.append({"files": [name for name, _ in result.files], "slices": len(parts), **_together(parts)})
+        files = [name for name, _ in result.files]
+        series.append({"files": files, "slices": len(parts), **_together(parts), **_expected([result], threshold)})
         warnings += list(result.warnings)
         start = 0
         for (name, slices), names in zip(_entries(result), outputs, strict=True):
@@ -244,6 +254,7 @@ def build_report(
                 "height": int(result.levels.shape[1]),
                 "pixels": int(slices * result.levels.shape[1] * result.levels.shape[2]),
                 **_together(parts[place]),
+                **_expected([result], threshold, place),
                 **dict(zip(OUTPUTS, names, strict=False)),
             }
             if result.ruler is not None:
@@ -257,7 +268,7 @@ def build_report(
             images.append(entry)
             if result.instances and len(names) < len(OUTPUTS):
                 warnings.append(Sentence("segmentation_left_out", {"file": name}))
-    total = {"images": len(images), "slices": len(everything), **_together(everything)}
+    total = {"images": len(images), "slices": len(everything), **_together(everything), **_expected(results, threshold)}
     if any(r.touched.any() for r in results):
         total |= {"corrected": True, "corrected_pixels": sum(i.get("corrected_pixels", 0) for i in images)}
     if images and all("volume_ml" in image for image in images):

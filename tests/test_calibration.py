@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, reliability
+from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
+from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, expected_dice
+from lgg_demo.model import CheckpointError
+from lgg_demo.transforms import NORMALISATION
+
+
+def bent(*meant: float) -> Calibration:
+    """A curve through these logits at -12, ..., 12."""
+    return Calibration(tuple(np.linspace(-12, 12, len(meant)).tolist()), meant)
+
+
+HALF = bent(-6, 6)  # a temperature of 2
+CURVED = bent(-12, -8, -3, -1, 4)
 
 
 def drawn(true: Calibration, pixels: int = 400_000, seed: int = 0) -> Tally:
     """Pixels whose chance to lie in the reference is the true curve of what they were given."""
     rng = np.random.default_rng(seed)
-    fine = rng.integers(0, FINE + 1, pixels).astype(np.uint16)
+    fine = np.round(FINE / (1 + np.exp(-rng.uniform(-9, 9, pixels)))).astype(np.uint16)
     chance = true.apply(torch.from_numpy(fine.astype(np.float32) / FINE)).numpy()
     return Tally.of(fine, rng.random(pixels) < chance)
 
 
-@pytest.mark.parametrize("true", [Calibration(), Calibration(0.5, 0.5, 0.0), Calibration(0.4, 0.9, -0.5)])
+@pytest.mark.parametrize("true", [Calibration(), HALF, CURVED])
 def test_the_fit_finds_the_curve(true: Calibration) -> None:
+    p = torch.linspace(0.001, 0.999, 500)
     found = fit_calibration(drawn(true))
-    assert (found.a, found.b, found.c) == pytest.approx((true.a, true.b, true.c), abs=0.03)
+    torch.testing.assert_close(found.apply(p), true.apply(p), atol=0.02, rtol=0)
+    assert torch.all(found.apply(p).diff() > 0), "two probabilities stay two, in their order"
+
+
+def test_a_curve_rises_where_the_data_would_have_it_fall_or_flat() -> None:
+    fine = np.repeat(np.round(FINE * np.array([0.2, 0.4, 0.6, 0.8])).astype(np.uint16), 1000)
+    reference = np.tile(np.arange(1000), 4) < np.repeat([300, 200, 900, 900], 1000)
+    found = fit_calibration(Tally.of(fine, reference))
+    low, lower, high, higher = found.apply(torch.tensor([0.2, 0.4, 0.6, 0.8])).tolist()
+    assert (low, lower) == pytest.approx((0.25, 0.25), abs=0.005)
+    assert (high, higher) == pytest.approx((0.9, 0.9), abs=0.005)
+    assert low < lower < high < higher
 
 
 def test_a_temperature_moves_nothing_across_a_half() -> None:
-    found = fit_calibration(drawn(Calibration(0.5, 0.5)), temperature=True)
-    assert found.a == found.b == pytest.approx(0.5, abs=0.02)
-    assert found.c == 0
+    found = fit_temperature(drawn(HALF))
     p = torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0])
     q = found.apply(p)
-    assert torch.equal(q > 0.5, p > 0.5)
+    torch.testing.assert_close(q[1:4], HALF.apply(p)[1:4], atol=0.01, rtol=0)
     assert q[2].item() == pytest.approx(0.5)
     assert torch.all(q.diff() > 0)
+
+
+def test_a_record_gives_the_curve_back() -> None:
+    assert Calibration.from_record(json.loads(json.dumps(CURVED.as_record()))) == CURVED
+    assert Calibration.from_record(None) == Calibration()
+    with pytest.raises(CheckpointError, match="another version"):
+        Segmenter(torch.nn.Identity(), {"network": {}, "normalisation": NORMALISATION, "calibration": {"a": 1.0}})
 
 
 def test_no_calibration_changes_no_bit() -> None:
@@ -54,9 +85,8 @@ def test_the_error_is_that_of_its_definition() -> None:
 
 
 def test_calibration_mends_the_error() -> None:
-    true = Calibration(0.5, 0.6, -0.3)
-    found = fit_calibration(drawn(true, seed=1))
-    fresh = drawn(true, seed=2)
+    found = fit_calibration(drawn(CURVED, seed=1))
+    fresh = drawn(CURVED, seed=2)
     before, after = (reliability([(fresh, c)])["ece"] for c in (Calibration(), found))
     assert after < 0.01 < before
 

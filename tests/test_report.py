@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from lgg_demo.messages import say
 from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, surface_dice
 from lgg_demo.readers import Case, Scan, UnreadableScan, attach_references, find_images, read_cases, read_mask
 from lgg_demo.report import (
+    ADDED,
     REPORT,
     Result,
     build_report,
@@ -171,7 +173,16 @@ def test_figures_of_a_report() -> None:
     assert report["total"] == {
         "images": 3, "slices": 4, "predicted_pixels": 27, "reference_pixels": 20,
         "dice": 0.5, "iou": pytest.approx(1 / 3), "precision": 0.5, "recall": 0.5,
+        "expected_dice": 2 * (20 * 200 + 7 * 255) / (27 * 255 + 20 * 200 + 7 * 255),
     }  # fmt: skip
+    # Probabilities of 200 / 255 lead one to expect this of their outline, whatever the reference says.
+    assert first["expected_dice"] == 2 * 200 / (255 + 200)
+    assert third["expected_dice"] == 1, "nothing is outlined, nothing likely"
+    edits = np.zeros(scored.levels.shape, np.uint8)
+    edits[0, 6, 6] = ADDED
+    by_hand = build_report([replace(scored, edits=edits), free], 0.5, RECORD)
+    has = ["expected_dice" in entry for entry in (*by_hand["images"], *by_hand["series"], by_hand["total"])]
+    assert has == [False, True, True, False, True, False], "of what a hand drew the probabilities say nothing"
 
 
 def test_total_is_of_all_pixels_together() -> None:

@@ -99,7 +99,9 @@ def expect_equal(page: Any, result: Result, threshold: float, place: int) -> Non
     assert shown["area/slice"] == entry["areas_mm2"][place]
     both = int(mask.sum()) + int(reference.sum())
     assert shown["dice/slice"] == (2 * int((mask & reference).sum()) / both if both else 1.0)
-    if result.edits is not None:
+    if result.edits is None:
+        assert shown["expected/all"] == entry["expected_dice"]
+    else:
         assert shown["corrected/all"] == entry["corrected_pixels"]
 
 
