@@ -23,6 +23,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from lgg_demo.card import README, with_figures
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise
 from lgg_demo.phantom import draw_head, write_phantom
@@ -32,7 +33,6 @@ from lgg_demo.ui import Page, launch_page
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "benchmark.json"
-README = ROOT / "README.md"
 START, END = "<!-- benchmark: python -m lgg_demo.benchmark -->", "<!-- end of benchmark -->"
 SLICES = 155  # of a study at 1 mm
 STEPS = 200
@@ -207,10 +207,7 @@ def said() -> str:
 
 def write_readme() -> None:
     """Put what is said between its marks."""
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{START}\n{said()}\n{END}{after}", encoding="utf-8")
+    README.write_text(with_figures(README.read_text(encoding="utf-8"), said(), START, END), encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -188,13 +188,13 @@ this file by `python -m lgg_demo.card` from `{Path(CHECKPOINT).with_suffix(".jso
 """
 
 
-def with_figures(readme: str, figures: str) -> str:
+def with_figures(readme: str, figures: str, begin: str = BEGIN, end: str = END) -> str:
     """The README with what stands between the marks replaced."""
-    before, _, rest = readme.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+    before, _, rest = readme.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"README.md has no marks {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n{figures}\n{END}{after}"
+        raise ValueError(f"README.md has no marks {begin} and {end}.")
+    return f"{before}{begin}\n{figures}\n{end}{after}"
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import platform
 import shutil
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +33,7 @@ from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95
 from lgg_demo.model import CHECKPOINT, CheckpointError
 from lgg_demo.readers import FLAIR
+from lgg_demo.runs import quiet
 from lgg_demo.train import TrainSettings, parser_for, train
 
 matplotlib.use("Agg")
@@ -303,8 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     to = given.pop("release")
     given["decoder_channels"] = tuple(given["decoder_channels"])
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips advertise
-    warnings.filterwarnings("ignore", module="lightning")
+    quiet()
     try:
         print_result(cross_validate(TrainSettings(**given), to))
     except (DatasetError, CheckpointError, ValueError, OSError) as error:

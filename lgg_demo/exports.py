@@ -49,7 +49,7 @@ class Outlined(Protocol):
     def grid(self) -> Grid | None: ...
     @property
     def ruler(self) -> Grid | None: ...
-    def mask(self, threshold: float) -> np.ndarray: ...
+    def mask(self, threshold: float, place: slice = ...) -> np.ndarray: ...
 
 
 # NIfTI
@@ -429,7 +429,7 @@ class _Page:
             said = say("report_slice", self.language, slice=number) if slices > 1 else ""
             if several:
                 said = f"{name}  {said}".strip()
-            area = int(results[r].mask(self.report["threshold"])[s].sum())
+            area = int(results[r].mask(self.report["threshold"], slice(s, s + 1)).sum())
             value = self.area(area, results[r].ruler)
             room = side - self.measure(value, 7.5) - 0.12
             self.text(x, y + side + 0.045, self.shorten(said, 7.5, room), 7.5)
@@ -458,7 +458,7 @@ class _Page:
             picture[s, ::step, ::step], cmap="gray", vmin=0, vmax=255, interpolation="bilinear", aspect="auto",
             extent=(-0.5, width - 0.5, height - 0.5, -0.5), zorder=1,
         )  # fmt: skip
-        masks = [(result.mask(self.report["threshold"])[s], BLUE, 1.0)]
+        masks = [(result.mask(self.report["threshold"], slice(s, s + 1))[0], BLUE, 1.0)]
         known = result.reference is not None and result.referenced is not None and bool(result.referenced[s])
         if known and result.reference is not None:
             masks.insert(0, (result.reference[s], ORANGE, 2.0))  # wider, to be seen where both are one
@@ -713,6 +713,11 @@ def pixel_mm2(grid: Grid) -> float:
     """The area of a pixel of an axial slice."""
     _, down, right = grid.stack_affine[:3, :3].T
     return float(np.linalg.norm(np.cross(down, right)))
+
+
+def voxel_ml(grid: Grid) -> float:
+    """The volume of a voxel in millilitres."""
+    return abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
 
 
 def _file_of(files: Sequence[tuple[str, int]], s: int) -> tuple[str, int]:

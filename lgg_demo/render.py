@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lgg_demo.exports import pixel_mm2
+from lgg_demo.exports import pixel_mm2, voxel_ml
 from lgg_demo.readers import FLAIR, Case, Scan
 from lgg_demo.report import REMOVED, Result
 from lgg_demo.study import CHANNELS
@@ -87,7 +87,7 @@ def viewer_picture(case: Case) -> dict[str, Any]:
         "height": scan.size[0],
         "spacing": ruler.spacing_mm if ruler else None,
         "pixel_mm2": pixel_mm2(ruler) if ruler else None,
-        "voxel_ml": abs(float(np.linalg.det(ruler.affine[:3, :3]))) / 1000 if ruler else None,
+        "voxel_ml": voxel_ml(ruler) if ruler else None,
         "oriented": scan.grid is not None and not any(w.key in NO_SIDES for w in case.warnings),
         **_sent(flair),
         "channels": sent,

@@ -18,7 +18,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from lgg_demo import __version__
-from lgg_demo.exports import can_refer, pixel_mm2, write_csv, write_nifti, write_pdf, write_segmentation
+from lgg_demo.exports import can_refer, pixel_mm2, voxel_ml, write_csv, write_nifti, write_pdf, write_segmentation
 from lgg_demo.geometry import Grid
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.metrics import (
@@ -66,16 +66,20 @@ class Result:
     instances: tuple[Dataset, ...] = ()
     edits: np.ndarray | None = None
 
-    def mask(self, threshold: float) -> np.ndarray:
-        """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool."""
-        mask = binarise(self.levels, threshold)
-        return mask if self.edits is None else (mask | (self.edits == ADDED)) & (self.edits != REMOVED)
-
-    def corrected(self, threshold: float) -> np.ndarray:
-        """How many pixels of each slice the corrections change at a threshold: (S,) int."""
+    def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
+        """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool; of these slices alone."""
+        mask = binarise(self.levels[place], threshold)
         if self.edits is None:
-            return np.zeros(len(self.levels), dtype=int)
-        return np.asarray((self.mask(threshold) != binarise(self.levels, threshold)).sum(axis=(1, 2)))
+            return mask
+        edits = self.edits[place]
+        return np.asarray((mask | (edits == ADDED)) & (edits != REMOVED))
+
+    def corrected(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
+        """How many pixels of each of these slices the corrections change at a threshold: (S,) int."""
+        levels = self.levels[place]
+        if self.edits is None:
+            return np.zeros(len(levels), dtype=int)
+        return np.asarray((self.mask(threshold, place) != binarise(levels, threshold)).sum(axis=(1, 2)))
 
     @property
     def touched(self) -> np.ndarray:
@@ -179,10 +183,10 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     if grid is None:
         return {}
     spacing = grid.spacing_mm
-    voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
+    millilitres = voxel_ml(grid)
     mask = result.mask(threshold)
     areas = mask.sum(axis=(1, 2)) * pixel_mm2(grid)
-    volume = int(mask.sum()) * voxel_ml
+    volume = int(mask.sum()) * millilitres
     figures = {
         "spacing_mm": [round(v, 4) for v in spacing],
         "volume_ml": round(volume, 4),
@@ -191,7 +195,7 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     }
     if result.reference is None or result.referenced is None or not result.referenced.all():
         return figures  # a surface that ends where the reference does would be no surface
-    reference = int(result.reference.sum()) * voxel_ml
+    reference = int(result.reference.sum()) * millilitres
     distance = hausdorff95_mm(mask, result.reference, spacing)
     return figures | {
         "reference_volume_ml": round(reference, 4),
@@ -259,10 +263,10 @@ def build_report(
             }
             if result.ruler is not None:
                 entry |= measure_volume(result, threshold)
-            elif lines := _lines(largest_diameters(result.mask(threshold)[place])):
+            elif lines := _lines(largest_diameters(result.mask(threshold, place))):
                 entry["diameters_px"] = lines
             if result.touched[place].any():
-                pixels = int(result.corrected(threshold)[place].sum())
+                pixels = int(result.corrected(threshold, place).sum())
                 entry |= {"corrected": True, "corrected_pixels": pixels}
                 warnings.append(Sentence("corrected_by_hand", {"file": name, "pixels": pixels}))
             images.append(entry)

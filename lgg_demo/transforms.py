@@ -165,71 +165,58 @@ def with_neighbours(x: torch.Tensor, context: int, keep: slice = slice(None)) ->
     return x[places.clamp(0, len(x) - 1)].flatten(1, 2)
 
 
-class RandSequencesd(Randomizable, MapTransform):
+class RandImaged(Randomizable, MapTransform):
+    """Change an image, now and then: what `change` makes of (3 + 6 context, H, W), whatever else the sample holds."""
+
+    def __init__(self, keys: str, prob: float) -> None:
+        MapTransform.__init__(self, keys)
+        self.prob = prob
+
+    def change(self, image: torch.Tensor) -> torch.Tensor:
+        """The changed image; the one that is given stays as it is."""
+        raise NotImplementedError
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.keys:
+            if self.R.random() < self.prob:
+                d[key] = self.change(d[key])
+        return d
+
+
+class RandSequencesd(RandImaged):
     """Copy FLAIR over pre-contrast, post-contrast or both, as the dataset does where a sequence is missing."""
 
-    def __init__(self, keys: str, prob: float) -> None:
-        MapTransform.__init__(self, keys)
-        self.prob = prob
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.keys:
-            if self.R.random() < self.prob:
-                image = d[key].clone()
-                lost = [(0,), (2,), (0, 2), (0, 2), (0, 2)][self.R.randint(5)]
-                for channel in lost:
-                    image[channel::3] = image[FLAIR::3]  # in the slice and its neighbours
-                d[key] = image
-        return d
+    def change(self, image: torch.Tensor) -> torch.Tensor:
+        image = image.clone()
+        lost = [(0,), (2,), (0, 2), (0, 2), (0, 2)][self.R.randint(5)]
+        for channel in lost:
+            image[channel::3] = image[FLAIR::3]  # in the slice and its neighbours
+        return image
 
 
-class RandLoneSliced(Randomizable, MapTransform):
+class RandLoneSliced(RandImaged):
     """Normalise a slice by itself and make it its own neighbour, as the page must when somebody drops a single slice."""
 
-    def __init__(self, keys: str, prob: float) -> None:
-        MapTransform.__init__(self, keys)
-        self.prob = prob
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.keys:
-            if self.R.random() < self.prob:
-                alone = normalise(d[key][:3].permute(1, 2, 0).numpy()[None])[0]
-                d[key] = torch.from_numpy(alone).permute(2, 0, 1).repeat(len(d[key]) // 3, 1, 1)
-        return d
+    def change(self, image: torch.Tensor) -> torch.Tensor:
+        alone = normalise(image[:3].permute(1, 2, 0).numpy()[None])[0]
+        return torch.from_numpy(alone).permute(2, 0, 1).repeat(len(image) // 3, 1, 1)
 
 
-class RandSaturatedd(Randomizable, MapTransform):
+class RandSaturatedd(RandImaged):
     """Cut bright values off and stretch the rest, as a picture saved with too much gain has them."""
 
-    def __init__(self, keys: str, prob: float) -> None:
-        MapTransform.__init__(self, keys)
-        self.prob = prob
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.keys:
-            if self.R.random() < self.prob:
-                top = float(self.R.uniform(0.45, 1.0))
-                d[key] = d[key].clamp(max=top) / top
-        return d
+    def change(self, image: torch.Tensor) -> torch.Tensor:
+        top = float(self.R.uniform(0.45, 1.0))
+        return image.clamp(max=top) / top
 
 
-class RandJPEGd(Randomizable, MapTransform):
+class RandJPEGd(RandImaged):
     """Save and read a slice as a colour JPEG whose chroma is halved, as what people send has often been."""
 
-    def __init__(self, keys: str, prob: float, quality: tuple[int, int] = (60, 95)) -> None:
-        MapTransform.__init__(self, keys)
-        self.prob, self.quality = prob, quality
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.keys:
-            if self.R.random() < self.prob:
-                quality = int(self.R.randint(self.quality[0], self.quality[1] + 1))
-                d[key] = torch.cat([_through_jpeg(one, quality) for one in d[key].split(3)])
-        return d
+    def change(self, image: torch.Tensor) -> torch.Tensor:
+        quality = int(self.R.randint(60, 96))
+        return torch.cat([_through_jpeg(one, quality) for one in torch.split(image, 3)])
 
 
 def _through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:

@@ -152,13 +152,19 @@ def test_the_shipped_weights_find_the_phantom_lesion(shipped: Segmenter, tmp_pat
 # The page in Chromium
 
 
-@pytest.fixture
-def page(browser: Any, url: str) -> Iterator[Any]:
-    context = browser.new_context(locale="en-US", accept_downloads=True)
+def watched(context: Any) -> Any:
+    """A new page that collects its errors and the hosts it asks."""
     page = context.new_page()
     page.errors, page.hosts = [], set()
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("request", lambda request: page.hosts.add(re.split("[/?#]", request.url.partition("://")[2])[0]))
+    return page
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Any]:
+    context = browser.new_context(locale="en-US", accept_downloads=True)
+    page = watched(context)
     page.goto(url)
     page.wait_for_selector("#viewer .lgg-empty")
     yield page
@@ -418,10 +424,7 @@ def opened(browser: Any, url: str) -> Iterator[Any]:
     """A page with a series of twelve slices and their ground truth, loaded once."""
     context = browser.new_context(locale="en-US", accept_downloads=True, viewport={"width": 1440, "height": 1000})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    page.errors, page.hosts = [], set()
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("request", lambda request: page.hosts.add(re.split("[/?#]", request.url.partition("://")[2])[0]))
+    page = watched(context)
     page.goto(url)
     page.click("#phantom_series")
     wait_for_result(page)

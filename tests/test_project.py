@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = [
     "messages", "geometry", "readers", "transforms", "data", "explore", "sequences", "volumes", "study", "seed_unet",
     "model", "calibration", "metrics", "inference", "runs", "seed", "train", "exports", "report", "render", "predict",
-    "evaluate", "crossval", "robustness", "ablation", "comparison", "phantom", "ui", "benchmark", "card",
+    "evaluate", "crossval", "robustness", "ablation", "comparison", "phantom", "ui", "card", "benchmark",
 ]  # fmt: skip
 
 
