@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lgg_demo.readers import FLAIR
-from lgg_demo.transforms import CEILING, normalise
+from lgg_demo.transforms import CEILING, normalise, percentile_scale
 
 FITTED = Path(__file__).resolve().parent.parent / "weights" / "sequences.json"
 BINS = 16
@@ -32,7 +32,8 @@ def channel_features(pixels: np.ndarray) -> np.ndarray:
     others are than either is to it.
     """
     step = max(1, max(pixels.shape[1:3]) // 64)
-    x = normalise(pixels[::2, ::step, ::step])
+    thinned = pixels[::2, ::step, ::step]
+    x = normalise(thinned, percentile_scale(thinned))
     brightness = x.mean(axis=-1)
     head = x[brightness > brightness.mean()]
     counts = [np.histogram(head[:, c], bins=BINS, range=(0, CEILING))[0] for c in range(3)]

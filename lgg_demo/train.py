@@ -58,7 +58,7 @@ from lgg_demo.runs import (
 from lgg_demo.runs import parser_for as parser_for  # crossval makes its command line from the same settings
 from lgg_demo.seed import assess
 from lgg_demo.seed import main as seed_main
-from lgg_demo.transforms import STRENGTHS, augmentation, with_neighbours
+from lgg_demo.transforms import NORMALISATION, PERCENTILE_NORMALISATION, STRENGTHS, augmentation, with_neighbours
 
 BATCH_VALIDATION = 16
 
@@ -102,6 +102,12 @@ class TrainSettings:
     augment: str = option("full", "all; geometry: intensities stay; mirror: mirror and shift alone", choices=STRENGTHS)
     lone_share: float = option(0.3, "share of slices that are normalised without their volume")
     missing_share: float = option(0.5, "share of slices that lose the pre- or post-contrast sequence, or both")
+    faint_share: float = option(0.0, "share of slices whose lesion loses contrast, where they have one")
+    normalisation: str = option(
+        NORMALISATION,
+        "how pixels are scaled: by landmarks of the histogram, or linearly by its percentiles",
+        choices=(NORMALISATION, PERCENTILE_NORMALISATION),
+    )
     crop: int = option(192, "side of the random crop that is trained on; a multiple of 32")
     workers: int = option(0, "processes that augment; 0 does it in the main one")
     device: str = option("auto", "auto takes a GPU when there is one", choices=("auto", "cpu", "gpu"))
@@ -124,6 +130,7 @@ class TrainSettings:
             (min(self.decoder_channels) >= 1, "--decoder-channels must be at least 1 each"),
             (0 <= self.lone_share <= 1, "--lone-share must lie between 0 and 1"),
             (0 <= self.missing_share <= 1, "--missing-share must lie between 0 and 1"),
+            (0 <= self.faint_share <= 1, "--faint-share must lie between 0 and 1"),
             (self.context >= 0, "--context must not be negative"),
             (
                 self.split == "patient" or (self.validate and not self.context and not self.leave_out_fold),
@@ -228,6 +235,7 @@ class Recorder(History):
             "per_patient": learner.patient_dice,
         }
         record = {
+            "normalisation": self.settings.normalisation,
             "test_time_flips": self.settings.flips,
             "threshold": 0.5,
             "epoch": epoch,
@@ -335,8 +343,16 @@ def train(settings: TrainSettings) -> Path:
     print(f"{len(index)} slices of {index['patient'].nunique()} patients: {len(written['train'])} to train, "
           f"{len(written['validation'])} to validate. Reading them.", flush=True)  # fmt: skip
 
-    augment = augmentation(seed, settings.crop, settings.augment, settings.lone_share, settings.missing_share)
-    patients = PatientDataset(index, split.train)
+    augment = augmentation(
+        seed,
+        settings.crop,
+        settings.augment,
+        settings.lone_share,
+        settings.missing_share,
+        settings.faint_share,
+        settings.normalisation,
+    )
+    patients, chosen = (PatientDataset(index, part, settings.normalisation) for part in (split.train, split.validation))
     slices = SliceDataset(patients, augment, settings.context, None if sides is None else sides.train)
     tumour = np.array(slices.tumour)
     if not 0 < tumour.sum() < len(tumour):
@@ -351,7 +367,7 @@ def train(settings: TrainSettings) -> Path:
         worker_init_fn=worker_init_fn,  # MONAI's: without it every worker augments with the same random numbers
         drop_last=True,
     )
-    chosen_on: Any = PatientDataset(index, split.validation) if sides is None else patients.part(sides.validation)
+    chosen_on: Any = chosen if sides is None else patients.part(sides.validation)
     validation = DataLoader(chosen_on, batch_size=None) if len(chosen_on) else None
 
     learner = Learner(network, settings, steps=len(training) * settings.epochs)

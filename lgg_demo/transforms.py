@@ -29,42 +29,61 @@ from monai.transforms import (
     ToTensord,
 )
 from PIL import Image
+from scipy import ndimage
 
 from lgg_demo.readers import FLAIR
 
 SIZE = 256  # side of the square the network sees, that of the dataset
 CROP = 192  # side of the random crop it is trained on: three quarters of the time for the same pixels an epoch
-NORMALISATION = "stack-percentile-1"  # recorded with the weights; a network is only served with its own
+NORMALISATION = "stack-landmarks-1"  # recorded with the weights; a network is only served with its own
+PERCENTILE_NORMALISATION = "stack-percentile-1"  # of the first weights, and of what compares with them
 BYTE_NORMALISATION = "byte-255"  # the student report's
 LOW, HIGH, CEILING = 1.0, 99.0, 1.5
+LANDMARKS = (10.0, 30.0, 50.0, 70.0, 90.0, HIGH)  # percentiles of the foreground
+STANDARD = (0.20, 0.31, 0.37, 0.44, 0.67, 1.0)  # what they become: where they lie in the dataset's FLAIR on average
 FIELD_MM = 230.0  # side of the frame where the spacing is known
 HEAD_MARGIN = 1.04  # a head that is larger than the field gets this much of air
+FAINT_CONTRAST = (0.3, 1.0)  # what is left of a lesion's contrast
+FAINT_RING, FAINT_TISSUE, FAINT_PIXELS = 8, 0.1, 20  # its surroundings: so wide, brighter than air, no fewer pixels
 HEAD_SHARE = 0.01  # a row of the stack belongs to the head where more than this share of it is bright
 
 
 STRENGTHS = ("full", "geometry", "mirror")  # all of the augmentation; without changes of intensity; mirror and shift alone
 
 
-Scale = tuple[tuple[float, float], ...]  # for each channel the values that become 0 and 1; equal where it has no contrast
+# For each channel ascending values and what they become, straight between them; a single value has no contrast.
+Scale = tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]
 
 
-def scale_of(pixels: np.ndarray) -> Scale:
-    """What `normalise` makes 0 and 1 in each channel of a stack (S, H, W, C), from the stack as a whole.
-
-    0 is the 1st percentile of all values, 1 the 99th percentile of the foreground (values above the mean), so that the
-    slices of a volume keep their relation, and a gain or an offset of the input changes nothing.
-    """
-    scale: list[tuple[float, float]] = []
+def _scale_of(pixels: np.ndarray, percentiles: tuple[float, ...], become: tuple[float, ...]) -> Scale:
+    """What makes the 1st percentile of all values of a channel 0, and these of the foreground (above the mean) these."""
+    scale: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
     for c in range(pixels.shape[-1]):
         if c and pixels.strides[-1] == 0:  # one grey stack seen as three
             scale.append(scale[0])
             continue
         values = pixels[..., c].astype(np.float32, copy=False)
-        low = float(np.percentile(values, LOW))
+        low = np.percentile(values, LOW)
         foreground = values[values > values.mean()]
-        high = float(np.percentile(foreground, HIGH)) if foreground.size else low
-        scale.append((low, high))
+        marks = np.percentile(foreground, percentiles) if foreground.size else np.full(len(percentiles), low)
+        rising = dict(zip([float(low), *map(float, marks)], (0.0, *become), strict=True))  # of equal values the last
+        scale.append((tuple(rising), tuple(rising.values())))
     return tuple(scale)
+
+
+def landmark_scale(pixels: np.ndarray) -> Scale:
+    """What `normalise` does to each channel of a stack (S, H, W, C): landmarks of its histogram come to a standard place.
+
+    Nyúl and Udupa 1999, doi:10.1002/(SICI)1522-2594(199912)42:6<1072::AID-MRM11>3.0.CO;2-M. The brain then has about the
+    same values in every scan, however bright the fat of the scalp is, and a gain, an offset or a gamma of the input
+    changes next to nothing. It is taken from the stack as a whole, so that slices keep their relation.
+    """
+    return _scale_of(pixels, LANDMARKS, STANDARD)
+
+
+def percentile_scale(pixels: np.ndarray) -> Scale:
+    """What makes the 99th percentile of the foreground 1, and all between it and 0 straight."""
+    return _scale_of(pixels, (HIGH,), (1.0,))
 
 
 def byte_scale(pixels: np.ndarray) -> Scale:
@@ -73,23 +92,30 @@ def byte_scale(pixels: np.ndarray) -> Scale:
     A stack with values above 255 holds no bytes; its largest value becomes 1, lest all of it be white.
     """
     highest = max(255.0, float(pixels.max(initial=0.0)))
-    return tuple((0.0, highest) for _ in range(pixels.shape[-1]))
+    return tuple(((0.0, highest), (0.0, 1.0)) for _ in range(pixels.shape[-1]))
 
 
 # Every normalisation that a network may have been trained with, by the name its record has.
-NORMALISATIONS: dict[str, Callable[[np.ndarray], Scale]] = {NORMALISATION: scale_of, BYTE_NORMALISATION: byte_scale}
+NORMALISATIONS: dict[str, Callable[[np.ndarray], Scale]] = {
+    NORMALISATION: landmark_scale,
+    PERCENTILE_NORMALISATION: percentile_scale,
+    BYTE_NORMALISATION: byte_scale,
+}
 
 
-def normalise(pixels: np.ndarray, scale: Scale | None = None) -> np.ndarray:
-    """Scale each channel of a stack (S, H, W, C) to about 0..1: float32 in [0, 1.5]; see `scale_of`.
+def normalise(pixels: np.ndarray, scale: Scale) -> np.ndarray:
+    """Scale each channel of a stack (S, H, W, C) to about 0..1: float32 in [0, 1.5]; see `landmark_scale`.
 
-    A channel without contrast becomes 0.
+    Beyond the last value of its scale a channel goes on straight; without contrast it becomes 0.
     """
     out = np.zeros(pixels.shape, dtype=np.float32)
-    for c, (low, high) in enumerate(scale or scale_of(pixels)):
-        if high > low:
-            values = pixels[..., c].astype(np.float32, copy=False)
-            out[..., c] = np.clip((values - np.float32(low)) / np.float32(high - low), 0.0, CEILING)
+    for c, (given, become) in enumerate(scale):
+        if c and pixels.strides[-1] == 0:
+            out[..., c] = out[..., 0]
+        elif len(given) > 1:
+            rise = (given[-1] - given[-2]) / (become[-1] - become[-2])
+            end = given[-1] + rise * (CEILING - become[-1])
+            out[..., c] = np.interp(pixels[..., c], (*given, end), (*become, CEILING))
     return out
 
 
@@ -133,7 +159,7 @@ def to_model(pixels: np.ndarray, frame: Frame | None = None, scale: Scale | None
     What of the frame (see `frame_of`) lies outside the slice is 0 (air); `to_source` undoes crop and resizing. frame and
     scale: those of the whole scan, where some of its slices are given.
     """
-    x = torch.from_numpy(normalise(pixels, scale)).permute(0, 3, 1, 2).contiguous()
+    x = torch.from_numpy(normalise(pixels, scale or landmark_scale(pixels))).permute(0, 3, 1, 2).contiguous()
     height, width = x.shape[-2:]
     f = frame or frame_of(pixels)
     if (f.top, f.left, f.height, f.width) != (0, 0, height, width):  # negative padding crops
@@ -198,9 +224,45 @@ class RandSequencesd(RandImaged):
 class RandLoneSliced(RandImaged):
     """Normalise a slice by itself and make it its own neighbour, as the page must when somebody drops a single slice."""
 
+    def __init__(self, keys: str, prob: float, scale_of: Callable[[np.ndarray], Scale] = landmark_scale) -> None:
+        super().__init__(keys, prob)
+        self.scale_of = scale_of
+
     def change(self, image: torch.Tensor) -> torch.Tensor:
-        alone = normalise(image[:3].permute(1, 2, 0).numpy()[None])[0]
+        pixels = image[:3].permute(1, 2, 0).numpy()[None]
+        alone = normalise(pixels, self.scale_of(pixels))[0]
         return torch.from_numpy(alone).permute(2, 0, 1).repeat(len(image) // 3, 1, 1)
+
+
+class RandFaintd(Randomizable, MapTransform):
+    """Take part of a lesion's contrast to its surroundings away, its borders and texture kept.
+
+    Faint lesions are few in the dataset, and what a network trained on it misses most. Samples hold `image` and `mask`.
+    """
+
+    def __init__(self, prob: float) -> None:
+        MapTransform.__init__(self, ["image", "mask"])
+        self.prob = prob
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        inside = d["mask"][0].numpy() > 0.5
+        if self.R.random() >= self.prob or inside.sum() < FAINT_PIXELS:
+            return d
+        lost = 1 - float(self.R.uniform(*FAINT_CONTRAST))
+        rows, columns = (np.flatnonzero(inside.any(axis=a)) for a in (1, 0))
+        box = tuple(slice(max(int(p[0]) - FAINT_RING - 4, 0), int(p[-1]) + FAINT_RING + 5) for p in (rows, columns))
+        inside = inside[box]
+        soft = torch.from_numpy(ndimage.gaussian_filter(inside.astype(np.float32), 1.5))
+        ring = ndimage.binary_dilation(inside, iterations=FAINT_RING) & ~ndimage.binary_dilation(inside, iterations=2)
+        image = d["image"].clone()
+        for channel in image:
+            x = channel[box]
+            around = x.numpy()[ring & (x.numpy() > FAINT_TISSUE)]
+            if around.size >= FAINT_PIXELS:
+                x -= lost * float(np.median(x.numpy()[inside]) - np.median(around)) * soft
+        d["image"] = image.clamp(min=0)
+        return d
 
 
 class RandSaturatedd(RandImaged):
@@ -228,14 +290,27 @@ def _through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
     return read.permute(2, 0, 1).float() * (CEILING / 255)
 
 
-def augmentation(seed: int, crop: int = CROP, strength: str = "full", lone: float = 0.3, missing: float = 0.5) -> Compose:
+def augmentation(
+    seed: int,
+    crop: int = CROP,
+    strength: str = "full",
+    lone: float = 0.3,
+    missing: float = 0.5,
+    faint: float = 0.0,
+    normalisation: str = NORMALISATION,
+) -> Compose:
     """Random changes of one training slice: dict of `image` (3 + 6 context, 256, 256) and `mask` (1, 256, 256), cropped.
 
     Geometry moves image and mask together; intensity moves the image alone. strength: one of STRENGTHS; lone: share of
-    slices normalised without their volume; missing: share of slices that lose sequences.
+    slices normalised without their volume, by `normalisation`; missing: share of slices that lose sequences; faint: share
+    of slices whose lesion loses contrast.
     """
     both, image = ["image", "mask"], "image"
-    sequences = [RandLoneSliced(image, prob=lone), RandSequencesd(image, prob=missing)]
+    sequences = [
+        RandFaintd(prob=faint),
+        RandLoneSliced(image, prob=lone, scale_of=NORMALISATIONS[normalisation]),
+        RandSequencesd(image, prob=missing),
+    ]
     uploads = [RandSaturatedd(image, prob=0.1), RandJPEGd(image, prob=0.15)]
     moved = 1.0 if strength != "mirror" else 0.0
     geometry = [

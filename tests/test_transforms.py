@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,29 @@ from lgg_demo.transforms import (
     CEILING,
     CROP,
     HEAD_MARGIN,
+    LANDMARKS,
+    NORMALISATION,
+    NORMALISATIONS,
+    PERCENTILE_NORMALISATION,
     SIZE,
+    STANDARD,
+    RandFaintd,
     RandJPEGd,
     RandLoneSliced,
     RandSaturatedd,
     RandSequencesd,
+    Scale,
     augmentation,
     frame_of,
+    landmark_scale,
     normalise,
-    scale_of,
+    percentile_scale,
     to_model,
     to_source,
     with_neighbours,
 )
 
+ScaleOf = Callable[[np.ndarray], Scale]
 SIZES = [(256, 256), (192, 192), (512, 512), (180, 256), (256, 180), (320, 240), (16, 200)]
 
 
@@ -44,23 +54,41 @@ def head() -> np.ndarray:
 # Intensities
 
 
+def landmarks(pixels: np.ndarray) -> np.ndarray:
+    return normalise(pixels, landmark_scale(pixels))
+
+
+BOTH = pytest.mark.parametrize("scale_of", [landmark_scale, percentile_scale])
+
+
+@BOTH
 @settings(deadline=None, database=None, derandomize=True, max_examples=40)
 @given(gain=st.floats(1e-3, 1e4), offset=st.floats(-1000, 1000))
-def test_gain_and_offset_change_nothing(head: np.ndarray, gain: float, offset: float) -> None:
+def test_gain_and_offset_change_nothing(head: np.ndarray, scale_of: ScaleOf, gain: float, offset: float) -> None:
     moved = (head.astype(np.float64) * gain + offset * gain).astype(np.float32)
-    np.testing.assert_allclose(normalise(moved), normalise(head), atol=1e-3)
+    np.testing.assert_allclose(normalise(moved, scale_of(moved)), normalise(head, scale_of(head)), atol=2e-3)
+
+
+@pytest.mark.parametrize("gamma", [0.7, 1.4])
+def test_gamma_changes_next_to_nothing(head: np.ndarray, gamma: float) -> None:
+    def inside(scale_of: ScaleOf) -> float:
+        bent = 255 * (head / head.max()) ** gamma
+        return float(np.abs(normalise(bent, scale_of(bent)) - normalise(head, scale_of(head))).mean())
+
+    assert inside(landmark_scale) < 0.4 * inside(percentile_scale)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float64])
 def test_any_type_of_number(head: np.ndarray, dtype: type) -> None:
     whole = np.floor(head)
-    out = normalise(whole.astype(dtype))
+    out = landmarks(whole.astype(dtype))
     assert out.dtype == np.float32
-    np.testing.assert_array_equal(out, normalise(whole))
+    np.testing.assert_array_equal(out, landmarks(whole))
 
 
-def test_range_and_anchors(head: np.ndarray) -> None:
-    out = normalise(head)
+@BOTH
+def test_range_and_anchors(head: np.ndarray, scale_of: ScaleOf) -> None:
+    out = normalise(head, scale_of(head))
     assert out.shape == head.shape
     assert out.min() == 0 and 1 < out.max() <= CEILING
     for c in range(3):
@@ -70,28 +98,56 @@ def test_range_and_anchors(head: np.ndarray) -> None:
         np.testing.assert_allclose(out[..., c][np.isclose(values, top)], 1, atol=0.02)
 
 
-def test_one_bright_pixel_does_not_darken_the_rest(head: np.ndarray) -> None:
+def test_landmarks_come_to_their_places() -> None:
+    pixels = np.random.default_rng(0).gamma(2.0, 30.0, (2, 64, 64, 3)).astype(np.float32)
+    out = landmarks(pixels)
+    for c in range(3):
+        foreground = pixels[..., c] > pixels[..., c].mean()
+        np.testing.assert_allclose(np.percentile(out[..., c][foreground], LANDMARKS), STANDARD, atol=2e-3)
+
+
+def test_values_keep_their_order(head: np.ndarray) -> None:
+    out = landmarks(head)
+    for c in range(3):
+        order = np.argsort(head[..., c], axis=None)
+        assert (np.diff(out[..., c].ravel()[order]) >= 0).all()
+
+
+def test_a_picture_of_two_values_keeps_both() -> None:
+    pixels = np.zeros((1, 32, 32, 3), dtype=np.float32)
+    pixels[:, 8:20, 8:20] = 200
+    assert np.unique(landmarks(pixels)).tolist() == [0, 1]
+
+
+def test_one_grey_stack_seen_as_three_is_scaled_once(head: np.ndarray) -> None:
+    grey = np.broadcast_to(head[..., 1:2], head.shape)
+    np.testing.assert_array_equal(landmarks(grey), landmarks(np.ascontiguousarray(grey)))
+
+
+@BOTH
+def test_one_bright_pixel_does_not_darken_the_rest(head: np.ndarray, scale_of: ScaleOf) -> None:
     spiked = head.copy()
     spiked[0, 5, 5] = 1e6
-    out = normalise(spiked)
+    out = normalise(spiked, scale_of(spiked))
     assert out.max() == CEILING
     np.testing.assert_allclose(np.delete(out.reshape(-1, 3), 5 * 128 + 5, axis=0),
-                               np.delete(normalise(head).reshape(-1, 3), 5 * 128 + 5, axis=0), atol=0.05)  # fmt: skip
+                               np.delete(normalise(head, scale_of(head)).reshape(-1, 3), 5 * 128 + 5, axis=0),
+                               atol=0.05)  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 255.0, -7.0, 1e20])
 def test_channel_without_contrast_becomes_zero(head: np.ndarray, value: float) -> None:
     flat = head.copy()
     flat[..., 2] = value
-    out = normalise(flat)
+    out = landmarks(flat)
     assert (out[..., 2] == 0).all()
-    np.testing.assert_array_equal(out[..., :2], normalise(head)[..., :2])
+    np.testing.assert_array_equal(out[..., :2], landmarks(head)[..., :2])
 
 
 def test_slices_keep_their_relation(head: np.ndarray) -> None:
     dim = head.copy()
     dim[0] = 0.5 * dim[0]
-    out = normalise(dim)
+    out = landmarks(dim)
     assert out[0, ..., 1].max() < 0.75 * out[1, ..., 1].max()
 
 
@@ -110,8 +166,8 @@ def test_network_sees_one_size_and_range(size: tuple[int, int]) -> None:
 def test_dataset_size_is_left_alone() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.float32)
     x = to_model(pixels)
-    np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), normalise(pixels))
-    np.testing.assert_array_equal(to_source(x[:, 1:2], (SIZE, SIZE)).numpy(), normalise(pixels)[..., 1])
+    np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), landmarks(pixels))
+    np.testing.assert_array_equal(to_source(x[:, 1:2], (SIZE, SIZE)).numpy(), landmarks(pixels)[..., 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -250,6 +306,28 @@ def test_a_jpeg_blurs_the_sequences_together_and_keeps_the_rest(head: np.ndarray
     assert RandJPEGd("image", prob=0.0)({"image": image})["image"] is image
 
 
+def test_a_faint_lesion_keeps_its_place_and_texture() -> None:
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.normal(0.4, 0.02, (6, SIZE, SIZE)).astype(np.float32))  # with a neighbour
+    mask = torch.zeros(1, SIZE, SIZE)
+    mask[:, 0:60, 100:160] = 1  # at the edge of the slice
+    image[:, 0:60, 100:160] += 0.4
+    given_ = {"image": image, "mask": mask}
+    before = image.clone()
+    contrasts = []
+    for seed in range(12):
+        out = RandFaintd(prob=1.0).set_random_state(seed=seed)(given_)
+        assert torch.equal(out["mask"], mask) and torch.equal(given_["image"], before)
+        assert torch.equal(out["image"][:, 80:], before[:, 80:])
+        core = out["image"][:, 10:50, 110:150]
+        contrasts.append(float(core.mean()) - 0.4)
+        assert float(core.std()) == pytest.approx(0.02, rel=0.1)
+    assert 0.1 < min(contrasts) < 0.2 and 0.3 < max(contrasts) < 0.41
+    empty = {"image": image, "mask": torch.zeros_like(mask)}
+    assert torch.equal(RandFaintd(prob=1.0)(empty)["image"], image)
+    assert torch.equal(RandFaintd(prob=0.0)(given_)["image"], image)
+
+
 def test_intensity_leaves_the_mask_alone() -> None:
     intensity = Compose([t for t in augmentation(5).transforms if not isinstance(t, RandFlipd | RandAffined)])
     intensity.set_random_state(seed=5)
@@ -278,13 +356,16 @@ def test_lost_sequences_become_flair() -> None:
     assert torch.equal(never(sample())["image"], sample()["image"])
 
 
-def test_lone_slice_is_normalised_as_the_page_would(head: np.ndarray) -> None:
+@pytest.mark.parametrize("name", [NORMALISATION, PERCENTILE_NORMALISATION])
+def test_lone_slice_is_normalised_as_the_page_would(head: np.ndarray, name: str) -> None:
+    scale_of = NORMALISATIONS[name]
     stack = np.zeros((3, SIZE, SIZE, 3), dtype=np.float32)
     stack[:, :128, :128] = head
     stack[0] *= 0.4
-    of_stack = to_model(stack)
-    alone = RandLoneSliced("image", prob=1.0)({"image": of_stack[0]})["image"]
-    np.testing.assert_allclose(alone.numpy(), to_model(stack[:1])[0].numpy(), atol=0.02)
+    of_stack = to_model(stack, scale=scale_of(stack))
+    alone = RandLoneSliced("image", 1.0, scale_of)({"image": of_stack[0]})["image"]
+    as_page = to_model(stack[:1], scale=scale_of(stack[:1]))[0]
+    np.testing.assert_allclose(alone.numpy(), as_page.numpy(), atol=0.02)
     assert float((alone - of_stack[0]).abs().max()) > 0.2
 
 
@@ -325,7 +406,7 @@ def test_what_a_frame_cuts_comes_back_to_its_place() -> None:
 
 def test_slices_of_a_scan_are_scaled_as_the_whole(head: np.ndarray) -> None:
     whole = to_model(head)
-    parts = torch.cat([to_model(head[s : s + 1], frame_of(head), scale_of(head)) for s in range(len(head))])
+    parts = torch.cat([to_model(head[s : s + 1], frame_of(head), landmark_scale(head)) for s in range(len(head))])
     assert torch.equal(whole, parts)
 
 
