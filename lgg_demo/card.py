@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from lgg_demo.crossval import RELIABILITY, RESULT
+from lgg_demo.inference import views_of
 from lgg_demo.model import CHECKPOINT, WEIGHTS
 
 README = WEIGHTS.parent / "README.md"
 BEGIN, END = "<!-- figures: python -m lgg_demo.card -->", "<!-- end of figures -->"
 ROBUSTNESS = "robustness.json"  # what `robustness` wrote for the networks of the cross-validation
+
+
+def _views(views: Sequence[int]) -> str:
+    """What a network is served with, in words."""
+    sides = [f"{side} x {side}{', mirrored' if n % 2 else ''}" for n, side in enumerate(views)]
+    return f"the mean over the slice at {' and '.join(sides)}" if len(sides) > 1 else f"one look at {sides[0]}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -147,7 +154,7 @@ institutions and no other scanner.
   with its record `{Path(CHECKPOINT).with_suffix(".json").name}`.
 - Input: slices of any size, padded to a square and resized to 256 x 256; each channel scaled over the scan
   (`{record["normalisation"]}`); pre-contrast, FLAIR, post-contrast, or FLAIR in all three. Output: calibrated probability
-  of each pixel; {"the mean over a slice and its mirror image" if record["test_time_flips"] else "one pass"}.
+  of each pixel: {_views(views_of(record))}.
 - Trained on all {len(record["split"]["train"])} patients of folds 1 to 4, {record["epoch"]} epochs of \
 {record["settings"]["slices_per_epoch"]} slices, a length fixed beforehand: nothing was chosen for
   this network on any patient. The scores below are those of its sisters of the cross-validation, each trained in the same

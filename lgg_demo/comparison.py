@@ -95,7 +95,7 @@ def own_run(settings: TrainSettings) -> None:
         test = sorted(folds.loc[pd.to_numeric(folds["fold"]) == settings.leave_out_fold, "patient"])
         index = index_dataset(settings.data, [*split.train, *split.validation, *test])
         sides = rows_of_patients(index, split, test, settings.seed)
-    assess(settings.out, PatientDataset(index, sorted(set(index["patient"]))), sides)
+    assess(settings.out, PatientDataset(index, sorted(set(index["patient"])), settings.normalisation), sides)
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:

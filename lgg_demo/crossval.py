@@ -34,7 +34,7 @@ from lgg_demo.metrics import LEVELS, bootstrap_ci95
 from lgg_demo.model import CHECKPOINT, CheckpointError
 from lgg_demo.readers import FLAIR
 from lgg_demo.runs import quiet
-from lgg_demo.train import TrainSettings, parser_for, train
+from lgg_demo.train import TrainSettings, parser_for, settings_from, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -301,10 +301,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--release", type=Path, metavar="DIR", help="train on all folds too, and write that network here")
     given = vars(parser.parse_args(arguments))
     to = given.pop("release")
-    given["decoder_channels"] = tuple(given["decoder_channels"])
     quiet()
     try:
-        print_result(cross_validate(TrainSettings(**given), to))
+        print_result(cross_validate(settings_from(TrainSettings, given), to))
     except (DatasetError, CheckpointError, ValueError, OSError) as error:
         print(f"crossval: {error}", file=sys.stderr)
         return 2

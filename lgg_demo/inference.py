@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from lgg_demo.calibration import Calibration
 from lgg_demo.metrics import LEVELS
 from lgg_demo.model import CheckpointError, load_checkpoint
 from lgg_demo.readers import Scan
-from lgg_demo.transforms import NORMALISATIONS, Frame, frame_of, to_model, to_source, with_neighbours
+from lgg_demo.transforms import NORMALISATIONS, SIZE, Frame, frame_of, to_model, to_source, with_neighbours
 
 BATCH = 8
 
@@ -23,12 +24,29 @@ def quantise(probability: torch.Tensor) -> np.ndarray:
     return np.asarray((probability * LEVELS + 0.5).floor().clamp(0, LEVELS).to(torch.uint8).cpu().numpy())
 
 
-def predict_probability(network: torch.nn.Module, x: torch.Tensor, flips: bool) -> torch.Tensor:
-    """Network input (N, C, H, W) to probability (N, 1, H, W); with `flips`, the mean over the slice and its mirror."""
-    p = torch.sigmoid(network(x).float())
-    if flips:
-        p = (p + torch.sigmoid(network(x.flip(-1)).float()).flip(-1)) / 2
-    return p
+def views_of(record: dict[str, Any]) -> tuple[int, ...]:
+    """The views that a network is served with (see `predict_probability`); the first weights say it otherwise."""
+    return tuple(record["views"]) if "views" in record else (SIZE,) * (2 if record.get("test_time_flips") else 1)
+
+
+def predict_probability(network: torch.nn.Module, x: torch.Tensor, views: Sequence[int] = (SIZE,)) -> torch.Tensor:
+    """Network input (N, C, H, W) to probability (N, 1, H, W): the mean over views of the slice.
+
+    views: for each the side that 256 pixels are resized to, a multiple of 32; every second one is a mirror image.
+    """
+    size = x.shape[-2:]
+    total = torch.zeros(len(x), 1, *size, dtype=torch.float32, device=x.device)
+    for n, side in enumerate(views):
+        view = x.flip(-1) if n % 2 else x
+        if side != SIZE:
+            sides = [length * side // SIZE for length in size]
+            view = F.interpolate(view, size=sides, mode="bilinear", antialias=side < SIZE)
+            view = view.contiguous(memory_format=torch.channels_last)
+        p = torch.sigmoid(network(view).float())
+        if side != SIZE:
+            p = F.interpolate(p, size=size, mode="bilinear", antialias=side > SIZE)
+        total += p.flip(-1) if n % 2 else p
+    return total / len(views)
 
 
 class Segmenter:
@@ -40,7 +58,7 @@ class Segmenter:
     def __init__(self, network: torch.nn.Module, record: dict[str, Any], device: str | torch.device | None = None) -> None:
         self.record = record
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.flips = bool(record.get("test_time_flips", False))
+        self.views = views_of(record)
         self.context = int(record["network"].get("context", 0))
         self.scale_of = NORMALISATIONS[record["normalisation"]]
         try:
@@ -78,7 +96,7 @@ class Segmenter:
         """Calibrated probability on the scan's own grid, some slices at a time: (at most 8, H, W) float32 in [0, 1]."""
         frame = frame_of(scan.pixels, scan.spacing_mm)
         for x in self.inputs(scan, frame):
-            p = predict_probability(self.network, x.to(self.device, memory_format=torch.channels_last), self.flips)
+            p = predict_probability(self.network, x.to(self.device, memory_format=torch.channels_last), self.views)
             yield to_source(self.calibration.apply(p), scan.size, frame)
 
     def segment(self, scan: Scan, progress: Callable[[int, int], None] | None = None) -> np.ndarray:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning as L
 import matplotlib
@@ -31,6 +31,7 @@ from lgg_demo.model import CHECKPOINT
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+Settings = TypeVar("Settings")
 STATE = "last.ckpt"  # Lightning's own, to resume from; removed when the run is complete
 SETTINGS, SPLIT, METRICS = "settings.json", "split.json", "metrics.csv"
 MOVABLE = ("data", "out", "device", "workers")  # settings that may differ where a run goes on
@@ -239,3 +240,8 @@ def parser_for(
             help_text = f"{text} ({f.default})"
             parser.add_argument(flag, type=kind, default=f.default, choices=choices, metavar=metavar, help=help_text)
     return parser
+
+
+def settings_from(kind: type[Settings], given: dict[str, Any]) -> Settings:
+    """A settings dataclass from what `parser_for` read, where several numbers are a list."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})

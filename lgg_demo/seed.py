@@ -41,7 +41,7 @@ from lgg_demo.data import (
     split_by_seed,
     split_by_slice,
 )
-from lgg_demo.inference import predict_probability, quantise
+from lgg_demo.inference import predict_probability, quantise, views_of
 from lgg_demo.metrics import Counts, binarise, count, pooled
 from lgg_demo.model import CHECKPOINT, CheckpointError, NetworkSettings, build_network, load_checkpoint, save_checkpoint
 from lgg_demo.runs import (
@@ -278,7 +278,7 @@ class SeedRecorder(History):
             return
         record = {
             "normalisation": BYTE_NORMALISATION,
-            "test_time_flips": False,
+            "views": [SIZE],
             "threshold": 0.5,
             "epoch": trainer.current_epoch + 1,
             "validation": {"protocol": f"{SOFT}; the epoch of the lowest loss is kept", **figures},
@@ -349,7 +349,7 @@ HARD = (
 
 
 def predict_slices(
-    network: torch.nn.Module, slices: SliceDataset, flips: bool
+    network: torch.nn.Module, slices: SliceDataset, views: Sequence[int]
 ) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
     """The report's figures over the slices (see SOFT), the kept levels (N, 256, 256) uint8, and the masks, bool."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -358,7 +358,7 @@ def predict_slices(
     for batch in tqdm(DataLoader(slices, batch_size=BATCH), unit="batch", desc="test", disable=None):
         image, mask = batch["image"].to(device, memory_format=torch.channels_last), batch["mask"].to(device)
         with torch.inference_mode():
-            probability = predict_probability(network, image, flips)
+            probability = predict_probability(network, image, views)
             rows.append({name: float(value) for name, value in batch_figures(probability, mask).items()})
         sizes.append(len(mask))
         levels.append(quantise(probability[:, 0]))
@@ -400,7 +400,7 @@ def assess(out: Path, patients: PatientDataset, sides: Sides) -> dict[str, Any]:
     """
     network, record = load_checkpoint(out / CHECKPOINT)
     slices = SliceDataset(patients, context=record["network"]["context"], rows=sides.test)
-    soft, levels, masks = predict_slices(network, slices, record["test_time_flips"])
+    soft, levels, masks = predict_slices(network, slices, views_of(record))
     counts = [count(binarise(p, 0.5), m) for p, m in zip(levels, masks, strict=True)]
     owner = [item["patient"] for item in patients.items for _ in range(len(item["image"]))]
     tested = [owner[row] for row in sides.test]

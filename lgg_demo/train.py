@@ -56,6 +56,7 @@ from lgg_demo.runs import (
     write_start,
 )
 from lgg_demo.runs import parser_for as parser_for  # crossval makes its command line from the same settings
+from lgg_demo.runs import settings_from as settings_from
 from lgg_demo.seed import assess
 from lgg_demo.seed import main as seed_main
 from lgg_demo.transforms import NORMALISATION, PERCENTILE_NORMALISATION, STRENGTHS, augmentation, with_neighbours
@@ -97,7 +98,9 @@ class TrainSettings:
     learning_rate: float = option(1e-3, "highest of the one-cycle schedule")
     weight_decay: float = option(1e-2, "of AdamW")
     average: float = option(0.995, "decay of the averaged weights that are validated and kept")
-    flips: bool = option(True, "validate and serve the mean over a slice and its mirror image")
+    views: tuple[int, ...] = option(
+        (256, 320), "validate and serve the mean over a slice resized to these sides, every second time its mirror image"
+    )
     loss: str = option("dice-ce", "MONAI's", choices=tuple(LOSSES))
     augment: str = option("full", "all; geometry: intensities stay; mirror: mirror and shift alone", choices=STRENGTHS)
     lone_share: float = option(0.3, "share of slices that are normalised without their volume")
@@ -131,6 +134,7 @@ class TrainSettings:
             (0 <= self.lone_share <= 1, "--lone-share must lie between 0 and 1"),
             (0 <= self.missing_share <= 1, "--missing-share must lie between 0 and 1"),
             (0 <= self.faint_share <= 1, "--faint-share must lie between 0 and 1"),
+            (len(self.views) > 0 and all(v >= 64 and v % 32 == 0 for v in self.views), "--views must be multiples of 32"),
             (self.context >= 0, "--context must not be negative"),
             (
                 self.split == "patient" or (self.validate and not self.context and not self.leave_out_fold),
@@ -179,7 +183,7 @@ class Learner(L.LightningModule):
             image = with_neighbours(batch["image"], self.settings.context, slice(start, start + BATCH_VALIDATION))
             image = image.to(memory_format=torch.channels_last)
             mask = batch["mask"][start : start + BATCH_VALIDATION].float()
-            p = predict_probability(self.network, image, self.settings.flips)
+            p = predict_probability(self.network, image, self.settings.views)
             losses.append(self.loss(torch.logit(p, eps=1e-6), mask).item() * len(image))
             levels.append(quantise(p[:, 0]))
         counts = count(binarise(np.concatenate(levels), 0.5), batch["mask"][:, 0].bool().cpu().numpy())
@@ -236,7 +240,7 @@ class Recorder(History):
         }
         record = {
             "normalisation": self.settings.normalisation,
-            "test_time_flips": self.settings.flips,
+            "views": list(self.settings.views),
             "threshold": 0.5,
             "epoch": epoch,
             "validation": chosen if dice is not None else None,
@@ -409,10 +413,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = parser_for(TrainSettings, __doc__, parents=[preset])
     given = vars(parser.parse_args(arguments))
     del given["preset"]
-    given["decoder_channels"] = tuple(given["decoder_channels"])
     quiet()
     try:
-        checkpoint = train(TrainSettings(**given))
+        checkpoint = train(settings_from(TrainSettings, given))
     except (DatasetError, CheckpointError, ValueError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2

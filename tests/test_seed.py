@@ -222,7 +222,7 @@ def test_the_test_weights_batches_as_keras_does(monkeypatch: pytest.MonkeyPatch)
     drawn = torch.zeros(3, 1, 32, 32)
     drawn[0, 0, :16] = 1
     slices = [{"image": m.repeat(3, 1, 1), "mask": m} for m in drawn]
-    soft, levels, masks = seed.predict_slices(Half(), slices, flips=False)  # type: ignore[arg-type]
+    soft, levels, masks = seed.predict_slices(Half(), slices, views=[SIZE])  # type: ignore[arg-type]
     batches = [seed.soft_dice(0.25 + 0.5 * part, part).item() for part in (drawn[:2], drawn[2:])]
     assert soft["dice"] == pytest.approx(np.mean(batches), rel=1e-5)
     assert soft["loss"] == pytest.approx(-(2 * batches[0] + batches[1]) / 3, rel=1e-5)
@@ -261,7 +261,7 @@ def test_the_preset_runs_end_to_end(seed_run: Path) -> None:
     assert record["epoch"] == table["val_loss"].argmin() + 1
     assert record["validation"]["loss"] == pytest.approx(table["val_loss"].min(), abs=1e-5)
     assert record["split"] == read_json(seed_run / "split.json")
-    assert record["settings"]["split"] == "slice" and record["test_time_flips"] is False
+    assert record["settings"]["split"] == "slice" and record["views"] == [SIZE]
 
 
 def test_its_results_have_both_measures(seed_run: Path) -> None:

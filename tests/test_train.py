@@ -69,7 +69,7 @@ def test_record_says_all_that_loading_and_users_need(run: Path) -> None:
     assert record["network"] == {"family": "smp"} | built_from
     assert record["normalisation"] == NORMALISATION
     assert record["threshold"] == 0.5
-    assert record["test_time_flips"] is True
+    assert record["views"] == [256, 320]
     assert "not for diagnosis" in record["intended_use"]
     assert "Buda" in record["training_data"]
     for package in ("torch", "segmentation-models-pytorch", "monai", "lightning", "numpy"):
