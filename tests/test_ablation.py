@@ -58,6 +58,22 @@ def test_runs_are_compared_at_their_last_epoch(runs: Path, tmp_path: Path, capsy
     assert (tmp_path / "docs" / "ablation.md").read_text() == text
 
 
+def test_one_network_is_scored_with_several_views(run: Path, dataset: Path) -> None:
+    found = ablation.score_views(run, dataset)
+    assert [tuple(row["views"]) for row in found["rows"]] == list(ablation.VIEWS)
+    record = json.loads((run / "lgg-unet.json").read_text(encoding="utf-8"))
+    trained = next(row for row in found["rows"] if row["views"] == record["views"])
+    assert trained["volume_dice_mean"] == pytest.approx(record["validation"]["volume_dice_mean"], abs=0.02)
+    assert found["rows"][0]["cost"] == 1 < found["rows"][-1]["cost"]
+    text = ablation.as_text(
+        {"rows": [{"changed": {}, "runs": [{"seed": 0, "volume_dice_mean": 0.5, "volume_dice_median": 0.5,
+                                            "pooled_dice": 0.5, "minutes": 1.0}]}],
+         "baseline": {}, "budget": {"epochs": 1, "slices_per_epoch": 16, "validation_fold": 1},
+         "patients": {"train": 2, "validation": 1}, "looks": found}
+    )  # fmt: skip
+    assert f"| `256 320` | {trained['volume_dice_mean']:.4f} |" in text
+
+
 def test_runs_that_cannot_be_compared_are_refused(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
     out = ["--out", str(tmp_path / "docs")]
     shutil.rmtree(runs / "running")

