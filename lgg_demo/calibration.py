@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 FINE = 65535  # probabilities are counted in this many steps
 _TINY = 0.5 / FINE
 BINS = 20
+LESION = 10_000.0  # pixels that every lesion counts as
 KNOTS = 45  # of a fitted curve, evenly spaced in logits: one each half
 RISE = 1e-3  # of a curve where the data would have it flat: two probabilities stay two
 
@@ -51,7 +52,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Tally:
-    """Pixels inside and outside the reference by the probability they were given: two (65536,) int64."""
+    """Pixels in and outside the reference by the probability they were given: two (65536,) int64, weighed float64."""
 
     inside: np.ndarray
     outside: np.ndarray
@@ -61,6 +62,16 @@ class Tally:
         """From probability in 65535ths, uint16, and reference, bool, of one shape."""
         inside = np.bincount(fine[reference], minlength=FINE + 1)
         return cls(inside, np.bincount(fine.ravel(), minlength=FINE + 1) - inside)
+
+    def per_lesion(self) -> Tally:
+        """The same with every lesion counting as one of 10,000 pixels; without a lesion as it is.
+
+        A curve fitted on plain pixels is that of the few largest lesions, and the small ones, which networks doubt, come
+        out smaller still.
+        """
+        lesion = int(self.inside.sum())
+        weight = LESION / lesion if lesion else 1.0
+        return Tally(self.inside * weight, self.outside * weight)
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.inside + other.inside, self.outside + other.outside)
@@ -75,7 +86,7 @@ def _logits() -> np.ndarray:
 
 
 def fit_calibration(tally: Tally) -> Calibration:
-    """The rising curve of least squares (isotonic regression: Zadrozny and Elkan 2002), every pixel counting the same.
+    """The rising curve of least squares (isotonic regression: Zadrozny and Elkan 2002) through a tally.
 
     Pixels are gathered by the logit they were given, and each knot is the logit of how many of them lie inside.
     """
@@ -109,7 +120,7 @@ def reliability(tallies: list[tuple[Tally, Calibration]], doubtful_only: bool = 
     """Bins of a reliability picture and the expected calibration error (Naeini et al. 2015), each tally by its own curve.
 
     doubtful_only: only pixels whose uncalibrated probability lies between 0.01 and 0.99; nearly all others are air.
-    Returns `ece` and `bins`, each with mean probability, observed frequency and number of pixels.
+    Returns `ece` and `bins`, each with mean probability, observed frequency and number of pixels, as weighed.
     """
     p = _steps()
     chosen = ((p > 0.01) & (p < 0.99)).numpy() if doubtful_only else np.ones(FINE + 1, dtype=bool)
@@ -124,7 +135,7 @@ def reliability(tallies: list[tuple[Tally, Calibration]], doubtful_only: bool = 
     filled = total > 0
     error = float(np.abs(hits - said).sum() / max(total.sum(), 1))
     bins = [
-        {"probability": float(s / n), "observed": float(h / n), "pixels": int(n)}
+        {"probability": float(s / n), "observed": float(h / n), "pixels": round(n)}
         for s, h, n in zip(said[filled], hits[filled], total[filled], strict=True)
     ]
-    return {"ece": error, "pixels": int(total.sum()), "bins": bins}
+    return {"ece": error, "pixels": round(total.sum()), "bins": bins}

@@ -113,7 +113,8 @@ def calibration_text(validated: dict[str, Any]) -> str:
     head = ("expected calibration error, 20 bins", "all pixels", "pixels in doubt (0.01 to 0.99 before calibration)")
     return f"""{_table(head, rows)}
 
-Out of fold, each fold by the curve fitted on the others. ![Reliability before and after]({RELIABILITY})
+Out of fold, each fold by the curve fitted on the others; every patient's lesion counts the same, whatever its size.
+![Reliability before and after]({RELIABILITY})
 
 Uncertainty of a pixel: the chance that the outline at 0.5 is wrong there, min(p, 1 - p). Of a scan: {u["measure"]}.
 Its rank correlation with the true Dice is {u["spearman_with_dice"]:.2f}; the {u["worst_fifth_patients"]} patients \

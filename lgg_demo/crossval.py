@@ -145,7 +145,7 @@ def group(scored: list[Scored], keys: dict[str, str]) -> dict[str, Any]:
 def assess(predicted: list[Predicted]) -> dict[str, Any]:
     """Everything that out-of-fold probabilities say, as in cross_validation.json."""
     folds = sorted({p.fold for p in predicted})
-    tallies = {p.patient: Tally.of(p.fine, p.reference) for p in predicted}
+    tallies = {p.patient: Tally.of(p.fine, p.reference).per_lesion() for p in predicted}
     of_fold = {f: sum_of([tallies[p.patient] for p in predicted if p.fold == f]) for f in folds}
     plain: list[Scored] = []
     served: list[Scored] = []
@@ -186,6 +186,7 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
         | {"volume_dice_mean_chosen_on_other_folds": float(np.mean(tuned))},
         "mean_dice_by_level": [round(float(v), 5) for v in np.mean([s.curve for s in served], axis=0)],
         "calibration": {
+            "protocol": "curve and error with every patient's lesion counting the same, whatever its size",
             "all_patients": fit_calibration(sum_of(list(tallies.values()))).as_record(),
             "by_fold": {str(f): c.as_record() for f, c in used["isotonic"].items()},
             "error": error,
@@ -268,7 +269,9 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
     draw_reliability(result["calibration"]["error"], settings.out / RELIABILITY)
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     if to is not None:
-        whole = dataclasses.replace(settings, out=settings.out / "all", validate=False)
+        # As many looks at each patient as in a fold's training, which leaves a fold out.
+        epochs = round(settings.epochs * len(folds) / (len(folds) - 1))
+        whole = dataclasses.replace(settings, out=settings.out / "all", validate=False, epochs=epochs)
         release(trained(whole), result, to)
     return result
 

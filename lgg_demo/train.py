@@ -90,7 +90,7 @@ class TrainSettings:
     )
     decoder_channels: tuple[int, ...] = option((128, 64, 32, 16, 8), "widths of the decoder, deepest first")
     context: int = option(0, "neighbours on each side of a slice that the network sees too")
-    epochs: int = option(10, "how many")
+    epochs: int = option(8, "how many")
     slices_per_epoch: int = option(2000, "training slices drawn for an epoch")
     tumour_share: float = option(0.6, "share of them with tumour")
     balance: float = option(0.0, "0: every tumour slice is drawn alike; 1: every patient, few slices or many; or between")

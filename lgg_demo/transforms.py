@@ -55,16 +55,21 @@ STRENGTHS = ("full", "geometry", "mirror")  # all of the augmentation; without c
 Scale = tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]
 
 
-def _scale_of(pixels: np.ndarray, percentiles: tuple[float, ...], become: tuple[float, ...]) -> Scale:
-    """What makes the 1st percentile of all values of a channel 0, and these of the foreground (above the mean) these."""
+def _scale_of(
+    pixels: np.ndarray, percentiles: tuple[float, ...], become: tuple[float, ...], brightest: float = 100.0
+) -> Scale:
+    """What makes the 1st percentile of all values of a channel 0, and these of the foreground these.
+
+    The foreground lies above the mean, which takes nothing for brighter than the percentile `brightest`.
+    """
     scale: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
     for c in range(pixels.shape[-1]):
         if c and pixels.strides[-1] == 0:  # one grey stack seen as three
             scale.append(scale[0])
             continue
         values = pixels[..., c].astype(np.float32, copy=False)
-        low = np.percentile(values, LOW)
-        foreground = values[values > values.mean()]
+        low, high = np.percentile(values, (LOW, brightest))
+        foreground = values[values > np.minimum(values, high).mean()]
         marks = np.percentile(foreground, percentiles) if foreground.size else np.full(len(percentiles), low)
         rising = dict(zip([float(low), *map(float, marks)], (0.0, *become), strict=True))  # of equal values the last
         scale.append((tuple(rising), tuple(rising.values())))
@@ -78,7 +83,7 @@ def landmark_scale(pixels: np.ndarray) -> Scale:
     same values in every scan, however bright the fat of the scalp is, and a gain, an offset or a gamma of the input
     changes next to nothing. It is taken from the stack as a whole, so that slices keep their relation.
     """
-    return _scale_of(pixels, LANDMARKS, STANDARD)
+    return _scale_of(pixels, LANDMARKS, STANDARD, brightest=HIGH)  # no spike moves what the landmarks are taken of
 
 
 def percentile_scale(pixels: np.ndarray) -> Scale:
@@ -222,7 +227,11 @@ class RandSequencesd(RandImaged):
 
 
 class RandLoneSliced(RandImaged):
-    """Normalise a slice by itself and make it its own neighbour, as the page must when somebody drops a single slice."""
+    """Normalise a slice by itself and make it its own neighbour, as the page must when somebody drops a single slice.
+
+    It begins from the slice as its stack was normalised, which gives what its file would, but for small differences
+    between the landmarks.
+    """
 
     def __init__(self, keys: str, prob: float, scale_of: Callable[[np.ndarray], Scale] = landmark_scale) -> None:
         super().__init__(keys, prob)

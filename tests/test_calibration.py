@@ -84,6 +84,25 @@ def test_the_error_is_that_of_its_definition() -> None:
     assert doubtful["pixels"] == 100
 
 
+def test_every_lesion_counts_the_same() -> None:
+    """Of what is given 0.6 nine tenths lie inside a large lesion, three tenths inside a small one."""
+
+    def tally(pixels: int, share: float) -> Tally:
+        fine = np.repeat(np.round(FINE * np.array([0.6, 0.02])).astype(np.uint16), pixels)
+        return Tally.of(fine, np.arange(2 * pixels) < share * pixels)
+
+    large, small = tally(100_000, 0.9), tally(1000, 0.3)
+    found = {
+        "plain": fit_calibration(large + small),
+        "fair": fit_calibration(large.per_lesion() + small.per_lesion()),
+    }
+    at = {name: curve.apply(torch.tensor(0.6)).item() for name, curve in found.items()}
+    assert at["plain"] == pytest.approx(0.894, abs=0.003)
+    assert at["fair"] == pytest.approx(2 / (1 / 0.9 + 1 / 0.3), abs=0.003)
+    none = Tally.of(np.zeros(5, np.uint16), np.zeros(5, bool))
+    assert np.array_equal(none.per_lesion().outside, none.outside)
+
+
 def test_calibration_mends_the_error() -> None:
     found = fit_calibration(drawn(CURVED, seed=1))
     fresh = drawn(CURVED, seed=2)
