@@ -85,7 +85,7 @@ def read_runs(folder: Path, baseline: str) -> dict[str, Any]:
 
 
 def score_views(run: Path, data: Path) -> dict[str, Any]:
-    """Mean volume Dice and seconds a slice of a run's checkpoint on its validation patients, for each of VIEWS.
+    """Mean and median volume Dice and relative cost of a run's checkpoint on its validation patients, for each of VIEWS.
 
     Raises DatasetError or CheckpointError.
     """
@@ -198,10 +198,15 @@ def main(arguments: list[str] | None = None) -> int:
             if not given.baseline:
                 raise ValueError("name the run to compare with: --baseline NAME.")
             given.out.mkdir(parents=True, exist_ok=True)
-            found = read_runs(given.runs, given.baseline)
-            if given.looks and given.data:
+            if bool(given.looks) != bool(given.data):
+                raise ValueError("--looks goes with --data, and --data with --looks.")
+            before = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+            found = read_runs(given.runs, given.baseline) | {k: v for k, v in before.items() if k == "looks"}
+            if given.looks:
                 found["looks"] = score_views(given.runs / given.looks, given.data)
             facts.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        elif given.looks or given.data:
+            raise ValueError("--looks and --data go with RUNS.")
         found = json.loads(facts.read_text(encoding="utf-8"))
     except (DatasetError, CheckpointError, ValueError, KeyError, OSError) as error:
         print(f"ablation: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Probabilities that mean what they say: a curve fitted on patients the network never saw, and how far off it is.
 
-Everything is counted once: how often each probability was given to a pixel inside the reference and outside.
+Everything is told by how often each probability was given to a pixel inside the reference and outside.
 """
 
 from __future__ import annotations

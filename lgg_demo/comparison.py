@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from lgg_demo.data import DatasetError, PatientDataset, index_dataset, read_patients, rows_of_patients
-from lgg_demo.model import CheckpointError
+from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
 from lgg_demo.runs import METRICS, SETTINGS, finished, quiet, read_json, write_json
 from lgg_demo.seed import EPOCHS, HARD, RESULTS, SOFT, SeedSettings, assess, run
 from lgg_demo.seed import sides_of as seed_sides_of
@@ -95,7 +95,8 @@ def own_run(settings: TrainSettings) -> None:
         test = sorted(folds.loc[pd.to_numeric(folds["fold"]) == settings.leave_out_fold, "patient"])
         index = index_dataset(settings.data, [*split.train, *split.validation, *test])
         sides = rows_of_patients(index, split, test, settings.seed)
-    assess(settings.out, PatientDataset(index, sorted(set(index["patient"])), settings.normalisation), sides)
+    normalisation = load_checkpoint(settings.out / CHECKPOINT)[1]["normalisation"]
+    assess(settings.out, PatientDataset(index, sorted(set(index["patient"])), normalisation), sides)
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:

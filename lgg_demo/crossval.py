@@ -3,8 +3,8 @@
 Each fold of CSV but the held-out fold 0 is predicted by a network trained on the others, for a length fixed beforehand:
 no patient chooses anything for himself. Calibration and best threshold of a fold come from the other folds' patients. The
 flags of `train` are taken too. RUNS receives a run a fold, its probabilities, cross_validation.json and reliability.png.
---release then trains on all folds with the same settings and writes the network there, calibrated on these patients. The
-same command goes on after a kill.
+--release then trains on all folds with the same settings, as many looks at each patient included, and writes the network
+there, calibrated on these patients. The same command goes on after a kill.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, read_patie
 from lgg_demo.evaluate import PROTOCOL, Scored, score, summary
 from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95
-from lgg_demo.model import CHECKPOINT, CheckpointError
+from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
 from lgg_demo.readers import FLAIR
 from lgg_demo.runs import quiet
 from lgg_demo.train import TrainSettings, parser_for, settings_from, train
@@ -186,7 +186,8 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
         | {"volume_dice_mean_chosen_on_other_folds": float(np.mean(tuned))},
         "mean_dice_by_level": [round(float(v), 5) for v in np.mean([s.curve for s in served], axis=0)],
         "calibration": {
-            "protocol": "curve and error with every patient's lesion counting the same, whatever its size",
+            "protocol": "curve and error with every patient's lesion counting the same, whatever its size: his pixels "
+            "outside it are weighed as those inside",
             "all_patients": fit_calibration(sum_of(list(tallies.values()))).as_record(),
             "by_fold": {str(f): c.as_record() for f, c in used["isotonic"].items()},
             "error": error,
@@ -262,6 +263,9 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
         names = list(table.loc[table["fold"] == fold, "patient"])
         predicted += predict_fold(index, trained(own), names, fold)
     result = assess(predicted)
+    result["networks"] = {
+        str(f): load_checkpoint(settings.out / f"fold-{f}")[1]["sha256"] for f in folds
+    }  # what `robustness` is measured on
     result["settings"] = settings.as_json()
     result["hardware"] = hardware()
     settings.out.mkdir(parents=True, exist_ok=True)

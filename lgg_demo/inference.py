@@ -17,6 +17,7 @@ from lgg_demo.readers import Scan
 from lgg_demo.transforms import NORMALISATIONS, SIZE, Frame, frame_of, to_model, to_source, with_neighbours
 
 BATCH = 8
+STRIDE = 32  # the U-Net halves a side five times
 
 
 def quantise(probability: torch.Tensor) -> np.ndarray:
@@ -25,8 +26,14 @@ def quantise(probability: torch.Tensor) -> np.ndarray:
 
 
 def views_of(record: dict[str, Any]) -> tuple[int, ...]:
-    """The views that a network is served with (see `predict_probability`); the first weights say it otherwise."""
-    return tuple(record["views"]) if "views" in record else (SIZE,) * (2 if record.get("test_time_flips") else 1)
+    """The views that a network is served with (see `predict_probability`); the first weights say it otherwise.
+
+    Raises CheckpointError.
+    """
+    views = record.get("views", [SIZE] * (2 if record.get("test_time_flips") else 1))
+    if not views or not all(isinstance(side, int) and side > 0 and side % STRIDE == 0 for side in views):
+        raise CheckpointError(f"The record of the weights wants the views {views}; each must be a multiple of {STRIDE}.")
+    return tuple(views)
 
 
 def predict_probability(network: torch.nn.Module, x: torch.Tensor, views: Sequence[int] = (SIZE,)) -> torch.Tensor:

@@ -191,7 +191,7 @@ def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, di
     if normalisation not in NORMALISATIONS:
         raise CheckpointError(
             f"{path.name} was trained with the normalisation {normalisation}, this version serves "
-            f"{' and '.join(NORMALISATIONS)}."
+            f"{', '.join(NORMALISATIONS)}."
         )
     try:
         network = build_network(settings)

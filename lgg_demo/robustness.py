@@ -215,6 +215,8 @@ def main(arguments: list[str] | None = None) -> int:
     result = robustness(
         index, (lambda p: networks[run_of[p]]) if given.cross_validation else (lambda _: one), given.threshold, given.only
     )
+    used = {run.name.removeprefix("fold-"): s for run, s in networks.items()} if given.cross_validation else {"all": one}
+    result["networks"] = {name: segmenter.record["sha256"] for name, segmenter in used.items()}
     given.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print_table(result)
     return 0

@@ -102,7 +102,7 @@ def goes_on(out: Path, settings: Any) -> bool:
     if not (out / STATE).exists():
         return False
     # A setting that a run was begun without, in an earlier version, has its default.
-    before = {f.name: f.default for f in dataclasses.fields(settings)} | read_json(out / SETTINGS)
+    before = as_json(type(settings)(data=settings.data, out=settings.out)) | read_json(out / SETTINGS)
     changed = [k for k, v in as_json(settings).items() if before.get(k) != v and k not in MOVABLE]
     if changed:
         raise ValueError(f"{out} was begun with other settings ({', '.join(changed)}); give those, or another --out.")

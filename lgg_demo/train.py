@@ -134,7 +134,10 @@ class TrainSettings:
             (0 <= self.lone_share <= 1, "--lone-share must lie between 0 and 1"),
             (0 <= self.missing_share <= 1, "--missing-share must lie between 0 and 1"),
             (0 <= self.faint_share <= 1, "--faint-share must lie between 0 and 1"),
-            (len(self.views) > 0 and all(v >= 64 and v % 32 == 0 for v in self.views), "--views must be multiples of 32"),
+            (
+                len(self.views) > 0 and all(v >= 64 and v % 32 == 0 for v in self.views),
+                "--views must be multiples of 32, at least 64",
+            ),
             (self.context >= 0, "--context must not be negative"),
             (
                 self.split == "patient" or (self.validate and not self.context and not self.leave_out_fold),

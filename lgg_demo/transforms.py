@@ -40,7 +40,7 @@ PERCENTILE_NORMALISATION = "stack-percentile-1"  # of the first weights, and of 
 BYTE_NORMALISATION = "byte-255"  # the student report's
 LOW, HIGH, CEILING = 1.0, 99.0, 1.5
 LANDMARKS = (10.0, 30.0, 50.0, 70.0, 90.0, HIGH)  # percentiles of the foreground
-STANDARD = (0.20, 0.31, 0.37, 0.44, 0.67, 1.0)  # what they become: where they lie in the dataset's FLAIR on average
+STANDARD = (0.20, 0.31, 0.37, 0.44, 0.67, 1.0)  # what they become: about where they lie in the FLAIR of folds 1 to 4
 FIELD_MM = 230.0  # side of the frame where the spacing is known
 HEAD_MARGIN = 1.04  # a head that is larger than the field gets this much of air
 FAINT_CONTRAST = (0.3, 1.0)  # what is left of a lesion's contrast
@@ -56,11 +56,14 @@ Scale = tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]
 
 
 def _scale_of(
-    pixels: np.ndarray, percentiles: tuple[float, ...], become: tuple[float, ...], brightest: float = 100.0
+    pixels: np.ndarray,
+    percentiles: tuple[float, ...],
+    become: tuple[float, ...],
+    trusted: tuple[float, float] = (0.0, 100.0),
 ) -> Scale:
-    """What makes the 1st percentile of all values of a channel 0, and these of the foreground these.
+    """What makes the 1st percentile of all values of a channel 0, and these percentiles of the foreground these.
 
-    The foreground lies above the mean, which takes nothing for brighter than the percentile `brightest`.
+    The foreground lies above the mean of the values, those outside the `trusted` percentiles taken to their ends.
     """
     scale: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
     for c in range(pixels.shape[-1]):
@@ -68,8 +71,8 @@ def _scale_of(
             scale.append(scale[0])
             continue
         values = pixels[..., c].astype(np.float32, copy=False)
-        low, high = np.percentile(values, (LOW, brightest))
-        foreground = values[values > np.minimum(values, high).mean()]
+        low, *ends = np.percentile(values, (LOW, *trusted))
+        foreground = values[values > np.clip(values, *ends).mean()]
         marks = np.percentile(foreground, percentiles) if foreground.size else np.full(len(percentiles), low)
         rising = dict(zip([float(low), *map(float, marks)], (0.0, *become), strict=True))  # of equal values the last
         scale.append((tuple(rising), tuple(rising.values())))
@@ -83,7 +86,7 @@ def landmark_scale(pixels: np.ndarray) -> Scale:
     same values in every scan, however bright the fat of the scalp is, and a gain, an offset or a gamma of the input
     changes next to nothing. It is taken from the stack as a whole, so that slices keep their relation.
     """
-    return _scale_of(pixels, LANDMARKS, STANDARD, brightest=HIGH)  # no spike moves what the landmarks are taken of
+    return _scale_of(pixels, LANDMARKS, STANDARD, trusted=(LOW, HIGH))  # no spike or padding moves the foreground
 
 
 def percentile_scale(pixels: np.ndarray) -> Scale:
@@ -270,7 +273,7 @@ class RandFaintd(Randomizable, MapTransform):
             around = x.numpy()[ring & (x.numpy() > FAINT_TISSUE)]
             if around.size >= FAINT_PIXELS:
                 x -= lost * float(np.median(x.numpy()[inside]) - np.median(around)) * soft
-        d["image"] = image.clamp(min=0)
+        d["image"] = image.clamp(0, CEILING)
         return d
 
 

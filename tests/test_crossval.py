@@ -77,6 +77,7 @@ def test_the_release_is_trained_on_all_and_served_with_the_calibration(runs: Pat
     result = read_json(runs / RESULT)
     released = Segmenter.load(runs / "weights")
     assert sorted(released.record["split"]["train"]) == sorted(NAMES[f] for f in (1, 2, 3, 4))
+    assert released.record["epoch"] == 3, "two epochs of three folds out of four, three of all: as many looks at each"
     assert released.calibration.as_record() == result["calibration"]["all_patients"]
     plain = Segmenter.load(runs / "all")
     assert plain.calibration == Calibration()
@@ -161,6 +162,7 @@ def test_robustness_of_the_cross_validation(runs: Path, dataset: Path, tmp_path:
     result = read_json(out)
     whole = read_json(runs / RESULT)
     assert result["patients"] == 4
+    assert result["networks"] == whole["networks"] and len(set(whole["networks"].values())) == 4
     assert result["unchanged"]["volume_dice_mean"] == pytest.approx(whole["volume_dice_mean"], abs=0.02)
     assert [row["change"] for row in result["changes"]] == [c.name for c in robustness.changes()]
     for row in result["changes"]:

@@ -176,6 +176,9 @@ def test_views_of_records_old_and_new() -> None:
     assert views_of({"views": [256, 320]}) == (256, 320)
     assert views_of({"test_time_flips": True}) == (256, 256)
     assert views_of({"test_time_flips": False}) == views_of({}) == (256,)
+    for wrong in ([], [300], ["256"], [0]):
+        with pytest.raises(CheckpointError, match="multiple of 32"):
+            views_of({"views": wrong})
 
 
 def test_full_precision_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -219,7 +222,7 @@ def test_weights_that_do_not_fit_are_refused(saved: Path) -> None:
     [
         (
             {"normalisation": "z-score"},
-            f"trained with the normalisation z-score, this version serves {NORMALISATION} and byte-255.",
+            f"trained with the normalisation z-score, this version serves {NORMALISATION}, stack-percentile-1, byte-255.",
         ),
         ({"normalisation": None}, "is not a record of this project (KeyError)."),
         ({"network": {"encoder": "resnet18"}}, "is not a record of this project (KeyError)."),

@@ -53,15 +53,18 @@ def weights_file(name: str) -> dict[str, Any]:
 def test_scores_are_those_of_the_shipped_networks_settings() -> None:
     """The shipped network has no score of its own: those beside it are of networks trained in the same way."""
     record, validated = weights_file("lgg-unet.json"), weights_file("cross_validation.json")
-    ours = ("out", "leave_out_fold", "validate")
+    ours = ("out", "leave_out_fold", "validate", "epochs")
     settings, those = ({k: v for k, v in s["settings"].items() if k not in ours} for s in (record, validated))
     assert settings == those
     assert record["calibration"] == validated["calibration"]["all_patients"]
     assert record["validation"] is None
+    folds = len(validated["by_fold"])
+    assert record["epoch"] == round(validated["settings"]["epochs"] * folds / (folds - 1)), "as many looks at each patient"
     assert sorted(record["split"]["train"]) == sorted(p["patient"] for p in validated["per_patient"])
     if (ROOT / "weights" / "robustness.json").exists():
         measured = weights_file("robustness.json")
         assert set(measured["per_patient"]["unchanged"]) <= set(record["split"]["train"]), "out of fold, one or all"
+        assert measured["networks"] == validated["networks"], "measured again after each cross-validation"
 
 
 def test_speed_in_the_readme_comes_from_its_file() -> None:

@@ -226,6 +226,8 @@ def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp
         (["--crop", "100"], "--crop must be a multiple of 32"),
         (["--lone-share", "2"], "--lone-share must lie between 0 and 1"),
         (["--missing-share", "-1"], "--missing-share must lie between 0 and 1"),
+        (["--faint-share", "2"], "--faint-share must lie between 0 and 1"),
+        (["--views", "256", "100"], "--views must be multiples of 32, at least 64"),
         (["--context", "-1"], "--context must not be negative"),
         (["--leave-out-fold", "1"], "Fold 1 is held out"),
         (["--leave-out-fold", "7"], "No patient is in fold 7"),

@@ -136,6 +136,13 @@ def test_one_bright_pixel_does_not_darken_the_rest(head: np.ndarray, scale_of: S
                                atol=0.05)  # fmt: skip
 
 
+def test_a_little_padding_far_below_air_leaves_air_dark(head: np.ndarray) -> None:
+    padded = head.copy()
+    padded[0, :1, :32] = -30_000
+    air = head[..., 1] <= np.percentile(head[..., 1], 1)
+    assert float(landmarks(padded)[..., 1][air].max()) < 0.02
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 255.0, -7.0, 1e20])
 def test_channel_without_contrast_becomes_zero(head: np.ndarray, value: float) -> None:
     flat = head.copy()
