@@ -49,6 +49,7 @@ FARTHEST_VOXELS = 16_000_000  # where a NIfTI's voxels may start at the latest
 MOST_ALIKE = 3  # sentences of one kind about files of one folder
 SAME_PLACE = 0.01  # mm; slices nearer than this share a position
 SAME_PLANE = 0.02  # between the direction cosines of slices of one volume
+OUTSIDE_SHARE = 0.25  # of the voxels of a skull-stripped volume that are exactly 0, at least
 VOXEL_MM = (0.01, 100.0)  # a voxel side beyond these is an error in the header
 
 # Odd values are judged here; pydicom's warnings would quote them, and with them a name.
@@ -224,6 +225,16 @@ def _mend(file: str, values: np.ndarray) -> int:
     return int(usable.size - usable.sum())
 
 
+def _darken_outside(values: np.ndarray) -> None:
+    """Give the zeros around a z-scored brain the darkest value, in place.
+
+    Skull-stripped volumes are often scaled to mean 0 inside the brain and left at exactly 0 outside, which would then be
+    grey, and the brain's darker half darker than air.
+    """
+    if values.min() < 0 and np.count_nonzero(values == 0) > OUTSIDE_SHARE * values.size:
+        values[values == 0] = values.min()
+
+
 def _guard(path: Path, most: int = MOST_BYTES) -> None:
     """Raise UnreadableScan where there is no file, an empty one, or one beyond what a study has."""
     try:
@@ -382,6 +393,7 @@ def _find_nifti(path: Path) -> list[Found]:
                 values *= np.float32(slope)
                 values += np.float32(intercept)
             mended = _mend(path.name, values)
+            _darken_outside(values)
             told = (*warnings, Sentence("not_finite", {"file": path.name, "count": mended})) if mended else warnings
             return Volume(values, grid, own, _describe(name), own_role or "flair", (path,), (), told)
 

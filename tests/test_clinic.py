@@ -86,6 +86,23 @@ def test_a_skull_stripped_study_in_a_zip(tmp_path: Path) -> None:
     assert report["total"]["dice"] > 0.8
 
 
+def test_a_z_scored_brain_on_zeros_is_segmented_like_the_plain_one(tmp_path: Path) -> None:
+    z, y, x = np.linspace(-0.5, 0.5, 10)[:, None, None], *np.mgrid[:176, :176] / 88 - 1
+    brain = np.sqrt((x / 0.72) ** 2 + (y / 0.88) ** 2 + (z / 0.95) ** 2) < 0.88
+    plain = HEAD.flair * brain
+    inside = plain[brain]
+    scored = np.where(brain, (plain - inside.mean()) / inside.std(), 0).astype(np.float32)
+    found = {}
+    for name, values in (("plain", plain.astype(np.float32)), ("scored", scored)):
+        turned_values, affine = turned("LPS", values, SIDE)
+        file = nifti(tmp_path / f"{name}_flair.nii.gz", turned_values, affine)
+        assert predict.main([str(file), "--out", str(tmp_path / name)]) == 0
+        found[name] = np.asarray(nib.load(tmp_path / name / f"{name}_flair_mask.nii.gz").dataobj) > 0
+    both = found["plain"] & found["scored"]
+    assert both.sum() > 100
+    assert 2 * both.sum() / (found["plain"].sum() + found["scored"].sum()) > 0.9
+
+
 def test_sequences_are_chosen_by_name(tmp_path: Path) -> None:
     """No volume is named FLAIR: the first is taken, and --flair corrects it."""
     flair, affine = turned("RAS", HEAD.flair.astype(np.int16), SIDE)
