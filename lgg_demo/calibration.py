@@ -17,6 +17,7 @@ _TINY = 0.5 / FINE
 BINS = 20
 LESION = 10_000.0  # pixels that every lesion counts as
 KNOTS = 45  # of a fitted curve, evenly spaced in logits: one each half
+PIN = 1.0  # logits in which the bend of a pinned curve falls to a third
 RISE = 1e-3  # of a curve where the data would have it flat: two probabilities stay two
 
 
@@ -48,6 +49,25 @@ class Calibration:
         right = torch.bucketize(inside, given).clamp(1, len(given) - 1)
         share = (inside - given[right - 1]) / (given[right] - given[right - 1])
         return torch.sigmoid(torch.lerp(meant[right - 1], meant[right], share) + (x - inside))
+
+    def pinned(self) -> Calibration:
+        """The same curve bent so that a half stays a half: the outline at 0.5 is then the network's own.
+
+        A network trained for Dice puts that outline where the overlap is best, which is below a chance of one half (Lipton
+        et al. 2014: at half of the best F1). The bend falls to a third in one logit, so that all but what lies about a
+        half keeps its calibrated value.
+        """
+        if not self.given:
+            return self
+        given = np.union1d(self.given, [0.0])
+        lift = float(np.interp(0.0, self.given, self.meant))
+        meant = np.interp(given, self.given, self.meant) - lift * np.exp(-np.abs(given) / PIN)
+        # Falls nowhere, and 0 stays 0: each side is levelled from the middle outwards.
+        right, left = given >= 0, given <= 0
+        meant[right] = np.maximum.accumulate(meant[right])
+        meant[left] = np.minimum.accumulate(meant[left][::-1])[::-1]
+        meant += RISE * given
+        return Calibration(tuple(given.round(5).tolist()), tuple(meant.round(5).tolist()))
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,14 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
     plain: list[Scored] = []
     served: list[Scored] = []
     curves: dict[int, list[np.ndarray]] = {f: [] for f in folds}
-    used: dict[str, dict[int, Calibration]] = {"temperature": {}, "isotonic": {}}
+    used: dict[str, dict[int, Calibration]] = {"temperature": {}, "isotonic": {}, "served": {}}
     for f in folds:
         others = sum_of([of_fold[g] for g in folds if g != f])
         used["temperature"][f], used["isotonic"][f] = fit_temperature(others), fit_calibration(others)
+        used["served"][f] = used["isotonic"][f].pinned()
     for p in tqdm(predicted, unit="patient", disable=None):
         plain.append(score(p.patient, calibrated_levels(p.fine, Calibration()), p.reference, 0.5))
-        served.append(score(p.patient, calibrated_levels(p.fine, used["isotonic"][p.fold]), p.reference, 0.5))
+        served.append(score(p.patient, calibrated_levels(p.fine, used["served"][p.fold]), p.reference, 0.5))
         curves[p.fold].append(served[-1].curve)
     tuned = [
         curve[best_level(np.stack([c for g in folds if g != f for c in curves[g]]))] for f in folds for curve in curves[f]
@@ -188,8 +189,8 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
         "calibration": {
             "protocol": "curve and error with every patient's lesion counting the same, whatever its size: his pixels "
             "outside it are weighed as those inside",
-            "all_patients": fit_calibration(sum_of(list(tallies.values()))).as_record(),
-            "by_fold": {str(f): c.as_record() for f, c in used["isotonic"].items()},
+            "all_patients": fit_calibration(sum_of(list(tallies.values()))).pinned().as_record(),
+            "by_fold": {str(f): c.as_record() for f, c in used["served"].items()},
             "error": error,
         },
         "uncertainty": ranking(served),
@@ -209,10 +210,10 @@ def draw_reliability(error: dict[str, Any], path: Path) -> None:
     """Observed frequency against probability, before and after, for the pixels in doubt."""
     figure, axis = plt.subplots(figsize=(5, 5), layout="constrained")
     axis.plot([0, 1], [0, 1], color="grey", lw=1, label="perfect")
-    for name, colour, style in (("uncalibrated", "tab:red", "--"), ("isotonic", "tab:blue", "-")):
+    for name, colour, style in (("uncalibrated", "tab:red", "--"), ("served", "tab:blue", "-")):
         part = error[name]["doubtful_pixels"]
         x, y = ([b[k] for b in part["bins"]] for k in ("probability", "observed"))
-        word = "after" if name == "isotonic" else "before"
+        word = "after" if name == "served" else "before"
         axis.plot(x, y, style, marker=".", color=colour, label=f"{word}: error {part['ece']:.3f}")
     axis.set(xlabel="probability", ylabel="share of pixels inside the reference", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.grid(alpha=0.3)

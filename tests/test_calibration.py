@@ -50,6 +50,20 @@ def test_a_curve_rises_where_the_data_would_have_it_fall_or_flat() -> None:
     assert low < lower < high < higher
 
 
+def test_a_pinned_curve_keeps_a_half_and_both_ends() -> None:
+    found = fit_calibration(drawn(CURVED, seed=1))
+    pinned = found.pinned()
+    p = torch.linspace(0.0005, 0.9995, 2000)
+    q = pinned.apply(p)
+    assert pinned.apply(torch.tensor(0.5)).item() == pytest.approx(0.5, abs=1e-5)
+    assert torch.equal(q >= 0.5, p >= 0.5), "the outline at 0.5 is the network's own"
+    assert torch.all(q.diff() > 0)
+    ends = torch.sigmoid(torch.tensor([-9.0, 9.0]))
+    torch.testing.assert_close(pinned.apply(ends), found.apply(ends), atol=0.05, rtol=0)
+    assert Calibration().pinned() == Calibration()
+    assert HALF.pinned().apply(p).allclose(HALF.apply(p), atol=2e-3), "a temperature holds a half already"
+
+
 def test_a_temperature_moves_nothing_across_a_half() -> None:
     found = fit_temperature(drawn(HALF))
     p = torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0])
