@@ -156,7 +156,8 @@ def test_api_takes_a_zip_of_dicom_and_its_segmentation(url: str, tmp_path: Path)
             archive.write(path, f"DICOM/{path.name}")
     truth = segmentation(tmp_path, paths, HEAD.mask)
     client = Client(url, verbose=False, download_files=str(tmp_path / "got"))
-    report, files = client.predict([handle_file(packed)], [handle_file(truth)], 0.5, api_name="/segment")
+    # At 0.8 what a network makes of a drawing's empty corners is gone: a few such pixels would be the distance.
+    report, files = client.predict([handle_file(packed)], [handle_file(truth)], 0.8, api_name="/segment")
     own = report["images"][0]
     assert own["dice"] > 0.8 and own["hd95_mm"] < 10 and report["unreadable"] == []
     names = {Path(f).name for f in files}

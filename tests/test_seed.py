@@ -116,8 +116,8 @@ def test_by_slice_the_split_names_every_slice(dataset: Path, folds: Path) -> Non
 def test_bytes_are_divided_by_255(dataset: Path) -> None:
     scan = read_scan(next((dataset / next(iter(PATIENTS))).glob("*_9.tif")))
     np.testing.assert_array_equal(normalise(scan.pixels, byte_scale(scan.pixels)), scan.pixels / np.float32(255))
-    assert byte_scale(np.full((1, 2, 2, 3), 4095.0)) == ((0.0, 4095.0),) * 3, "no bytes: not all of it white"
-    assert byte_scale(np.zeros((0, 2, 2, 3))) == ((0.0, 255.0),) * 3
+    assert byte_scale(np.full((1, 2, 2, 3), 4095.0)) == (((0.0, 4095.0), (0.0, 1.0)),) * 3, "no bytes: not all of it white"
+    assert byte_scale(np.zeros((0, 2, 2, 3))) == (((0.0, 255.0), (0.0, 1.0)),) * 3
 
 
 def sample() -> dict[str, torch.Tensor]:
