@@ -28,9 +28,9 @@ from tqdm import tqdm
 
 from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
 from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, read_patient, read_patients
-from lgg_demo.evaluate import PROTOCOL, Scored, score, summary
+from lgg_demo.evaluate import PROTOCOL, Scored, dice_by_level, score, summary
 from lgg_demo.inference import Segmenter, quantise
-from lgg_demo.metrics import LEVELS, bootstrap_ci95
+from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
 from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
 from lgg_demo.readers import FLAIR
 from lgg_demo.runs import quiet
@@ -159,6 +159,10 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
         plain.append(score(p.patient, calibrated_levels(p.fine, Calibration()), p.reference, 0.5))
         served.append(score(p.patient, calibrated_levels(p.fine, used["served"][p.fold]), p.reference, 0.5))
         curves[p.fold].append(served[-1].curve)
+    plain_isotonic = [
+        dice_by_level(calibrated_levels(p.fine, used["isotonic"][p.fold]), p.reference)[threshold_level(0.5)]
+        for p in predicted
+    ]
     tuned = [
         curve[best_level(np.stack([c for g in folds if g != f for c in curves[g]]))] for f in folds for curve in curves[f]
     ]
@@ -192,6 +196,7 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
             "all_patients": fit_calibration(sum_of(list(tallies.values()))).pinned().as_record(),
             "by_fold": {str(f): c.as_record() for f, c in used["served"].items()},
             "error": error,
+            "volume_dice_mean_plain_isotonic": float(np.mean(plain_isotonic)),
         },
         "uncertainty": ranking(served),
         "per_patient": rows,
