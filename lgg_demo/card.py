@@ -15,6 +15,7 @@ from typing import Any
 from lgg_demo.crossval import RELIABILITY, RESULT
 from lgg_demo.inference import views_of
 from lgg_demo.model import CHECKPOINT, WEIGHTS
+from lgg_demo.train import epochs_of
 
 README = WEIGHTS.parent / "README.md"
 BEGIN, END = "<!-- figures: python -m lgg_demo.card -->", "<!-- end of figures -->"
@@ -25,6 +26,11 @@ def _views(views: Sequence[int]) -> str:
     """What a network is served with, in words."""
     sides = [f"{side} x {side}{', mirrored' if n % 2 else ''}" for n, side in enumerate(views)]
     return f"the mean over the slice at {' and '.join(sides)}" if len(sides) > 1 else f"one look at {sides[0]}"
+
+
+def _epochs(numbers: Sequence[int]) -> str:
+    """How long a network learnt, in words: more than one number where it went on from an earlier run."""
+    return f"{' and then '.join(map(str, numbers))} epochs"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -169,10 +175,10 @@ institutions and no other scanner.
 - Input: slices of any size, padded to a square and resized to 256 x 256; each channel scaled over the scan
   (`{record["normalisation"]}`); pre-contrast, FLAIR, post-contrast, or FLAIR in all three. Output: calibrated probability
   of each pixel: {_views(views_of(record))}.
-- Trained on all {len(record["split"]["train"])} patients of folds 1 to 4, {record["epoch"]} epochs of \
+- Trained on all {len(record["split"]["train"])} patients of folds 1 to 4, {_epochs(epochs_of(record))} of \
 {record["settings"]["slices_per_epoch"]} slices, a length fixed beforehand: no patient chose its epoch.
   The scores below are those of its sisters of the cross-validation, each trained on three folds for \
-{validated["settings"]["epochs"]} epochs,
+{_epochs(validated["epochs"])},
   as many looks at each patient, and scored on the fourth. 22 further patients (fold 0) were never touched.
 - Data: {record["training_data"]},
   images from TCGA-LGG (The Cancer Imaging Archive). Research use; mirrors state CC BY-NC-SA 4.0, which these weights take

@@ -4,7 +4,8 @@ Each fold of CSV but the held-out fold 0 is predicted by a network trained on th
 no patient chooses anything for himself. Calibration and best threshold of a fold come from the other folds' patients. The
 flags of `train` are taken too. RUNS receives a run a fold, its probabilities, cross_validation.json and reliability.png.
 --release then trains on all folds with the same settings, as many looks at each patient included, and writes the network
-there, calibrated on these patients. The same command goes on after a kill.
+there, calibrated on these patients. --begin takes the RUNS of an earlier cross-validation, and trains each of its networks
+on. The same command goes on after a kill.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
 from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
 from lgg_demo.readers import FLAIR
-from lgg_demo.runs import quiet
-from lgg_demo.train import TrainSettings, parser_for, settings_from, train
+from lgg_demo.runs import METRICS, quiet, settings_of
+from lgg_demo.train import TrainSettings, epochs_of, parser_for, settings_from, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -60,11 +61,16 @@ def trained(settings: TrainSettings) -> Path:
     """The run's checkpoint; trained now where it is not there, gone on with where it was interrupted."""
     checkpoint = settings.out / CHECKPOINT
     if checkpoint.exists():
-        written = json.loads((settings.out / "settings.json").read_text(encoding="utf-8"))
-        if written != settings.as_json():
+        if settings_of(settings.out, settings) != settings.as_json():
             raise ValueError(f"{settings.out} was made with other settings; give those, or another --out.")
         return checkpoint
     return train(settings)
+
+
+def of_run(settings: TrainSettings, name: str, **changed: Any) -> TrainSettings:
+    """The settings of one run of a cross-validation, begun where the same run of an earlier one ended."""
+    begin = settings.begin / name if settings.begin else None
+    return dataclasses.replace(settings, out=settings.out / name, begin=begin, validate=False, **changed)
 
 
 def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fold: int) -> list[Predicted]:
@@ -234,14 +240,17 @@ def hardware() -> str:
     return f"{os.cpu_count()} cores of a {platform.machine()} CPU, no GPU"
 
 
-def release(checkpoint: Path, result: dict[str, Any], to: Path) -> None:
-    """Put a run's network into the folder `to`, with the calibration and scores of its cross-validation in the record."""
+def release(checkpoint: Path, result: dict[str, Any], to: Path, begun: Path | None = None) -> None:
+    """Put a run's network into the folder `to`, with the calibration and scores of its cross-validation in the record.
+
+    begun: the run that it began from, whose time counts too.
+    """
     to.mkdir(parents=True, exist_ok=True)
     beside = checkpoint.with_suffix(".json")
     record = json.loads(beside.read_text(encoding="utf-8"))
     record["calibration"] = result["calibration"]["all_patients"]
     record["best_threshold"] = result["best_threshold"]["threshold"]
-    epochs = pd.read_csv(checkpoint.with_name("metrics.csv"))
+    epochs = pd.concat([pd.read_csv(run / METRICS) for run in (checkpoint.parent, begun) if run])
     record["training_minutes"] = round(float(epochs["seconds"].sum()) / 60, 1)
     record["hardware"] = hardware()
     shutil.copyfile(checkpoint, to / checkpoint.name)
@@ -265,13 +274,13 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
     started = time.monotonic()
     predicted: list[Predicted] = []
     for fold in folds:
-        own = dataclasses.replace(settings, out=settings.out / f"fold-{fold}", leave_out_fold=fold, validate=False)
+        own = of_run(settings, f"fold-{fold}", leave_out_fold=fold)
         names = list(table.loc[table["fold"] == fold, "patient"])
         predicted += predict_fold(index, trained(own), names, fold)
     result = assess(predicted)
-    result["networks"] = {
-        str(f): load_checkpoint(settings.out / f"fold-{f}")[1]["sha256"] for f in folds
-    }  # what `robustness` is measured on
+    records = {str(f): load_checkpoint(settings.out / f"fold-{f}")[1] for f in folds}
+    result["networks"] = {f: record["sha256"] for f, record in records.items()}  # what `robustness` is measured on
+    result["epochs"] = epochs_of(records[str(folds[0])])
     result["settings"] = settings.as_json()
     result["hardware"] = hardware()
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -281,8 +290,8 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
     if to is not None:
         # As many looks at each patient as in a fold's training, which leaves a fold out.
         epochs = round(settings.epochs * len(folds) / (len(folds) - 1))
-        whole = dataclasses.replace(settings, out=settings.out / "all", validate=False, epochs=epochs)
-        release(trained(whole), result, to)
+        whole = of_run(settings, "all", epochs=epochs)
+        release(trained(whole), result, to, whole.begin)
     return result
 
 

@@ -95,14 +95,21 @@ def finished(out: Path) -> bool:
     return (out / CHECKPOINT).exists() and not (out / STATE).exists() and complete
 
 
+def settings_of(out: Path, settings: Any) -> dict[str, Any]:
+    """What a run's folder says it was begun with; a setting that came in a later version has its default.
+
+    settings: any of the same kind.
+    """
+    return as_json(type(settings)(data=settings.data, out=settings.out)) | read_json(out / SETTINGS)
+
+
 def goes_on(out: Path, settings: Any) -> bool:
     """Whether the run of these settings was begun in its folder. Raises ValueError where the folder is another run's."""
     if finished(out):
         raise ValueError(f"{out} holds a finished run; give another --out.")
     if not (out / STATE).exists():
         return False
-    # A setting that a run was begun without, in an earlier version, has its default.
-    before = as_json(type(settings)(data=settings.data, out=settings.out)) | read_json(out / SETTINGS)
+    before = settings_of(out, settings)
     changed = [k for k, v in as_json(settings).items() if before.get(k) != v and k not in MOVABLE]
     if changed:
         raise ValueError(f"{out} was begun with other settings ({', '.join(changed)}); give those, or another --out.")

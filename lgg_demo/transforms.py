@@ -310,12 +310,13 @@ def augmentation(
     missing: float = 0.5,
     faint: float = 0.0,
     normalisation: str = NORMALISATION,
+    zoom: float = 1.0,
 ) -> Compose:
     """Random changes of one training slice: dict of `image` (3 + 6 context, 256, 256) and `mask` (1, 256, 256), cropped.
 
     Geometry moves image and mask together; intensity moves the image alone. strength: one of STRENGTHS; lone: share of
     slices normalised without their volume, by `normalisation`; missing: share of slices that lose sequences; faint: share
-    of slices whose lesion loses contrast.
+    of slices whose lesion loses contrast; zoom: of the crop, beside what chance adds to it.
     """
     both, image = ["image", "mask"], "image"
     sequences = [
@@ -325,6 +326,8 @@ def augmentation(
     ]
     uploads = [RandSaturatedd(image, prob=0.1), RandJPEGd(image, prob=0.15)]
     moved = 1.0 if strength != "mirror" else 0.0
+    # Of the sampled grid, so that less than 1 enlarges; MONAI takes what is to be added to 1.
+    scale = ((1 - 0.2 * moved) / zoom - 1, (1 + 0.2 * moved) / zoom - 1)
     geometry = [
         RandFlipd(both, prob=0.5, spatial_axis=1),
         RandAffined(
@@ -333,7 +336,7 @@ def augmentation(
             spatial_size=(crop, crop),
             rotate_range=0.35 * moved,
             # One number for each axis: MONAI takes a single one for the rows alone.
-            scale_range=(0.2 * moved, 0.2 * moved),
+            scale_range=(scale, scale),
             shear_range=(0.1 * moved, 0.1 * moved),
             translate_range=(36, 36),
             mode=("bilinear", "nearest"),

@@ -68,7 +68,7 @@ def test_all_four_runs_make_the_table(tmp_path: Path) -> None:
         "| 0.8500 (120) | – |" in text
     )
     assert (
-        "| the released network's recipe, by patient | 50, 3 kept | 1500 (44) | 316 (22) | 0 | 0.8500 | 0.7500 | 0.9900 "
+        "| the released network retrained, by patient | 50, 3 kept | 1500 (44) | 316 (22) | 0 | 0.8500 | 0.7500 | 0.9900 "
         "| 0.8800 | 0.8300 (120) | 0.7100, 0.7500 (22) |" in text
     )
     assert "0.8700 and the split by patient 0.7000 soft Dice, 0.9000 and 0.7500 pooled hard Dice" in text
@@ -96,9 +96,9 @@ def test_what_was_not_run_or_shortened_is_said(tmp_path: Path) -> None:
     text = written(runs, tmp_path / "docs")
     assert "| the report's recipe, by patient | not run |" in text
     assert "Not run: `seed-patient`" in text
-    assert "4 of 50, 3 kept" in text and "10, 3 kept" in text
+    assert "4 of 50, 3 kept" in text and "10 of 16, 3 kept" in text
     assert "**Shortened runs:** the report trains for 50 epochs; here `seed-slice` 4." in text
-    assert "By the report's recipe nothing was run by patient, so its leak" in text
+    assert "With the report's recipe nothing was run by patient, so its leak" in text
     assert "The two ran for 10 and 12 epochs, so not all of it is the leak." in text
     assert "0.5000 after 4 epochs; 0.8635 is wanted: not reached." in text
     for row in TABLE:

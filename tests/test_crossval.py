@@ -105,6 +105,20 @@ def test_the_same_command_goes_on_without_training_again(
     assert said == f"crossval: {runs / 'fold-1'} was made with other settings; give those, or another --out."
 
 
+def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
+    runs: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    on = [*arguments, "--out", str(tmp_path / "on"), "--release", str(tmp_path / "weights"), "--begin", str(runs)]
+    assert crossval.main([*on, "--epochs", "1"]) == 0
+    result = read_json(tmp_path / "on" / RESULT)
+    assert result["epochs"] == [2, 1] and result["settings"]["begin"] == runs.name
+    for name in [*(f"fold-{f}" for f in (1, 2, 3, 4)), "all"]:
+        record = read_json(tmp_path / "on" / name / "lgg-unet.json")
+        assert record["begun_from"]["sha256"] == Segmenter.load(runs / name).record["sha256"]
+        assert record["split"] == record["begun_from"]["split"], "nobody is taught what is asked of him later"
+    assert read_json(tmp_path / "weights" / "lgg-unet.json")["training_minutes"] >= 0
+
+
 def test_bad_folds_get_one_sentence(arguments: list[str], tmp_path: Path, sentence: Sentence) -> None:
     csv = tmp_path / "two.csv"
     csv.write_text(f"patient,fold\n{NAMES[1]},1\n{NAMES[2]},2\n")

@@ -208,6 +208,44 @@ def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp
     assert "holds a finished run" in sentence(train.main, command(dataset, folds, tmp_path))
 
 
+# Beginning from another run
+
+
+def test_a_run_begins_where_another_ended(run: Path, dataset: Path, folds: Path, tmp_path: Path) -> None:
+    still = ["--learning-rate", "1e-12", "--weight-decay", "0", "--epochs", "1"]
+    assert train.main([*command(dataset, folds, tmp_path / "on"), *still, "--begin", str(run)]) == 0
+    before, after = (load_file(folder / "lgg-unet.safetensors") for folder in (run, tmp_path / "on"))
+    learnt = [k for k in before if "running" not in k]  # batch normalisation counts on
+    assert all(torch.equal(before[k], after[k]) for k in learnt)
+    first, second = (read_json(folder / "lgg-unet.json") for folder in (run, tmp_path / "on"))
+    assert second["begun_from"]["epoch"] == first["epoch"]
+    assert second["begun_from"]["split"] == first["split"]
+    assert second["settings"]["begin"] == run.name and "begun_from" not in first
+
+
+def test_no_run_begins_from_one_that_has_seen_its_patients(
+    run: Path, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence
+) -> None:
+    """`run` is trained on the folds 2 to 4 and chosen on 1."""
+    begin = [*command(dataset, folds, tmp_path / "a"), "--begin", str(run)]
+    for more in (["--validation-fold", "2"], ["--leave-out-fold", "3"], ["--no-validate", "--leave-out-fold", "1"]):
+        assert (
+            "has seen 1 of the patients whom this run chooses on or leaves out"
+            in sentence(train.main, [*begin, *more])[:400]
+        )
+    assert train.main([*begin[:5], str(tmp_path / "all"), *begin[6:], "--no-validate", "--epochs", "1"]) == 0
+    on = [*command(dataset, folds, tmp_path / "b"), "--begin", str(tmp_path / "all")]
+    assert "(TCGA_AA_0001_20000101 is the first)" in sentence(train.main, on), "not even over another run"
+
+
+def test_no_run_begins_from_another_network(
+    run: Path, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence
+) -> None:
+    begin = [*command(dataset, folds, tmp_path / "a"), "--begin", str(run)]
+    for more in (["--decoder-channels", "8", "8", "8", "8", "8"], ["--normalisation", "stack-percentile-1"]):
+        assert f"{run} is of another network or normalisation" in sentence(train.main, [*begin, *more])
+
+
 # Refusals
 
 
@@ -241,6 +279,8 @@ def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp
         (["--encoder", "no-such", "--encoder-weights", "none"], "builds no U-Net on no-such"),
         (["--data", "no-such-folder"], "no-such-folder is not a folder"),
         (["--out", __file__], "is a file, not a folder"),
+        (["--begin", "no-such-run"], "There is no checkpoint at no-such-run"),
+        (["--begin", "weights", "--split", "slice"], "--split slice goes without --begin"),
     ],
 )
 def test_a_bad_argument_gets_one_sentence(
