@@ -2,8 +2,8 @@
 
 RUNS holds finished runs of `train` of one budget and validation fold. Runs that differ in nothing but the seed make one
 row; the row of --baseline is what the others are compared with. Every run is scored at its last epoch, so that nothing is
-chosen. With --data the run --looks is also scored with other views of each slice, which needs no training. Without RUNS
-the text is written again from the JSON.
+chosen. With --data the run --looks is also scored with other views of each slice, which needs no training. --pair sets two
+finished cross-validations side by side, patient by patient. Without RUNS the text is written again from the JSON.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from lgg_demo.crossval import RESULT
 from lgg_demo.data import DatasetError, index_dataset, read_patient
 from lgg_demo.inference import Segmenter
-from lgg_demo.metrics import binarise, count
+from lgg_demo.metrics import binarise, bootstrap_ci95, count
 from lgg_demo.model import CheckpointError
 from lgg_demo.runs import SPLIT
 from lgg_demo.train import TrainSettings
@@ -115,6 +116,54 @@ def score_views(run: Path, data: Path) -> dict[str, Any]:
     }
 
 
+def compare_pair(before: Path, after: Path) -> dict[str, Any]:
+    """Two cross-validations of the same patients: scores of both, and the change of a patient's Dice from one to the other.
+
+    before, after: the folders that `crossval` wrote. Raises OSError, KeyError or ValueError.
+    """
+    results = [json.loads((folder / RESULT).read_text(encoding="utf-8")) for folder in (before, after)]
+    dice = [{p["patient"]: p["dice"] for p in result["per_patient"]} for result in results]
+    if dice[0].keys() != dice[1].keys():
+        raise ValueError(f"{before} and {after} are not of the same patients.")
+    gain = np.array([dice[1][patient] - dice[0][patient] for patient in dice[0]])
+    old, new = (result["settings"] for result in results)
+    kept = ("volume_dice_mean", "volume_dice_ci95", "volume_dice_median", "pooled_dice", "patients")
+    return {
+        "changed": {k: [old.get(k), v] for k, v in new.items() if k not in (*ASIDE, "begin") and old.get(k) != v},
+        "sides": [{k: result[k] for k in kept} | {"epochs": result["epochs"]} for result in results],
+        "gain_mean": float(gain.mean()),
+        "gain_ci95": list(bootstrap_ci95(gain)),
+        "gain_median": float(np.median(gain)),
+        "better": int((gain > 0).sum()),
+        "worse": int((gain < 0).sum()),
+    }
+
+
+def _pair_text(pair: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {name} | {' + '.join(map(str, side['epochs']))} | {side['volume_dice_mean']:.4f} "
+        f"({side['volume_dice_ci95'][0]:.3f} to {side['volume_dice_ci95'][1]:.3f}) | {side['volume_dice_median']:.4f} "
+        f"| {side['pooled_dice']:.4f} |"
+        for name, side in zip(("first", "second"), pair["sides"], strict=True)
+    )
+    changed = ", ".join(f"`--{k.replace('_', '-')} {_flag(v[1])}`" for k, v in pair["changed"].items() if v[1] is not None)
+    low, high = pair["gain_ci95"]
+    return f"""
+## Trained on
+
+Every network of a first cross-validation was trained on, by the patients who had taught it already (`--begin`), with
+{changed or "the same settings"}. All {pair["sides"][0]["patients"]} patients out of fold, threshold 0.5.
+
+| cross-validation | epochs | mean volume Dice (95 % interval) | median | pooled |
+|---|---|---|---|---|
+{rows}
+
+From the first to the second a patient's Dice changes by {pair["gain_mean"]:+.4f} on average ({low:+.4f} to {high:+.4f}, by
+bootstrap over patients), by {pair["gain_median"]:+.4f} at the median; {pair["better"]} patients are better, {pair["worse"]}
+worse.
+"""
+
+
 def _views_text(looks: dict[str, Any]) -> str:
     lines = "\n".join(
         f"| `{_flag(row['views'])}` | {row['volume_dice_mean']:.4f} | {row['volume_dice_median']:.4f} | {row['cost']:.1f} |"
@@ -174,7 +223,7 @@ The baseline: {fixed}.
 {chr(10).join(lines)}
 
 {notes}
-{_views_text(found["looks"]) if "looks" in found else ""}
+{_views_text(found["looks"]) if "looks" in found else ""}{_pair_text(found["pair"]) if "pair" in found else ""}
 Written by `python -m lgg_demo.ablation` from `ablation.json`, which it makes from the folders of the runs.
 """
 
@@ -190,6 +239,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--baseline", metavar="NAME", help="with RUNS: the run that the others are compared with")
     parser.add_argument("--data", type=Path, metavar="DIR", help="with --looks: the kaggle_3m folder")
     parser.add_argument("--looks", metavar="NAME", help="with --data: the run to serve with other views too")
+    parser.add_argument(
+        "--pair", type=Path, nargs=2, metavar=("BEFORE", "AFTER"), help="the folders of two finished cross-validations"
+    )
     parser.add_argument("--out", type=Path, default=DOCS, metavar="DIR", help="where both files go (docs)")
     given = parser.parse_args(arguments)
     facts = given.out / "ablation.json"
@@ -201,12 +253,14 @@ def main(arguments: list[str] | None = None) -> int:
             if bool(given.looks) != bool(given.data):
                 raise ValueError("--looks goes with --data, and --data with --looks.")
             before = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-            found = read_runs(given.runs, given.baseline) | {k: v for k, v in before.items() if k == "looks"}
+            found = read_runs(given.runs, given.baseline) | {k: v for k, v in before.items() if k in ("looks", "pair")}
             if given.looks:
                 found["looks"] = score_views(given.runs / given.looks, given.data)
+            if given.pair:
+                found["pair"] = compare_pair(*given.pair)
             facts.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        elif given.looks or given.data:
-            raise ValueError("--looks and --data go with RUNS.")
+        elif given.looks or given.data or given.pair:
+            raise ValueError("--looks, --data and --pair go with RUNS.")
         found = json.loads(facts.read_text(encoding="utf-8"))
     except (DatasetError, CheckpointError, ValueError, KeyError, OSError) as error:
         print(f"ablation: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ from typing import Any
 from lgg_demo.crossval import RELIABILITY, RESULT
 from lgg_demo.inference import views_of
 from lgg_demo.model import CHECKPOINT, WEIGHTS
-from lgg_demo.train import epochs_of
+from lgg_demo.train import TrainSettings, epochs_of
 
 README = WEIGHTS.parent / "README.md"
 BEGIN, END = "<!-- figures: python -m lgg_demo.card -->", "<!-- end of figures -->"
@@ -40,6 +40,21 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _interval(values: Sequence[float], digits: int = 3) -> str:
     return " to ".join(f"{v:.{digits}f}" for v in values)
+
+
+def made_by(validated: dict[str, Any]) -> str:
+    """The commands that made the weights, from the settings of their cross-validation."""
+    usual, settings = TrainSettings(data=Path(), out=Path()).as_json(), validated["settings"]
+    common = "python -m lgg_demo.crossval --data kaggle_3m --folds patients.csv"
+    flags = " ".join(
+        f"--{k.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}"
+        for k, v in settings.items()
+        if k in usual and v != usual[k] and k not in ("data", "out", "folds", "begin")
+    )
+    if not settings.get("begin"):
+        return f"{common} --out runs/cv {flags} --release weights".replace("  ", " ")
+    first = f"{common} --out runs/first --release runs/first/weights"
+    return f"{first}\n{common} --out runs/cv --begin runs/first \\\n  {flags} --release weights"
 
 
 def scores(validated: dict[str, Any]) -> str:
@@ -210,8 +225,13 @@ A missing sequence is one that is a copy of FLAIR in the data set.
 
 {settings}
 
-Made by `python -m lgg_demo.crossval --data kaggle_3m --folds patients.csv --out runs/cv --release weights`
-({", ".join(f"{k} {v}" for k, v in record["versions"].items())});
+Made by
+
+```bash
+{made_by(validated)}
+```
+
+with {", ".join(f"{k} {v}" for k, v in record["versions"].items())};
 this file by `python -m lgg_demo.card` from `{Path(CHECKPOINT).with_suffix(".json").name}`, `{RESULT}` and `{ROBUSTNESS}`.
 """
 

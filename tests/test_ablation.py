@@ -82,6 +82,29 @@ def test_one_network_is_scored_with_several_views(run: Path, dataset: Path) -> N
     assert f"| `256 320` | {trained['volume_dice_mean']:.4f} |" in text
 
 
+def test_two_cross_validations_are_compared_patient_by_patient(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
+    for name, dice, epochs, more in (("a", [0.5, 0.8, 0.9], [8], {}), ("b", [0.6, 0.85, 0.88], [8, 6], {"zoom": 1.25})):
+        (tmp_path / name).mkdir()
+        result = {
+            "volume_dice_mean": float(np.mean(dice)), "volume_dice_ci95": [0.5, 0.9], "patients": 3,
+            "volume_dice_median": float(np.median(dice)), "pooled_dice": 0.8, "epochs": epochs,
+            "settings": {"crop": 192, "out": name} | more,
+            "per_patient": [{"patient": str(n), "dice": d} for n, d in enumerate(dice)],
+        }  # fmt: skip
+        (tmp_path / name / "cross_validation.json").write_text(json.dumps(result))
+    pair = ["--pair", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "docs")]
+    assert ablation.main([str(runs), "--baseline", "two", *pair]) == 0
+    text = (tmp_path / "docs" / "ablation.md").read_text()
+    assert "| second | 8 + 6 | 0.7767 (0.500 to 0.900) | 0.8500 | 0.8000 |" in text
+    assert "changes by +0.0433 on average (-0.0200 to +0.1000" in text
+    assert "by +0.0500 at the median; 2 patients are better, 1 worse" in text and "with\n`--zoom 1.25`." in text
+    assert "--pair go with RUNS" in sentence(ablation.main, pair)
+    other = json.loads((tmp_path / "b" / "cross_validation.json").read_text())
+    other["per_patient"].pop()
+    (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(other))
+    assert "are not of the same patients" in sentence(ablation.main, [str(runs), "--baseline", "two", *pair])
+
+
 def test_runs_that_cannot_be_compared_are_refused(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
     out = ["--out", str(tmp_path / "docs")]
     shutil.rmtree(runs / "running")
