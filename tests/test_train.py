@@ -266,6 +266,7 @@ def test_no_run_begins_from_another_network(
         (["--missing-share", "-1"], "--missing-share must lie between 0 and 1"),
         (["--faint-share", "2"], "--faint-share must lie between 0 and 1"),
         (["--views", "256", "100"], "--views must be multiples of 32, at least 64"),
+        (["--zoom", "9"], "--zoom must lie between 0.5 and 2"),
         (["--context", "-1"], "--context must not be negative"),
         (["--leave-out-fold", "1"], "Fold 1 is held out"),
         (["--leave-out-fold", "7"], "No patient is in fold 7"),

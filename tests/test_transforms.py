@@ -236,6 +236,22 @@ def test_augmentation_gives_what_training_takes() -> None:
     assert augmentation(0, crop=64)(sample())["mask"].shape == (1, 64, 64)
 
 
+@pytest.mark.parametrize("zoom", [1.0, 1.25, 2.0])
+def test_zoom_enlarges_before_the_crop(zoom: float) -> None:
+    """Both ways by as much, and as much again whatever chance adds."""
+    ratios = []
+    for strength in ("mirror", "geometry"):
+        plain, larger = (augmentation(0, SIZE, strength, 0, 0, zoom=z) for z in (1.0, zoom))
+        for _ in range(6):
+            given = {"image": torch.zeros(3, SIZE, SIZE), "mask": torch.zeros(1, SIZE, SIZE)}
+            given["mask"][:, 123:133, 118:138] = 1
+            before, after = (float(augment(given)["mask"].sum()) for augment in (plain, larger))
+            if before and after > 0.8 * before * zoom**2:  # not moved over the border
+                ratios.append((after / before) ** 0.5 / zoom)
+    assert len(ratios) >= 6
+    np.testing.assert_allclose(ratios, 1, atol=0.06)
+
+
 def test_augmentation_leaves_what_it_was_given() -> None:
     given_, kept = sample(), sample()
     augment = augmentation(3)
