@@ -117,19 +117,23 @@ def score_views(run: Path, data: Path) -> dict[str, Any]:
 
 
 def compare_pair(before: Path, after: Path) -> dict[str, Any]:
-    """Two cross-validations of the same patients: scores of both, and the change of a patient's Dice from one to the other.
+    """A cross-validation and the one that was trained on from it: changed settings, scores of both (`sides`), and mean,
+    95 % interval, median and sign of the change of a patient's Dice.
 
-    before, after: the folders that `crossval` wrote. Raises OSError, KeyError or ValueError.
+    before, after: the folders that `crossval` wrote. Raises OSError, or ValueError where the two are no such pair.
     """
     results = [json.loads((folder / RESULT).read_text(encoding="utf-8")) for folder in (before, after)]
+    if results[1].get("begun_from", {}) != results[0].get("networks") or "epochs" not in results[0]:
+        raise ValueError(
+            f"{after} was not trained on from {before}, or {before} is of an earlier version: repeat its `crossval`."
+        )
     dice = [{p["patient"]: p["dice"] for p in result["per_patient"]} for result in results]
-    if dice[0].keys() != dice[1].keys():
-        raise ValueError(f"{before} and {after} are not of the same patients.")
     gain = np.array([dice[1][patient] - dice[0][patient] for patient in dice[0]])
-    old, new = (result["settings"] for result in results)
+    usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
+    old, new = (usual | result["settings"] for result in results)
     kept = ("volume_dice_mean", "volume_dice_ci95", "volume_dice_median", "pooled_dice", "patients")
     return {
-        "changed": {k: [old.get(k), v] for k, v in new.items() if k not in (*ASIDE, "begin") and old.get(k) != v},
+        "changed": {k: v for k, v in new.items() if k not in (*ASIDE, "begin") and old[k] != v},
         "sides": [{k: result[k] for k in kept} | {"epochs": result["epochs"]} for result in results],
         "gain_mean": float(gain.mean()),
         "gain_ci95": list(bootstrap_ci95(gain)),
@@ -146,7 +150,7 @@ def _pair_text(pair: dict[str, Any]) -> str:
         f"| {side['pooled_dice']:.4f} |"
         for name, side in zip(("first", "second"), pair["sides"], strict=True)
     )
-    changed = ", ".join(f"`--{k.replace('_', '-')} {_flag(v[1])}`" for k, v in pair["changed"].items() if v[1] is not None)
+    changed = ", ".join(f"`--{k.replace('_', '-')} {_flag(v)}`" for k, v in pair["changed"].items())
     low, high = pair["gain_ci95"]
     return f"""
 ## Trained on

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lgg_demo.crossval import RELIABILITY, RESULT
+from lgg_demo.crossval import OURS, RELIABILITY, RESULT
 from lgg_demo.inference import views_of
-from lgg_demo.model import CHECKPOINT, WEIGHTS
+from lgg_demo.model import CHECKPOINT, WEIGHTS, lineage
 from lgg_demo.train import TrainSettings, epochs_of
 
 README = WEIGHTS.parent / "README.md"
@@ -42,19 +42,23 @@ def _interval(values: Sequence[float], digits: int = 3) -> str:
     return " to ".join(f"{v:.{digits}f}" for v in values)
 
 
-def made_by(validated: dict[str, Any]) -> str:
-    """The commands that made the weights, from the settings of their cross-validation."""
-    usual, settings = TrainSettings(data=Path(), out=Path()).as_json(), validated["settings"]
-    common = "python -m lgg_demo.crossval --data kaggle_3m --folds patients.csv"
-    flags = " ".join(
-        f"--{k.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}"
-        for k, v in settings.items()
-        if k in usual and v != usual[k] and k not in ("data", "out", "folds", "begin")
-    )
-    if not settings.get("begin"):
-        return f"{common} --out runs/cv {flags} --release weights".replace("  ", " ")
-    first = f"{common} --out runs/first --release runs/first/weights"
-    return f"{first}\n{common} --out runs/cv --begin runs/first \\\n  {flags} --release weights"
+def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
+    """The commands that made the weights, one for each cross-validation that was trained on from the one before."""
+    usual = TrainSettings(data=Path(), out=Path()).as_json()
+    stages = lineage(record)
+    commands = []
+    for n, (stage, epochs) in enumerate(zip(stages, validated["epochs"], strict=True), 1):
+        settings = usual | stage["settings"] | {"epochs": epochs}
+        flags = [
+            f"--{k.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}"
+            for k, v in settings.items()
+            if v != usual[k] and k not in OURS and k != "data"
+        ]
+        out = [f"--out runs/cv-{n}", *([f"--begin runs/cv-{n - 1}"] if n > 1 else [])]
+        to = "weights" if n == len(stages) else f"runs/cv-{n}/weights"
+        words = ["python -m lgg_demo.crossval --data kaggle_3m --folds patients.csv", *out, *flags, f"--release {to}"]
+        commands.append(" ".join(words))
+    return commands
 
 
 def scores(validated: dict[str, Any]) -> str:
@@ -228,7 +232,7 @@ A missing sequence is one that is a copy of FLAIR in the data set.
 Made by
 
 ```bash
-{made_by(validated)}
+{chr(10).join(made_by(record, validated))}
 ```
 
 with {", ".join(f"{k} {v}" for k, v in record["versions"].items())};

@@ -10,6 +10,7 @@ on. The same command goes on after a kill.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import os
@@ -32,10 +33,10 @@ from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, read_patie
 from lgg_demo.evaluate import PROTOCOL, Scored, dice_by_level, score, summary
 from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
-from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
+from lgg_demo.model import CHECKPOINT, CheckpointError, lineage, load_checkpoint
 from lgg_demo.readers import FLAIR
-from lgg_demo.runs import METRICS, quiet, settings_of
-from lgg_demo.train import TrainSettings, epochs_of, parser_for, settings_from, train
+from lgg_demo.runs import finished, quiet, settings_of
+from lgg_demo.train import TrainSettings, epochs_of, minutes_of, parser_for, settings_from, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -43,7 +44,7 @@ from matplotlib import pyplot as plt
 RESULT = "cross_validation.json"
 PROBABILITY = "probability.npz"
 RELIABILITY = "reliability.png"
-OURS = ("out", "validation_fold", "leave_out_fold", "validate", "validation_fraction", "folds")
+OURS = ("out", "validation_fold", "leave_out_fold", "validate", "validation_fraction", "folds", "begin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +58,22 @@ class Predicted:
     missing: str  # the sequences that are a copy of FLAIR: "", "pre", "post" or "pre and post"
 
 
+def begun_from(settings: TrainSettings) -> str | None:
+    """SHA-256 of the network that a run begins from, None where it begins anew."""
+    return str(load_checkpoint(settings.begin)[1]["sha256"]) if settings.begin else None
+
+
+def _kept(run: Path) -> str | None:
+    """The same of a run that is there."""
+    before = load_checkpoint(run)[1].get("begun_from")
+    return before["sha256"] if before else None
+
+
 def trained(settings: TrainSettings) -> Path:
     """The run's checkpoint; trained now where it is not there, gone on with where it was interrupted."""
     checkpoint = settings.out / CHECKPOINT
     if checkpoint.exists():
-        if settings_of(settings.out, settings) != settings.as_json():
+        if settings_of(settings.out, settings) != settings.as_json() or begun_from(settings) != _kept(settings.out):
             raise ValueError(f"{settings.out} was made with other settings; give those, or another --out.")
         return checkpoint
     return train(settings)
@@ -240,18 +252,15 @@ def hardware() -> str:
     return f"{os.cpu_count()} cores of a {platform.machine()} CPU, no GPU"
 
 
-def release(checkpoint: Path, result: dict[str, Any], to: Path, begun: Path | None = None) -> None:
-    """Put a run's network into the folder `to`, with the calibration and scores of its cross-validation in the record.
-
-    begun: the run that it began from, whose time counts too.
-    """
+def release(checkpoint: Path, result: dict[str, Any], to: Path) -> None:
+    """Put a run's network into the folder `to`, with the calibration and scores of its cross-validation in the record."""
     to.mkdir(parents=True, exist_ok=True)
     beside = checkpoint.with_suffix(".json")
     record = json.loads(beside.read_text(encoding="utf-8"))
     record["calibration"] = result["calibration"]["all_patients"]
     record["best_threshold"] = result["best_threshold"]["threshold"]
-    epochs = pd.concat([pd.read_csv(run / METRICS) for run in (checkpoint.parent, begun) if run])
-    record["training_minutes"] = round(float(epochs["seconds"].sum()) / 60, 1)
+    earlier = sum(one["minutes"] for one in lineage(record)[:-1])
+    record["training_minutes"] = round(minutes_of(checkpoint.parent) + earlier, 1)
     record["hardware"] = hardware()
     shutil.copyfile(checkpoint, to / checkpoint.name)
     (to / beside.name).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -270,6 +279,14 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
     folds = sorted(int(f) for f in table["fold"].unique())
     if len(folds) < 3:
         raise DatasetError(f"{settings.folds} needs at least three folds beside fold {HELD_OUT_FOLD}.")
+    if settings.begin:  # said now, not after the folds
+        wanted = [*(f"fold-{fold}" for fold in folds), *(["all"] if to else [])]
+        missing = [name for name in wanted if not finished(settings.begin / name)]
+        if missing:
+            raise CheckpointError(
+                f"{settings.begin} holds no finished {' and no '.join(missing)}; --begin takes the folder of a finished "
+                "cross-validation, with --release one that was released too."
+            )
     index = index_dataset(settings.data, table["patient"])
     started = time.monotonic()
     predicted: list[Predicted] = []
@@ -281,6 +298,8 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
     records = {str(f): load_checkpoint(settings.out / f"fold-{f}")[1] for f in folds}
     result["networks"] = {f: record["sha256"] for f, record in records.items()}  # what `robustness` is measured on
     result["epochs"] = epochs_of(records[str(folds[0])])
+    if settings.begin:
+        result["begun_from"] = {f: record["begun_from"]["sha256"] for f, record in records.items()}
     result["settings"] = settings.as_json()
     result["hardware"] = hardware()
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -291,7 +310,7 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
         # As many looks at each patient as in a fold's training, which leaves a fold out.
         epochs = round(settings.epochs * len(folds) / (len(folds) - 1))
         whole = of_run(settings, "all", epochs=epochs)
-        release(trained(whole), result, to, whole.begin)
+        release(trained(whole), result, to)
     return result
 
 
@@ -315,13 +334,21 @@ def print_result(result: dict[str, Any]) -> None:
     print(f"({result['protocol']})")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+def command_line() -> argparse.ArgumentParser:
+    """The flags: those of `train` that a cross-validation does not set itself, and its own."""
     parser = parser_for(TrainSettings, __doc__, without=OURS)
     parser.add_argument("--folds", type=Path, required=True, metavar="CSV", help="the columns patient and fold")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of all runs")
+    parser.add_argument(
+        "--begin", type=Path, metavar="RUNS", help="train on from the networks of an earlier cross-validation"
+    )
     parser.add_argument("--release", type=Path, metavar="DIR", help="train on all folds too, and write that network here")
-    given = vars(parser.parse_args(arguments))
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    given = vars(command_line().parse_args(arguments))
     to = given.pop("release")
     quiet()
     try:

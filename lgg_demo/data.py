@@ -36,18 +36,22 @@ class DatasetError(Exception):
     """A folder or a split that cannot be used; the message names every file or patient at fault."""
 
 
+def patient_folders(folder: Path) -> list[Path]:
+    """The folders in a `kaggle_3m` folder, or in one that holds it, a patient each. Raises DatasetError."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; give the kaggle_3m folder of the LGG MRI Segmentation data.")
+    if (folder / "kaggle_3m").is_dir():
+        folder = folder / "kaggle_3m"
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
 def index_dataset(folder: Path, patients: Iterable[str] | None = None) -> pd.DataFrame:
     """Index a `kaggle_3m` folder: one row a slice, columns patient, slice (int), image, mask (paths), tumour (bool).
 
     Rows are in order of patient and slice number. `patients` restricts it to folders of these names. Raises
     DatasetError, which lists every image without mask, mask without image, wrong size, wrong name and unreadable file.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder; give the kaggle_3m folder of the LGG MRI Segmentation data.")
-    if (folder / "kaggle_3m").is_dir():
-        folder = folder / "kaggle_3m"
-    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = patient_folders(folder)
     problems: list[str] = []
     if patients is not None:
         wanted = set(patients)

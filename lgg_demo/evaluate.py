@@ -33,7 +33,7 @@ from lgg_demo.metrics import (
     pooled,
     threshold_level,
 )
-from lgg_demo.model import CheckpointError
+from lgg_demo.model import CheckpointError, lineage
 from lgg_demo.predict import probability
 
 matplotlib.use("Agg")
@@ -205,7 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
     threshold = segmenter.threshold if given.threshold is None else given.threshold
-    trained = set(segmenter.record.get("split", {}).get("train", []))
+    trained = {name for one in lineage(segmenter.record) for name in one.get("split", {}).get("train", [])}
     seen = sorted(trained & set(index["patient"]))
     if seen:
         print(

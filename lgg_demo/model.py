@@ -167,6 +167,12 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     raise CheckpointError(f"There is no checkpoint at {path}; train one with `python -m lgg_demo.train`.")
 
 
+def lineage(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of a network and of those that it was trained on from (`train --begin`), the oldest first."""
+    earlier = record.get("begun_from")
+    return [*(lineage(earlier) if earlier else []), record]
+
+
 def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {k: v.shape for k, v in state.items() if not k.endswith(COUNTER)}
 

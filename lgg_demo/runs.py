@@ -103,14 +103,19 @@ def settings_of(out: Path, settings: Any) -> dict[str, Any]:
     return as_json(type(settings)(data=settings.data, out=settings.out)) | read_json(out / SETTINGS)
 
 
+def changed_settings(out: Path, settings: Any) -> list[str]:
+    """The settings in which the run in a folder differs from these, but for MOVABLE ones."""
+    before = settings_of(out, settings)
+    return [k for k, v in as_json(settings).items() if before.get(k) != v and k not in MOVABLE]
+
+
 def goes_on(out: Path, settings: Any) -> bool:
     """Whether the run of these settings was begun in its folder. Raises ValueError where the folder is another run's."""
     if finished(out):
         raise ValueError(f"{out} holds a finished run; give another --out.")
     if not (out / STATE).exists():
         return False
-    before = settings_of(out, settings)
-    changed = [k for k, v in as_json(settings).items() if before.get(k) != v and k not in MOVABLE]
+    changed = changed_settings(out, settings)
     if changed:
         raise ValueError(f"{out} was begun with other settings ({', '.join(changed)}); give those, or another --out.")
     return True

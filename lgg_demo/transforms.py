@@ -316,7 +316,8 @@ def augmentation(
 
     Geometry moves image and mask together; intensity moves the image alone. strength: one of STRENGTHS; lone: share of
     slices normalised without their volume, by `normalisation`; missing: share of slices that lose sequences; faint: share
-    of slices whose lesion loses contrast; zoom: of the crop, beside what chance adds to it.
+    of slices whose lesion loses contrast; zoom: 2 makes everything twice as large before it is cropped, beside what
+    chance adds.
     """
     both, image = ["image", "mask"], "image"
     sequences = [

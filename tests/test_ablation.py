@@ -83,12 +83,17 @@ def test_one_network_is_scored_with_several_views(run: Path, dataset: Path) -> N
 
 
 def test_two_cross_validations_are_compared_patient_by_patient(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
-    for name, dice, epochs, more in (("a", [0.5, 0.8, 0.9], [8], {}), ("b", [0.6, 0.85, 0.88], [8, 6], {"zoom": 1.25})):
+    first, second = {"networks": {"1": "x"}}, {"networks": {"1": "y"}, "begun_from": {"1": "x"}}
+    sides = (
+        ("a", [0.5, 0.8, 0.9], [8], {}, first),
+        ("b", [0.6, 0.85, 0.88], [8, 6], {"zoom": 1.25}, second),
+    )
+    for name, dice, epochs, more, networks in sides:
         (tmp_path / name).mkdir()
         result = {
             "volume_dice_mean": float(np.mean(dice)), "volume_dice_ci95": [0.5, 0.9], "patients": 3,
             "volume_dice_median": float(np.median(dice)), "pooled_dice": 0.8, "epochs": epochs,
-            "settings": {"crop": 192, "out": name} | more,
+            "settings": {"crop": 192, "out": name} | more, **networks,
             "per_patient": [{"patient": str(n), "dice": d} for n, d in enumerate(dice)],
         }  # fmt: skip
         (tmp_path / name / "cross_validation.json").write_text(json.dumps(result))
@@ -100,9 +105,9 @@ def test_two_cross_validations_are_compared_patient_by_patient(runs: Path, tmp_p
     assert "by +0.0500 at the median; 2 patients are better, 1 worse" in text and "with\n`--zoom 1.25`." in text
     assert "--pair go with RUNS" in sentence(ablation.main, pair)
     other = json.loads((tmp_path / "b" / "cross_validation.json").read_text())
-    other["per_patient"].pop()
+    other["begun_from"]["1"] = "z"
     (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(other))
-    assert "are not of the same patients" in sentence(ablation.main, [str(runs), "--baseline", "two", *pair])
+    assert "was not trained on from" in sentence(ablation.main, [str(runs), "--baseline", "two", *pair])
 
 
 def test_runs_that_cannot_be_compared_are_refused(runs: Path, tmp_path: Path, sentence: Sentence) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import PATIENTS, TINY
 
-from lgg_demo import crossval, robustness, train
+from lgg_demo import card, crossval, robustness, train
 from lgg_demo.calibration import FINE, Calibration
 from lgg_demo.crossval import PROBABILITY, RESULT, Predicted, assess, best_level, calibrated_levels
 from lgg_demo.data import index_dataset, read_patient
@@ -106,7 +108,7 @@ def test_the_same_command_goes_on_without_training_again(
 
 
 def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
-    runs: Path, arguments: list[str], tmp_path: Path
+    runs: Path, arguments: list[str], tmp_path: Path, sentence: Sentence
 ) -> None:
     on = [*arguments, "--out", str(tmp_path / "on"), "--release", str(tmp_path / "weights"), "--begin", str(runs)]
     assert crossval.main([*on, "--epochs", "1"]) == 0
@@ -116,7 +118,25 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
         record = read_json(tmp_path / "on" / name / "lgg-unet.json")
         assert record["begun_from"]["sha256"] == Segmenter.load(runs / name).record["sha256"]
         assert record["split"] == record["begun_from"]["split"], "nobody is taught what is asked of him later"
-    assert read_json(tmp_path / "weights" / "lgg-unet.json")["training_minutes"] >= 0
+    seconds = sum(pd.read_csv(folder / "all" / "metrics.csv")["seconds"].sum() for folder in (runs, tmp_path / "on"))
+    released = read_json(tmp_path / "weights" / "lgg-unet.json")
+    assert released["training_minutes"] == pytest.approx(seconds / 60, abs=0.11)
+    assert result["begun_from"] == read_json(runs / RESULT)["networks"]
+    for n, line in enumerate(card.made_by(released, result), 1):
+        words = line.split()[3:]
+        given = crossval.command_line().parse_args(words)
+        assert (given.epochs, given.slices_per_epoch, given.crop) == (result["epochs"][n - 1], 16, 64)
+        assert given.begin == (Path("runs/cv-1") if n == 2 else None)
+    # Not on with networks that began from others, nor from where there are none.
+    shutil.copytree(tmp_path / "on", tmp_path / "on-2")
+    other = [*on, "--epochs", "1", "--out", str(tmp_path / "on-2"), "--begin", str(tmp_path / "on")]
+    assert f"{tmp_path / 'on-2' / 'fold-1'} was made with other settings" in sentence(crossval.main, other)
+    (tmp_path / "half").mkdir()
+    shutil.copytree(runs / "fold-1", tmp_path / "half" / "fold-1")
+    half = [*arguments, "--out", str(tmp_path / "x"), "--begin", str(tmp_path / "half")]
+    said = sentence(crossval.main, half)
+    assert "holds no finished fold-2 and no fold-3 and no fold-4 and no all; --begin takes" in said
+    assert not (tmp_path / "x").exists()
 
 
 def test_bad_folds_get_one_sentence(arguments: list[str], tmp_path: Path, sentence: Sentence) -> None:

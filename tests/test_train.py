@@ -19,9 +19,9 @@ import pytest
 import torch
 from conftest import PATIENTS, TINY
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from lgg_demo import train
+from lgg_demo import evaluate, train
 from lgg_demo.data import DatasetError, PatientDataset, SliceDataset, index_dataset
 from lgg_demo.inference import Segmenter
 from lgg_demo.readers import find_images, read_cases
@@ -211,16 +211,53 @@ def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp
 # Beginning from another run
 
 
-def test_a_run_begins_where_another_ended(run: Path, dataset: Path, folds: Path, tmp_path: Path) -> None:
+def test_a_run_begins_where_another_ended(
+    run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augment, seeds = train.augmentation, []
+
+    def remember(seed: int, *rest: Any) -> Any:
+        seeds.append(seed)
+        return augment(seed, *rest)
+
+    monkeypatch.setattr(train, "augmentation", remember)
     still = ["--learning-rate", "1e-12", "--weight-decay", "0", "--epochs", "1"]
     assert train.main([*command(dataset, folds, tmp_path / "on"), *still, "--begin", str(run)]) == 0
     before, after = (load_file(folder / "lgg-unet.safetensors") for folder in (run, tmp_path / "on"))
     learnt = [k for k in before if "running" not in k]  # batch normalisation counts on
     assert all(torch.equal(before[k], after[k]) for k in learnt)
     first, second = (read_json(folder / "lgg-unet.json") for folder in (run, tmp_path / "on"))
-    assert second["begun_from"]["epoch"] == first["epoch"]
-    assert second["begun_from"]["split"] == first["split"]
+    assert second["begun_from"]["epoch"] == first["epoch"] == seeds[0], "not the random numbers of its epochs again"
+    assert second["begun_from"]["split"] == first["split"] and second["begun_from"]["settings"] == first["settings"]
+    assert second["begun_from"]["minutes"] == round(pd.read_csv(run / "metrics.csv")["seconds"].sum() / 60, 1)
+    assert read_json(tmp_path / "on" / "begun.json") == second["begun_from"]
     assert second["settings"]["begin"] == run.name and "begun_from" not in first
+
+
+def test_a_killed_run_goes_on_from_the_network_it_began_from_alone(
+    run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
+) -> None:
+    arguments = [*command(dataset, folds, tmp_path / "on"), "--begin", str(run)]
+    begin = train.Recorder.on_train_epoch_start
+
+    def stop(self: train.Recorder, trainer: Any, learner: Any) -> None:
+        begin(self, trainer, learner)
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Recorder, "on_train_epoch_start", stop)
+        assert train.main(arguments) == 130
+    signal.signal(signal.SIGINT, handler)
+    other = tmp_path / run.name  # another network in a folder of the same name
+    shutil.copytree(run, other)
+    weights = load_file(other / "lgg-unet.safetensors")
+    save_file({k: v + 1 for k, v in weights.items()}, other / "lgg-unet.safetensors")
+    said = sentence(train.main, [*arguments, "--begin", str(other)])
+    assert "was begun from another network than" in said
+    assert train.main(arguments) == 0
+    assert len(pd.read_csv(tmp_path / "on" / "metrics.csv")) == 2
 
 
 def test_no_run_begins_from_one_that_has_seen_its_patients(
@@ -229,21 +266,58 @@ def test_no_run_begins_from_one_that_has_seen_its_patients(
     """`run` is trained on the folds 2 to 4 and chosen on 1."""
     begin = [*command(dataset, folds, tmp_path / "a"), "--begin", str(run)]
     for more in (["--validation-fold", "2"], ["--leave-out-fold", "3"], ["--no-validate", "--leave-out-fold", "1"]):
-        assert (
-            "has seen 1 of the patients whom this run chooses on or leaves out"
-            in sentence(train.main, [*begin, *more])[:400]
-        )
-    assert train.main([*begin[:5], str(tmp_path / "all"), *begin[6:], "--no-validate", "--epochs", "1"]) == 0
-    on = [*command(dataset, folds, tmp_path / "b"), "--begin", str(tmp_path / "all")]
-    assert "(TCGA_AA_0001_20000101 is the first)" in sentence(train.main, on), "not even over another run"
+        assert "has seen 1 of the patients whom this run chooses on or leaves out" in sentence(train.main, [*begin, *more])
+    few = tmp_path / "few.csv"  # names the patients of folds 2 and 3 alone, but more are in the data
+    few.write_text("\n".join(line for line in folds.read_text().splitlines() if line[-2:] not in (",1", ",4", ",0")))
+    more = ["--folds", str(few), "--validation-fold", "2"]
+    assert "has seen 3 of the patients" in sentence(train.main, [*begin, *more]), "left out: those of 1 and 4; chosen on: 2"
 
 
-def test_no_run_begins_from_another_network(
+def test_nor_over_a_run_on_other_patients(
+    run: Path, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    for n, folder in enumerate(sorted(p for p in dataset.iterdir() if p.is_dir())[:2]):
+        for file in folder.iterdir():
+            name = f"TCGA_MY_000{n}_20000101"
+            (mine / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, mine / name / file.name.replace(folder.name, name))
+    middle = [
+        "--data",
+        str(mine),
+        "--out",
+        str(tmp_path / "middle"),
+        *TINY,
+        "--validation-fraction",
+        "0.5",
+        "--epochs",
+        "1",
+    ]
+    assert train.main([*middle, "--begin", str(run)]) == 0
+    on = [*command(dataset, folds, tmp_path / "on"), "--validation-fold", "2", "--begin", str(tmp_path / "middle")]
+    assert "(TCGA_AA_0002_20000101 is the first)" in sentence(train.main, on)
+    capsys.readouterr()
+    scored = ["--data", str(dataset), "--checkpoint", str(tmp_path / "middle"), "--out", str(tmp_path / "scores")]
+    assert evaluate.main(scored) == 0
+    assert "the network was trained on 3 of these patients" in capsys.readouterr().err
+
+
+def test_what_no_run_can_begin_from_gets_one_sentence(
     run: Path, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence
 ) -> None:
-    begin = [*command(dataset, folds, tmp_path / "a"), "--begin", str(run)]
+    base = command(dataset, folds, tmp_path / "a")
     for more in (["--decoder-channels", "8", "8", "8", "8", "8"], ["--normalisation", "stack-percentile-1"]):
-        assert f"{run} is of another network or normalisation" in sentence(train.main, [*begin, *more])
+        said = sentence(train.main, [*base, *more, "--begin", str(run)])
+        assert f"{run} is of another network or normalisation" in said
+    assert "There is no run at no/such" in sentence(train.main, [*base, "--begin", "no/such"]), "the Hub is not asked"
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    record = read_json(copy / "lgg-unet.json")
+    for broken in ({k: v for k, v in record.items() if k != "split"}, record | {"split": None}):
+        (copy / "lgg-unet.json").write_text(json.dumps(broken))
+        assert "does not say who taught it" in sentence(train.main, [*base, "--begin", str(copy)])
+    (copy / train.STATE).touch()
+    assert f"{copy} is not finished" in sentence(train.main, [*base, "--begin", str(copy)])
 
 
 # Refusals
@@ -280,7 +354,7 @@ def test_no_run_begins_from_another_network(
         (["--encoder", "no-such", "--encoder-weights", "none"], "builds no U-Net on no-such"),
         (["--data", "no-such-folder"], "no-such-folder is not a folder"),
         (["--out", __file__], "is a file, not a folder"),
-        (["--begin", "no-such-run"], "There is no checkpoint at no-such-run"),
+        (["--begin", "no-such-run"], "There is no run at no-such-run"),
         (["--begin", "weights", "--split", "slice"], "--split slice goes without --begin"),
     ],
 )
