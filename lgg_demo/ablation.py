@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -152,19 +153,25 @@ def _pair_text(pair: dict[str, Any]) -> str:
     )
     changed = ", ".join(f"`--{k.replace('_', '-')} {_flag(v)}`" for k, v in pair["changed"].items())
     low, high = pair["gain_ci95"]
+    begun = (
+        "Every network of a first cross-validation was trained on, by the patients who had taught it already (`--begin`), "
+        f"with {changed or 'the same settings'}. All {pair['sides'][0]['patients']} patients out of fold, threshold 0.5."
+    )
+    change = (
+        f"From the first to the second a patient's Dice changes by {pair['gain_mean']:+.4f} on average ({low:+.4f} to "
+        f"{high:+.4f}, by bootstrap over patients), by {pair['gain_median']:+.4f} at the median; {pair['better']} patients "
+        f"are better, {pair['worse']} worse."
+    )
     return f"""
 ## Trained on
 
-Every network of a first cross-validation was trained on, by the patients who had taught it already (`--begin`), with
-{changed or "the same settings"}. All {pair["sides"][0]["patients"]} patients out of fold, threshold 0.5.
+{textwrap.fill(begun, 122, break_on_hyphens=False)}
 
 | cross-validation | epochs | mean volume Dice (95 % interval) | median | pooled |
 |---|---|---|---|---|
 {rows}
 
-From the first to the second a patient's Dice changes by {pair["gain_mean"]:+.4f} on average ({low:+.4f} to {high:+.4f}, by
-bootstrap over patients), by {pair["gain_median"]:+.4f} at the median; {pair["better"]} patients are better, {pair["worse"]}
-worse.
+{textwrap.fill(change, 122, break_on_hyphens=False)}
 """
 
 
@@ -213,7 +220,9 @@ def as_text(found: dict[str, Any]) -> str:
     budget, patients = found["budget"], found["patients"]
     used = sorted({k for row in found["rows"] for k in row["changed"]})
     notes = "\n".join(f"- `--{k.replace('_', '-')}`: {helps[k]}" for k in used)
-    fixed = ", ".join(f"`--{k.replace('_', '-')} {_flag(v)}`" for k, v in usual.items() if not isinstance(v, bool))
+    fixed = ", ".join(
+        f"`--{k.replace('_', '-')} {_flag(v)}`" for k, v in usual.items() if v is not None and not isinstance(v, bool)
+    )
     return f"""# What helped and what did not
 
 One change at a time against a fixed baseline: {budget["epochs"]} epochs of {budget["slices_per_epoch"]} slices, trained on
