@@ -54,8 +54,9 @@ def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
             for k, v in settings.items()
             if v != usual[k] and k not in OURS and k != "data"
         ]
-        out = [f"--out runs/cv-{n}", *([f"--begin runs/cv-{n - 1}"] if n > 1 else [])]
-        to = "weights" if n == len(stages) else f"runs/cv-{n}/weights"
+        last = n == len(stages)
+        name, to = ("runs/cv", "weights") if last else (f"runs/cv-{n}", f"runs/cv-{n}/weights")
+        out = [f"--out {name}", *([f"--begin runs/cv-{n - 1}"] if n > 1 else [])]
         words = ["python -m lgg_demo.crossval --data kaggle_3m --folds patients.csv", *out, *flags, f"--release {to}"]
         commands.append(" ".join(words))
     return commands

@@ -205,6 +205,10 @@ def _leak(runs: dict[str, Any]) -> str:
             sentences.append(f"With {recipe} nothing was run by {missing}, so its leak has no figure yet.")
             continue
         a, b = by["slice"], by["patient"]
+        full, least = EPOCHS if recipe == SEED else OWN_EPOCHS, min(a["epochs"], b["epochs"])
+        if least < full / 2:  # a network that has hardly learnt has nothing to remember
+            sentences.append(f"With {recipe} {least} of {full} epochs were run, too few for its leak to have a figure.")
+            continue
         soft, hard = (a["soft"]["dice"], b["soft"]["dice"]), (a["hard"]["pooled_dice"], b["hard"]["pooled_dice"])
         also = [f"{r['test_patients_also_in_training']} of the {r['test']['patients']}" for r in (a, b)]
         sentences.append(
