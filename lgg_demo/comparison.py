@@ -240,9 +240,8 @@ def _goals(runs: dict[str, Any]) -> str:
             continue
         value = found[key[0]][key[1]]
         word = "reached" if value >= wanted else "not reached"
-        lines.append(
-            f"- {what}: {value:.4f} after {found['epochs']} epoch{'s' if found['epochs'] > 1 else ''}; {wanted} is wanted: {word}."
-        )
+        epochs = f"{found['epochs']} epoch{'s' if found['epochs'] > 1 else ''}"
+        lines.append(f"- {what}: {value:.4f} after {epochs}; {wanted} is wanted: {word}.")
     return "\n".join(lines)
 
 
