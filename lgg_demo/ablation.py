@@ -26,7 +26,7 @@ from lgg_demo.data import DatasetError, index_dataset, read_patient
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, bootstrap_ci95, count
 from lgg_demo.model import CheckpointError
-from lgg_demo.runs import SPLIT
+from lgg_demo.runs import SPLIT, flag
 from lgg_demo.train import TrainSettings
 
 VIEWS = ((256,), (256, 256), (320,), (256, 320), (320, 320), (288, 352), (224, 256, 288, 320))
@@ -151,7 +151,7 @@ def _pair_text(pair: dict[str, Any]) -> str:
         f"| {side['pooled_dice']:.4f} |"
         for name, side in zip(("first", "second"), pair["sides"], strict=True)
     )
-    changed = ", ".join(f"`--{k.replace('_', '-')} {_flag(v)}`" for k, v in pair["changed"].items())
+    changed = ", ".join(f"`{flag(k, v)}`" for k, v in pair["changed"].items())
     low, high = pair["gain_ci95"]
     begun = (
         "Every network of a first cross-validation was trained on, by the patients who had taught it already (`--begin`), "
@@ -177,7 +177,8 @@ def _pair_text(pair: dict[str, Any]) -> str:
 
 def _views_text(looks: dict[str, Any]) -> str:
     lines = "\n".join(
-        f"| `{_flag(row['views'])}` | {row['volume_dice_mean']:.4f} | {row['volume_dice_median']:.4f} | {row['cost']:.1f} |"
+        f"| `{' '.join(map(str, row['views']))}` | {row['volume_dice_mean']:.4f} | {row['volume_dice_median']:.4f} "
+        f"| {row['cost']:.1f} |"
         for row in looks["rows"]
     )
     return f"""
@@ -204,7 +205,7 @@ def as_text(found: dict[str, Any]) -> str:
     lines = []
     for row in found["rows"]:
         words = "; ".join(
-            f"`--{k.replace('_', '-')} {_flag(v)}` (instead of {_flag(usual[k])})" for k, v in row["changed"].items()
+            f"`{flag(k, v)}` (instead of {flag(k, usual[k]).split(maxsplit=1)[1]})" for k, v in row["changed"].items()
         )
         seeds = ", ".join(f"{run['volume_dice_mean']:.4f}" for run in row["runs"])
         change = "" if row is base else f"{_mean(row) - _mean(base):+.4f}"
@@ -220,9 +221,7 @@ def as_text(found: dict[str, Any]) -> str:
     budget, patients = found["budget"], found["patients"]
     used = sorted({k for row in found["rows"] for k in row["changed"]})
     notes = "\n".join(f"- `--{k.replace('_', '-')}`: {helps[k]}" for k in used)
-    fixed = ", ".join(
-        f"`--{k.replace('_', '-')} {_flag(v)}`" for k, v in usual.items() if v is not None and not isinstance(v, bool)
-    )
+    fixed = ", ".join(f"`{flag(k, v)}`" for k, v in usual.items() if v is not None and not isinstance(v, bool))
     return f"""# What helped and what did not
 
 One change at a time against a fixed baseline: {budget["epochs"]} epochs of {budget["slices_per_epoch"]} slices, trained on
@@ -239,10 +238,6 @@ The baseline: {fixed}.
 {_views_text(found["looks"]) if "looks" in found else ""}{_pair_text(found["pair"]) if "pair" in found else ""}
 Written by `python -m lgg_demo.ablation` from `ablation.json`, which it makes from the folders of the runs.
 """
-
-
-def _flag(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from lgg_demo.crossval import OURS, RELIABILITY, RESULT
 from lgg_demo.inference import views_of
 from lgg_demo.model import CHECKPOINT, WEIGHTS, lineage
+from lgg_demo.runs import flag
 from lgg_demo.train import TrainSettings, epochs_of
 
 README = WEIGHTS.parent / "README.md"
@@ -49,11 +50,7 @@ def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
     commands = []
     for n, (stage, epochs) in enumerate(zip(stages, validated["epochs"], strict=True), 1):
         settings = usual | stage["settings"] | {"epochs": epochs}
-        flags = [
-            f"--{k.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}"
-            for k, v in settings.items()
-            if v != usual[k] and k not in OURS and k != "data"
-        ]
+        flags = [flag(k, v) for k, v in settings.items() if v != usual[k] and k not in OURS and k != "data"]
         last = n == len(stages)
         name, to = ("runs/cv", "weights") if last else (f"runs/cv-{n}", f"runs/cv-{n}/weights")
         out = [f"--out {name}", *([f"--begin runs/cv-{n - 1}"] if n > 1 else [])]

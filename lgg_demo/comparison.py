@@ -20,7 +20,7 @@ import pandas as pd
 
 from lgg_demo.data import DatasetError, PatientDataset, index_dataset, read_patients, rows_of_patients
 from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
-from lgg_demo.runs import METRICS, SETTINGS, changed_settings, finished, quiet, read_json, write_json
+from lgg_demo.runs import METRICS, SETTINGS, changed_settings, finished, flag, quiet, read_json, write_json
 from lgg_demo.seed import EPOCHS, HARD, RESULTS, SOFT, SeedSettings, assess, run
 from lgg_demo.seed import sides_of as seed_sides_of
 from lgg_demo.train import TrainSettings, sides_of, train
@@ -70,8 +70,8 @@ def command(row: Row) -> str:
     if row.recipe == SEED:
         return f"python -m lgg_demo.train --preset seed {common}"
     folds = f" --validation-fold {VALIDATION_FOLD} --leave-out-fold {TEST_FOLD}" if row.split == "patient" else ""
-    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in OWN_SETTINGS.items())
-    return f"python -m lgg_demo.train {common}{folds} --epochs {OWN_EPOCHS}{flags}"
+    flags = " ".join(flag(name, value) for name, value in {"epochs": OWN_EPOCHS, **OWN_SETTINGS}.items())
+    return f"python -m lgg_demo.train {common}{folds} {flags}"
 
 
 def _ready(settings: SeedSettings | TrainSettings) -> bool:

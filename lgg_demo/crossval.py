@@ -35,7 +35,7 @@ from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
 from lgg_demo.model import CHECKPOINT, CheckpointError, lineage, load_checkpoint
 from lgg_demo.readers import FLAIR
-from lgg_demo.runs import finished, quiet, settings_of
+from lgg_demo.runs import finished, quiet, read_json, settings_of
 from lgg_demo.train import TrainSettings, epochs_of, minutes_of, parser_for, settings_from, train
 
 matplotlib.use("Agg")
@@ -58,22 +58,13 @@ class Predicted:
     missing: str  # the sequences that are a copy of FLAIR: "", "pre", "post" or "pre and post"
 
 
-def begun_from(settings: TrainSettings) -> str | None:
-    """SHA-256 of the network that a run begins from, None where it begins anew."""
-    return str(load_checkpoint(settings.begin)[1]["sha256"]) if settings.begin else None
-
-
-def _kept(run: Path) -> str | None:
-    """The same of a run that is there."""
-    before = load_checkpoint(run)[1].get("begun_from")
-    return before["sha256"] if before else None
-
-
 def trained(settings: TrainSettings) -> Path:
     """The run's checkpoint; trained now where it is not there, gone on with where it was interrupted."""
     checkpoint = settings.out / CHECKPOINT
     if checkpoint.exists():
-        if settings_of(settings.out, settings) != settings.as_json() or begun_from(settings) != _kept(settings.out):
+        began = read_json(checkpoint.with_suffix(".json")).get("begun_from", {}).get("sha256")
+        begins = load_checkpoint(settings.begin)[1]["sha256"] if settings.begin else None
+        if settings_of(settings.out, settings) != settings.as_json() or began != begins:
             raise ValueError(f"{settings.out} was made with other settings; give those, or another --out.")
         return checkpoint
     return train(settings)

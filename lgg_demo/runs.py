@@ -225,6 +225,11 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", module="lightning")
 
 
+def flag(name: str, value: Any) -> str:
+    """A setting as it is given on the command line."""
+    return f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
 def parser_for(
     settings: type, description: str | None, without: Collection[str] = (), parents: Sequence[argparse.ArgumentParser] = ()
 ) -> argparse.ArgumentParser:

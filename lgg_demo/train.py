@@ -409,7 +409,9 @@ def begun_network(settings: TrainSettings, wanted: NetworkSettings, split: Split
             "the first); begin from a run with the same split."
         )
     kept["minutes"] = round(minutes_of(begin if begin.is_dir() else begin.parent) or record.get("training_minutes", 0), 1)
-    return network, kept | {k: record[k] for k in ("begun_from",) if k in record}
+    if "begun_from" in record:
+        kept["begun_from"] = record["begun_from"]
+    return network, kept
 
 
 def train(settings: TrainSettings) -> Path:
