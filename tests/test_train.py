@@ -350,7 +350,7 @@ def test_what_no_run_can_begin_from_gets_one_sentence(
         (["--validation-fold", "0"], "Fold 0 is held out"),
         (["--validation-fold", "9"], "No patient is in fold 9"),
         (["--folds", "no-such.csv"], "no-such.csv cannot be read as CSV"),
-        (["--encoder", "resnet18"], "ImageNet weights are those of timm-tf_efficientnet_lite0; for resnet18 use"),
+        (["--encoder", "resnet18"], "Packages have ImageNet weights of timm-tf_efficientnet_lite0, timm-"),
         (["--encoder", "no-such", "--encoder-weights", "none"], "builds no U-Net on no-such"),
         (["--data", "no-such-folder"], "no-such-folder is not a folder"),
         (["--out", __file__], "is a file, not a folder"),
