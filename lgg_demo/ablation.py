@@ -1,9 +1,10 @@
 """What helped and what did not: `python -m lgg_demo.ablation RUNS` writes docs/ablation.json and docs/ablation.md.
 
 RUNS holds finished runs of `train` of one budget and validation fold. Runs that differ in nothing but the seed make one
-row; the row of --baseline is what the others are compared with. Every run is scored at its last epoch, so that nothing is
-chosen. With --data the run --looks is also scored with other views of each slice, which needs no training. --pair sets two
-finished cross-validations side by side, patient by patient. Without RUNS the text is written again from the JSON.
+row; the row of --baseline is what the others are compared with. Without --baseline the runs join the table that
+ablation.json has already. Every run is scored at its last epoch, so that nothing is chosen. With --data the run --looks is
+also scored with other views of each slice, which needs no training. --pair sets two finished cross-validations side by
+side, patient by patient. Without RUNS the text is written again from the JSON.
 """
 
 from __future__ import annotations
@@ -44,19 +45,24 @@ SHARED = (
 ASIDE = ("data", "out", "folds", "seed", "workers", "device", *SHARED)
 
 
-def read_runs(folder: Path, baseline: str) -> dict[str, Any]:
+def read_runs(folder: Path, baseline: str | None, before: dict[str, Any]) -> dict[str, Any]:
     """Rows of the table, baseline first: settings that differ from its, seeds, Dice of the last epoch, minutes.
 
-    baseline: name of one of its runs. Raises ValueError where the runs have no common budget or the baseline is no
-    finished one of them.
+    baseline: name of one of the runs, or None: they join the table `before`, whose own runs may be gone. Raises ValueError
+    where the runs have no common budget or the baseline is no finished one of them.
     """
     usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
-    written = folder / baseline / "settings.json"
-    if written.exists():
-        usual |= json.loads(written.read_text(encoding="utf-8"))
     rows: dict[str, dict[str, Any]] = {}
     budgets = set()
-    for file in sorted(folder.glob("*/metrics.csv")):
+    if baseline is None:
+        usual |= before["baseline"] | before["budget"]
+        rows = {json.dumps(row["changed"], sort_keys=True): row for row in before["rows"]}
+        budgets.add(tuple((k, usual[k]) for k in SHARED))
+    else:
+        written = folder / baseline / "settings.json"
+        usual |= json.loads(written.read_text(encoding="utf-8")) if written.exists() else {}
+    files = sorted(folder.glob("*/metrics.csv"))
+    for file in files:
         settings = usual | json.loads((file.parent / "settings.json").read_text(encoding="utf-8"))
         table = pd.read_csv(file)
         if len(table) < settings["epochs"]:
@@ -66,22 +72,23 @@ def read_runs(folder: Path, baseline: str) -> dict[str, Any]:
         changed = {k: v for k, v in settings.items() if k not in ASIDE and v != usual[k]}
         row = rows.setdefault(json.dumps(changed, sort_keys=True), {"changed": changed, "runs": []})
         last = table.iloc[-1]
-        row["runs"].append(
-            {
-                "seed": settings["seed"],
-                "volume_dice_mean": float(last["val_dice"]),
-                "volume_dice_median": float(last["val_dice_median"]),
-                "pooled_dice": float(last["val_dice_pooled"]),
-                "minutes": round(float(table["seconds"].sum()) / 60, 1),
-            }
-        )
-    if len(budgets) != 1:
+        run = {
+            "seed": settings["seed"],
+            "volume_dice_mean": float(last["val_dice"]),
+            "volume_dice_median": float(last["val_dice_median"]),
+            "pooled_dice": float(last["val_dice_pooled"]),
+            "minutes": round(float(table["seconds"].sum()) / 60, 1),
+        }
+        row["runs"] = sorted([*(r for r in row["runs"] if r["seed"] != run["seed"]), run], key=lambda r: r["seed"])
+    if not files or len(budgets) != 1:
         raise ValueError(f"{folder}: the runs of one table share {', '.join(SHARED)}; these do not, or there are none.")
     if "{}" not in rows:
         raise ValueError(f"{folder} holds no finished run {baseline}.")
     split = json.loads((next(folder.glob("*/split.json"))).read_text(encoding="utf-8"))
     ordered = sorted(rows.values(), key=lambda r: (bool(r["changed"]), -_mean(r)))
     patients = {"train": len(split["train"]), "validation": len(split["validation"])}
+    if baseline is None and patients != before["patients"]:
+        raise ValueError(f"{folder}: these runs have {patients}, the table {before['patients']} patients; give --baseline.")
     kept = {k: v for k, v in usual.items() if k not in ASIDE}
     return {"budget": dict(budgets.pop()), "patients": patients, "baseline": kept, "rows": ordered}
 
@@ -118,23 +125,29 @@ def score_views(run: Path, data: Path) -> dict[str, Any]:
 
 
 def compare_pair(before: Path, after: Path) -> dict[str, Any]:
-    """A cross-validation and the one that was trained on from it: changed settings, scores of both (`sides`), and mean,
-    95 % interval, median and sign of the change of a patient's Dice.
+    """Two cross-validations: settings that changed, whether the second was `trained_on` from the first, scores of both
+    (`sides`), and mean, 95 % interval, median and sign of the change of a patient's Dice.
 
-    before, after: the folders that `crossval` wrote. Raises OSError, or ValueError where the two are no such pair.
+    before, after: the folders that `crossval` wrote, or of the released network. Raises OSError, or ValueError where the
+    two do not go together.
     """
     results = [json.loads((folder / RESULT).read_text(encoding="utf-8")) for folder in (before, after)]
-    if results[1].get("begun_from", {}) != results[0].get("networks") or "epochs" not in results[0]:
+    begun, networks = (results[1].get("begun_from"), results[0].get("networks"))
+    if (begun and begun != networks) or "epochs" not in results[0]:
         raise ValueError(
             f"{after} was not trained on from {before}, or {before} is of an earlier version: repeat its `crossval`."
         )
     dice = [{p["patient"]: p["dice"] for p in result["per_patient"]} for result in results]
+    if dice[0].keys() != dice[1].keys():
+        raise ValueError(f"{before} and {after} are of different patients.")
     gain = np.array([dice[1][patient] - dice[0][patient] for patient in dice[0]])
     usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
     old, new = (usual | result["settings"] for result in results)
     kept = ("volume_dice_mean", "volume_dice_ci95", "volume_dice_median", "pooled_dice", "patients")
+    own = {*ASIDE, "begin"} - {"epochs", "slices_per_epoch", "batch_size"}
     return {
-        "changed": {k: v for k, v in new.items() if k not in (*ASIDE, "begin") and old[k] != v},
+        "trained_on": bool(begun),
+        "changed": {k: v for k, v in new.items() if k not in own and old[k] != v},
         "sides": [{k: result[k] for k in kept} | {"epochs": result["epochs"]} for result in results],
         "gain_mean": float(gain.mean()),
         "gain_ci95": list(bootstrap_ci95(gain)),
@@ -153,9 +166,13 @@ def _pair_text(pair: dict[str, Any]) -> str:
     )
     changed = ", ".join(f"`{flag(k, v)}`" for k, v in pair["changed"].items())
     low, high = pair["gain_ci95"]
-    begun = (
-        "Every network of a first cross-validation was trained on, by the patients who had taught it already (`--begin`), "
-        f"with {changed or 'the same settings'}. All {pair['sides'][0]['patients']} patients out of fold, threshold 0.5."
+    made = (
+        "Every network of a first cross-validation was trained on, by the patients who had taught it already (`--begin`),"
+        if pair["trained_on"]
+        else "The folds were trained anew,"
+    )
+    made += (
+        f" with {changed or 'the same settings'}. All {pair['sides'][0]['patients']} patients out of fold, threshold 0.5."
     )
     change = (
         f"From the first to the second a patient's Dice changes by {pair['gain_mean']:+.4f} on average ({low:+.4f} to "
@@ -163,9 +180,9 @@ def _pair_text(pair: dict[str, Any]) -> str:
         f"are better, {pair['worse']} worse."
     )
     return f"""
-## Trained on
+## Cross-validated twice
 
-{textwrap.fill(begun, 122, break_on_hyphens=False)}
+{textwrap.fill(made, 122, break_on_hyphens=False)}
 
 | cross-validation | epochs | mean volume Dice (95 % interval) | median | pooled |
 |---|---|---|---|---|
@@ -244,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="?", metavar="RUNS", help="the folder that holds the folders of the runs")
-    parser.add_argument("--baseline", metavar="NAME", help="with RUNS: the run that the others are compared with")
+    parser.add_argument("--baseline", metavar="NAME", help="with RUNS: what the others are compared with (the table's)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="with --looks: the kaggle_3m folder")
     parser.add_argument("--looks", metavar="NAME", help="with --data: the run to serve with other views too")
     parser.add_argument(
@@ -255,13 +272,14 @@ def main(arguments: list[str] | None = None) -> int:
     facts = given.out / "ablation.json"
     try:
         if given.runs:
-            if not given.baseline:
+            if not (given.baseline or facts.exists()):
                 raise ValueError("name the run to compare with: --baseline NAME.")
             given.out.mkdir(parents=True, exist_ok=True)
             if bool(given.looks) != bool(given.data):
                 raise ValueError("--looks goes with --data, and --data with --looks.")
             before = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-            found = read_runs(given.runs, given.baseline) | {k: v for k, v in before.items() if k in ("looks", "pair")}
+            found = {k: v for k, v in before.items() if k in ("looks", "pair")}
+            found |= read_runs(given.runs, given.baseline, before)
             if given.looks:
                 found["looks"] = score_views(given.runs / given.looks, given.data)
             if given.pair:

@@ -122,7 +122,11 @@ class TrainSettings:
         (256, 320), "validate and serve the mean over a slice resized to these sides, every second time its mirror image"
     )
     loss: str = option("dice-ce", "MONAI's", choices=tuple(LOSSES))
-    augment: str = option("full", "all; geometry: intensities stay; mirror: mirror and shift alone", choices=STRENGTHS)
+    augment: str = option(
+        "full",
+        "all; uploads: of intensities only saturation and JPEG; geometry: these stay too; mirror: mirror and shift alone",
+        choices=STRENGTHS,
+    )
     lone_share: float = option(0.3, "share of slices that are normalised without their volume")
     missing_share: float = option(0.5, "share of slices that lose the pre- or post-contrast sequence, or both")
     faint_share: float = option(0.0, "share of slices whose lesion loses contrast, where they have one")

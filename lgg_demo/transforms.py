@@ -48,7 +48,9 @@ FAINT_RING, FAINT_TISSUE, FAINT_PIXELS = 8, 0.1, 20  # its surroundings: so wide
 HEAD_SHARE = 0.01  # a row of the stack belongs to the head where more than this share of it is bright
 
 
-STRENGTHS = ("full", "geometry", "mirror")  # all of the augmentation; without changes of intensity; mirror and shift alone
+# All of the augmentation; without noise, blur, bias and brightness, which normalisation leaves little of; without what an
+# upload may have suffered too (saturation, JPEG); mirror and shift alone.
+STRENGTHS = ("full", "uploads", "geometry", "mirror")
 
 
 # For each channel ascending values and what they become, straight between them; a single value has no contrast.
@@ -357,7 +359,7 @@ def augmentation(
         ),
     ]
     end = ToTensord(both, track_meta=False)
-    full = strength == "full"
-    compose = Compose([*sequences, *(uploads if full else []), *geometry, *(intensity if full else []), end])
+    before, after = (uploads if strength in ("full", "uploads") else []), (intensity if strength == "full" else [])
+    compose = Compose([*sequences, *before, *geometry, *after, end])
     compose.set_random_state(seed=seed)
     return compose

@@ -62,6 +62,26 @@ def test_runs_are_compared_at_their_last_epoch(runs: Path, tmp_path: Path, capsy
     assert (tmp_path / "docs" / "ablation.md").read_text() == text
 
 
+def test_new_runs_join_a_table_whose_runs_are_gone(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
+    docs = ["--out", str(tmp_path / "docs")]
+    assert ablation.main([str(runs), "--baseline", "two", *docs]) == 0
+    shutil.rmtree(runs)
+    assert "the runs of one table share epochs" in sentence(ablation.main, [str(runs), *docs])
+    write_run(runs, "focal", [0.70, 0.77], loss="dice-focal", seed=4)
+    write_run(runs, "again", [0.70, 0.79], loss="dice-focal", seed=2)
+    write_run(runs, "three", [0.70, 0.84], seed=3)
+    assert ablation.main([str(runs), *docs]) == 0
+    found = json.loads((tmp_path / "docs" / "ablation.json").read_text())
+    got = {json.dumps(row["changed"]): [run["volume_dice_mean"] for run in row["runs"]] for row in found["rows"]}
+    assert got["{}"] == [0.80, 0.82, 0.84] and got['{"loss": "dice-focal"}'] == [0.79, 0.77] and len(got) == 3
+    write_run(runs, "longer", [0.1, 0.2, 0.3], epochs=3)
+    assert "the runs of one table share epochs" in sentence(ablation.main, [str(runs), *docs])
+    shutil.rmtree(runs)
+    write_run(runs, "other", [0.70, 0.84], seed=3)
+    (runs / "other" / "split.json").write_text(json.dumps({"train": ["a"], "validation": ["b", "c"]}))
+    assert "give --baseline" in sentence(ablation.main, [str(runs), *docs])
+
+
 def test_one_network_is_scored_with_several_views(run: Path, dataset: Path) -> None:
     found = ablation.score_views(run, dataset)
     assert [tuple(row["views"]) for row in found["rows"]] == list(ablation.VIEWS)
@@ -106,9 +126,15 @@ def test_two_cross_validations_are_compared_patient_by_patient(runs: Path, tmp_p
     assert "by +0.0500 at the median; 2 patients are better, 1 worse" in text and "with `--zoom 1.25`." in text
     assert "--pair go with RUNS" in sentence(ablation.main, pair)
     other = json.loads((tmp_path / "b" / "cross_validation.json").read_text())
-    other["begun_from"]["1"] = "z"
-    (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(other))
-    assert "was not trained on from" in sentence(ablation.main, [str(runs), "--baseline", "two", *pair])
+    anew = other | {"begun_from": {}, "settings": other["settings"] | {"epochs": 5}}
+    (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(anew))
+    assert ablation.main([str(runs), "--baseline", "two", *pair]) == 0
+    text = " ".join((tmp_path / "docs" / "ablation.md").read_text().split())
+    assert "trained anew, with `--epochs 5`, `--zoom 1.25`." in text
+    others = anew | {"per_patient": [{"patient": "z", "dice": 1.0}]}
+    for wrong, said in ((other | {"begun_from": {"1": "z"}}, "was not trained on from"), (others, "of different patients")):
+        (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(wrong))
+        assert said in sentence(ablation.main, [str(runs), "--baseline", "two", *pair])
 
 
 def test_runs_that_cannot_be_compared_are_refused(runs: Path, tmp_path: Path, sentence: Sentence) -> None:

@@ -24,6 +24,7 @@ from lgg_demo.transforms import (
     PERCENTILE_NORMALISATION,
     SIZE,
     STANDARD,
+    STRENGTHS,
     RandFaintd,
     RandJPEGd,
     RandLoneSliced,
@@ -250,6 +251,18 @@ def test_zoom_enlarges_before_the_crop(zoom: float) -> None:
                 ratios.append((after / before) ** 0.5 / zoom)
     assert len(ratios) >= 6
     np.testing.assert_allclose(ratios, 1, atol=0.06)
+
+
+def test_strengths_change_intensities_less_and_less() -> None:
+    changed = {}
+    for strength in STRENGTHS:
+        augment = augmentation(0, 64, strength, 0, 0)
+        tops = [
+            float(augment({"image": torch.full((3, SIZE, SIZE), 0.8), "mask": torch.zeros(1, SIZE, SIZE)})["image"].max())
+            for _ in range(60)
+        ]
+        changed[strength] = sum(abs(top - 0.8) > 0.02 for top in tops)
+    assert changed["geometry"] == changed["mirror"] == 0 < changed["uploads"] < 15 < changed["full"]
 
 
 def test_augmentation_leaves_what_it_was_given() -> None:
