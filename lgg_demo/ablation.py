@@ -1,10 +1,11 @@
 """What helped and what did not: `python -m lgg_demo.ablation RUNS` writes docs/ablation.json and docs/ablation.md.
 
 RUNS holds finished runs of `train` of one budget and validation fold. Runs that differ in nothing but the seed make one
-row; the row of --baseline is what the others are compared with. Without --baseline the runs join the table that
-ablation.json has already. Every run is scored at its last epoch, so that nothing is chosen. With --data the run --looks is
-also scored with other views of each slice, which needs no training. --pair sets two finished cross-validations side by
-side, patient by patient. Without RUNS the text is written again from the JSON.
+row; the row of --baseline is what the others are compared with, and begins a new table. Without --baseline the runs join
+the table that ablation.json has already, whose own runs may be gone. Every run is scored at its last epoch, so that nothing
+is chosen. With --data the run --looks is also scored with other views of each slice, which needs no training. --pair sets
+two finished cross-validations side by side, patient by patient. With neither RUNS nor --pair the text is written again from
+the JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from lgg_demo.data import DatasetError, index_dataset, read_patient
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, bootstrap_ci95, count
 from lgg_demo.model import CheckpointError
-from lgg_demo.runs import SPLIT, flag
+from lgg_demo.runs import SPLIT, flag, read_json
 from lgg_demo.train import TrainSettings
 
 VIEWS = ((256,), (256, 256), (320,), (256, 320), (320, 320), (288, 352), (224, 256, 288, 320))
@@ -45,52 +46,82 @@ SHARED = (
 ASIDE = ("data", "out", "folds", "seed", "workers", "device", *SHARED)
 
 
-def read_runs(folder: Path, baseline: str | None, before: dict[str, Any]) -> dict[str, Any]:
-    """Rows of the table, baseline first: settings that differ from its, seeds, Dice of the last epoch, minutes.
+def finished_runs(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]]:
+    """By name the settings, the figures of the last epoch and the validation patients of the finished runs in a folder.
 
-    baseline: name of one of the runs, or None: they join the table `before`, whose own runs may be gone. Raises ValueError
-    where the runs have no common budget or the baseline is no finished one of them.
+    Raises ValueError where a run chose on nobody.
     """
-    usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
-    rows: dict[str, dict[str, Any]] = {}
-    budgets = set()
-    if baseline is None:
-        usual |= before["baseline"] | before["budget"]
-        rows = {json.dumps(row["changed"], sort_keys=True): row for row in before["rows"]}
-        budgets.add(tuple((k, usual[k]) for k in SHARED))
-    else:
-        written = folder / baseline / "settings.json"
-        usual |= json.loads(written.read_text(encoding="utf-8")) if written.exists() else {}
-    files = sorted(folder.glob("*/metrics.csv"))
-    for file in files:
-        settings = usual | json.loads((file.parent / "settings.json").read_text(encoding="utf-8"))
-        table = pd.read_csv(file)
+    defaults = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
+    runs = {}
+    for file in sorted(folder.glob("*/metrics.csv")):
+        name, table = file.parent.name, pd.read_csv(file)
+        settings = defaults | read_json(file.parent / "settings.json")
+        if not settings["validate"] or "val_dice_pooled" not in table:
+            raise ValueError(f"{file.parent} is no run of `train` that was validated on patients; take it away.")
         if len(table) < settings["epochs"]:
-            print(f"ablation: {file.parent.name} is not finished; left out", file=sys.stderr)
+            print(f"ablation: {name} is not finished; left out", file=sys.stderr)
             continue
-        budgets.add(tuple((k, settings[k]) for k in SHARED))
-        changed = {k: v for k, v in settings.items() if k not in ASIDE and v != usual[k]}
-        row = rows.setdefault(json.dumps(changed, sort_keys=True), {"changed": changed, "runs": []})
         last = table.iloc[-1]
-        run = {
+        figures = {
             "seed": settings["seed"],
             "volume_dice_mean": float(last["val_dice"]),
             "volume_dice_median": float(last["val_dice_median"]),
             "pooled_dice": float(last["val_dice_pooled"]),
             "minutes": round(float(table["seconds"].sum()) / 60, 1),
         }
-        row["runs"] = sorted([*(r for r in row["runs"] if r["seed"] != run["seed"]), run], key=lambda r: r["seed"])
-    if not files or len(budgets) != 1:
-        raise ValueError(f"{folder}: the runs of one table share {', '.join(SHARED)}; these do not, or there are none.")
-    if "{}" not in rows:
+        split = read_json(file.parent / SPLIT)
+        runs[name] = settings, figures, [len(split["train"]), *sorted(split["validation"])]
+    if not runs:
+        raise ValueError(f"{folder} holds no finished run.")
+    return runs
+
+
+def read_runs(folder: Path, baseline: str | None, before: dict[str, Any]) -> dict[str, Any]:
+    """Rows of the table, baseline first: settings that differ from its, seeds, Dice of the last epoch, minutes.
+
+    baseline: name of one of the runs, or None: they join the table `before`, where one of the same settings and seed takes
+    the other's place. Raises ValueError where the runs have no common budget or patients, or the baseline is no finished
+    one of them.
+    """
+    runs = finished_runs(folder)
+    rows: dict[str, dict[str, Any]] = {}
+    if baseline is None:
+        usual = TrainSettings(data=Path(), out=Path()).as_json() | before["baseline"] | before["budget"]
+        patients = before["patients"]
+        new = {(_key(_changed(settings, usual)), figures["seed"]) for settings, figures, _ in runs.values()}
+        for row in before["rows"]:
+            kept = [run for run in row["runs"] if (_key(row["changed"]), run["seed"]) not in new]
+            rows[_key(row["changed"])] = {"changed": row["changed"], "runs": kept}
+    elif baseline in runs:
+        usual, _, (taught, *names) = runs[baseline]
+        patients = {"train": taught, "validation": len(names), "names": names}
+    else:
         raise ValueError(f"{folder} holds no finished run {baseline}.")
-    split = json.loads((next(folder.glob("*/split.json"))).read_text(encoding="utf-8"))
-    ordered = sorted(rows.values(), key=lambda r: (bool(r["changed"]), -_mean(r)))
-    patients = {"train": len(split["train"]), "validation": len(split["validation"])}
-    if baseline is None and patients != before["patients"]:
-        raise ValueError(f"{folder}: these runs have {patients}, the table {before['patients']} patients; give --baseline.")
-    kept = {k: v for k, v in usual.items() if k not in ASIDE}
-    return {"budget": dict(budgets.pop()), "patients": patients, "baseline": kept, "rows": ordered}
+    for name, (settings, figures, (taught, *names)) in runs.items():
+        if any(settings[k] != usual[k] for k in SHARED):
+            raise ValueError(
+                f"The runs of one table share {', '.join(SHARED)}; {folder / name} does not. --baseline begins a new table."
+            )
+        if [taught, *names] != [patients["train"], *patients["names"]]:
+            raise ValueError(f"{folder / name} has other patients than the table; --baseline begins a new one.")
+        changed = _changed(settings, usual)
+        rows.setdefault(_key(changed), {"changed": changed, "runs": []})["runs"].append(figures)
+    for row in rows.values():
+        row["runs"].sort(key=lambda run: int(run["seed"]))
+    return {
+        "budget": {k: usual[k] for k in SHARED},
+        "patients": patients,
+        "baseline": {k: v for k, v in usual.items() if k not in ASIDE},
+        "rows": sorted(rows.values(), key=lambda row: (bool(row["changed"]), -_mean(row))),
+    }
+
+
+def _changed(settings: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    return {k: settings[k] for k in sorted(settings) if k not in ASIDE and settings[k] != usual[k]}
+
+
+def _key(changed: dict[str, Any]) -> str:
+    return json.dumps(changed, sort_keys=True)
 
 
 def score_views(run: Path, data: Path) -> dict[str, Any]:
@@ -132,21 +163,23 @@ def compare_pair(before: Path, after: Path) -> dict[str, Any]:
     two do not go together.
     """
     results = [json.loads((folder / RESULT).read_text(encoding="utf-8")) for folder in (before, after)]
-    begun, networks = (results[1].get("begun_from"), results[0].get("networks"))
-    if (begun and begun != networks) or "epochs" not in results[0]:
-        raise ValueError(
-            f"{after} was not trained on from {before}, or {before} is of an earlier version: repeat its `crossval`."
-        )
+    for folder, result in zip((before, after), results, strict=True):
+        if not {"epochs", "networks"} <= result.keys():
+            raise ValueError(f"{folder} is of an earlier version: repeat its `crossval`.")
+    parents = [result.get("begun_from") for result in results]
+    if parents[0] != parents[1] and parents[1] != results[0]["networks"]:
+        raise ValueError(f"{after} was not trained on from {before}, and not both began alike.")
+    folds = [{(p["patient"], p["fold"]) for p in result["per_patient"]} for result in results]
+    if folds[0] != folds[1]:
+        raise ValueError(f"{before} and {after} are of different patients or folds.")
     dice = [{p["patient"]: p["dice"] for p in result["per_patient"]} for result in results]
-    if dice[0].keys() != dice[1].keys():
-        raise ValueError(f"{before} and {after} are of different patients.")
     gain = np.array([dice[1][patient] - dice[0][patient] for patient in dice[0]])
     usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
     old, new = (usual | result["settings"] for result in results)
     kept = ("volume_dice_mean", "volume_dice_ci95", "volume_dice_median", "pooled_dice", "patients")
-    own = {*ASIDE, "begin"} - {"epochs", "slices_per_epoch", "batch_size"}
+    own = {*ASIDE, "begin"} - {"seed", "epochs", "slices_per_epoch", "batch_size"}
     return {
-        "trained_on": bool(begun),
+        "trained_on": parents[1] == results[0]["networks"],
         "changed": {k: v for k, v in new.items() if k not in own and old[k] != v},
         "sides": [{k: result[k] for k in kept} | {"epochs": result["epochs"]} for result in results],
         "gain_mean": float(gain.mean()),
@@ -222,7 +255,7 @@ def as_text(found: dict[str, Any]) -> str:
     lines = []
     for row in found["rows"]:
         words = "; ".join(
-            f"`{flag(k, v)}` (instead of {flag(k, usual[k]).split(maxsplit=1)[1]})" for k, v in row["changed"].items()
+            f"`{flag(k, v)}` (instead of {flag(k, usual[k]).partition(' ')[2]})" for k, v in row["changed"].items()
         )
         seeds = ", ".join(f"{run['volume_dice_mean']:.4f}" for run in row["runs"])
         change = "" if row is base else f"{_mean(row) - _mean(base):+.4f}"
@@ -261,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="?", metavar="RUNS", help="the folder that holds the folders of the runs")
-    parser.add_argument("--baseline", metavar="NAME", help="with RUNS: what the others are compared with (the table's)")
+    parser.add_argument("--baseline", metavar="NAME", help="begin a new table: the run that the others are compared with")
     parser.add_argument("--data", type=Path, metavar="DIR", help="with --looks: the kaggle_3m folder")
     parser.add_argument("--looks", metavar="NAME", help="with --data: the run to serve with other views too")
     parser.add_argument(
@@ -271,28 +304,29 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     facts = given.out / "ablation.json"
     try:
+        if bool(given.looks) != bool(given.data) or (given.looks and not given.runs):
+            raise ValueError("--looks goes with --data and RUNS, and --data with --looks.")
+        if given.runs and not (given.baseline or facts.exists()):
+            raise ValueError("name the run to compare with: --baseline NAME.")
+        found = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+        if given.baseline:
+            found.pop("looks", None)  # of a run of another table
         if given.runs:
-            if not (given.baseline or facts.exists()):
-                raise ValueError("name the run to compare with: --baseline NAME.")
-            given.out.mkdir(parents=True, exist_ok=True)
-            if bool(given.looks) != bool(given.data):
-                raise ValueError("--looks goes with --data, and --data with --looks.")
-            before = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-            found = {k: v for k, v in before.items() if k in ("looks", "pair")}
-            found |= read_runs(given.runs, given.baseline, before)
-            if given.looks:
-                found["looks"] = score_views(given.runs / given.looks, given.data)
-            if given.pair:
-                found["pair"] = compare_pair(*given.pair)
-            facts.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        elif given.looks or given.data or given.pair:
-            raise ValueError("--looks, --data and --pair go with RUNS.")
-        found = json.loads(facts.read_text(encoding="utf-8"))
-    except (DatasetError, CheckpointError, ValueError, KeyError, OSError) as error:
+            found |= read_runs(given.runs, given.baseline, found)
+        if given.pair:
+            found["pair"] = compare_pair(*given.pair)
+        if given.looks:
+            found["looks"] = score_views(given.runs / given.looks, given.data)
+        if "rows" not in found:
+            raise ValueError("there is no table yet: give RUNS and --baseline NAME.")
+        text = as_text(found)
+    except (DatasetError, CheckpointError, ValueError, OSError) as error:
         print(f"ablation: {error}", file=sys.stderr)
         return 2
-    (given.out / "ablation.md").write_text(as_text(found), encoding="utf-8")
-    print(as_text(found))
+    given.out.mkdir(parents=True, exist_ok=True)
+    facts.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (given.out / "ablation.md").write_text(text, encoding="utf-8")
+    print(text)
     return 0
 
 

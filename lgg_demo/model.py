@@ -123,6 +123,8 @@ def _load_packaged_imagenet(encoder: torch.nn.Module, package: str) -> None:
     given = [(k, v) for k, v in source.items() if not k.endswith(COUNTER)]
     state = encoder.state_dict()
     wanted = [k for k in state if not k.endswith(COUNTER)]
+    if len(given) < len(wanted):
+        raise CheckpointError(f"{package} carries {len(given)} tensors, the encoder has {len(wanted)}.")
     for name, (other, value) in zip(wanted, given, strict=False):
         if name == wanted[0] and state[name].shape[1] > value.shape[1]:
             # A network with neighbours begins as one that does not look at them.

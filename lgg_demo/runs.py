@@ -226,7 +226,7 @@ def quiet() -> None:
 
 
 def flag(name: str, value: Any) -> str:
-    """A setting as it is given on the command line."""
+    """A setting that has a value, one or several, as it is given on the command line."""
     return f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
 
 

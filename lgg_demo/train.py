@@ -124,7 +124,7 @@ class TrainSettings:
     loss: str = option("dice-ce", "MONAI's", choices=tuple(LOSSES))
     augment: str = option(
         "full",
-        "all; uploads: of intensities only saturation and JPEG; geometry: these stay too; mirror: mirror and shift alone",
+        "all; uploads: of intensities only saturation and JPEG; geometry: no intensities; mirror: mirror and shift alone",
         choices=STRENGTHS,
     )
     lone_share: float = option(0.3, "share of slices that are normalised without their volume")

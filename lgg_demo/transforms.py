@@ -48,8 +48,8 @@ FAINT_RING, FAINT_TISSUE, FAINT_PIXELS = 8, 0.1, 20  # its surroundings: so wide
 HEAD_SHARE = 0.01  # a row of the stack belongs to the head where more than this share of it is bright
 
 
-# All of the augmentation; without noise, blur, bias and brightness, which normalisation leaves little of; without what an
-# upload may have suffered too (saturation, JPEG); mirror and shift alone.
+# All of the augmentation; of intensities only what an upload has often suffered and normalisation cannot mend (saturation,
+# JPEG); none of intensities; mirror and shift alone.
 STRENGTHS = ("full", "uploads", "geometry", "mirror")
 
 

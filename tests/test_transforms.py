@@ -254,15 +254,15 @@ def test_zoom_enlarges_before_the_crop(zoom: float) -> None:
 
 
 def test_strengths_change_intensities_less_and_less() -> None:
-    changed = {}
+    flat, mask = torch.full((3, SIZE, SIZE), 0.8), torch.zeros(1, SIZE, SIZE)
+    changed, compressed = {}, {}
     for strength in STRENGTHS:
-        augment = augmentation(0, 64, strength, 0, 0)
-        tops = [
-            float(augment({"image": torch.full((3, SIZE, SIZE), 0.8), "mask": torch.zeros(1, SIZE, SIZE)})["image"].max())
-            for _ in range(60)
-        ]
+        augment = augmentation(0, SIZE, strength, 0, 0)
+        tops = [float(augment({"image": flat, "mask": mask})["image"].max()) for _ in range(60)]
         changed[strength] = sum(abs(top - 0.8) > 0.02 for top in tops)
+        compressed[strength] = any(isinstance(step, RandJPEGd) for step in augment.transforms)
     assert changed["geometry"] == changed["mirror"] == 0 < changed["uploads"] < 15 < changed["full"]
+    assert compressed == {"full": True, "uploads": True, "geometry": False, "mirror": False}
 
 
 def test_augmentation_leaves_what_it_was_given() -> None:
