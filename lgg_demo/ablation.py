@@ -3,9 +3,9 @@
 RUNS holds finished runs of `train` of one budget and validation fold. Runs that differ in nothing but the seed make one
 row; the row of --baseline is what the others are compared with, and begins a new table. Without --baseline the runs join
 the table that ablation.json has already, whose own runs may be gone. Every run is scored at its last epoch, so that nothing
-is chosen. With --data the run --looks is also scored with other views of each slice, which needs no training. --pair sets
-two finished cross-validations side by side, patient by patient. With neither RUNS nor --pair the text is written again from
-the JSON.
+is chosen. With --data the run --looks is also scored with other views of each slice, and the runs --together each alone, as
+the mean of their probabilities, and without small components; neither trains anything. --pair sets two finished
+cross-validations side by side, patient by patient. With neither RUNS nor --pair the text is written again from the JSON.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import json
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 from tqdm import tqdm
 
 from lgg_demo.crossval import RESULT
@@ -31,6 +33,7 @@ from lgg_demo.model import CheckpointError
 from lgg_demo.runs import SPLIT, flag, read_json
 from lgg_demo.train import TrainSettings
 
+COMPONENTS = (0.05, 0.2)  # what is smaller than this share of a volume's largest component is left out
 VIEWS = ((256,), (256, 256), (320,), (256, 320), (320, 320), (288, 352), (224, 256, 288, 320))
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # What makes no row of its own: where the data lie, what every run of a table shares, and the seed.
@@ -155,6 +158,40 @@ def score_views(run: Path, data: Path) -> dict[str, Any]:
     }
 
 
+def without_small(mask: np.ndarray, share: float) -> np.ndarray:
+    """A mask (S, H, W) bool without its components, touching at a corner or more, of less than `share` of the largest."""
+    labels, found = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=found + 1)
+    sizes[0] = 0
+    return np.asarray((sizes >= max(share * sizes.max(), 1))[labels])
+
+
+def score_together(runs: Sequence[Path], data: Path) -> list[dict[str, Any]]:
+    """Mean and median volume Dice of the runs' validation patients: by each run, by all together, without small components.
+
+    Raises DatasetError, CheckpointError, or ValueError where the runs do not share these patients.
+    """
+    splits = [read_json(run / SPLIT).get("validation") for run in runs]
+    if not splits[0] or any(split != splits[0] for split in splits):
+        raise ValueError("The runs --together need the same validation patients.")
+    segmenters = [Segmenter.load(run) for run in runs]
+    dice: dict[str, list[float]] = {}
+    for _, rows in tqdm(list(index_dataset(data, splits[0]).groupby("patient", sort=True)), unit="patient", disable=None):
+        scan, reference = read_patient(rows)
+        levels = [segmenter.segment(scan) for segmenter in segmenters]
+        masks = {f"`{run.name}`": binarise(one, 0.5) for run, one in zip(runs, levels, strict=True)}
+        masks[f"all {len(runs)} together"] = binarise(np.floor(np.mean(levels, axis=0) + 0.5), 0.5)
+        for name in (f"`{runs[0].name}`", f"all {len(runs)} together"):
+            for share in COMPONENTS:
+                masks[f"{name}, from {share:.0%} of the largest component"] = without_small(masks[name], share)
+        for name, mask in masks.items():
+            dice.setdefault(name, []).append(count(mask, reference).dice)
+    return [
+        {"mask": name, "volume_dice_mean": float(np.mean(values)), "volume_dice_median": float(np.median(values))}
+        for name, values in dice.items()
+    ]
+
+
 def compare_pair(before: Path, after: Path) -> dict[str, Any]:
     """Two cross-validations: settings that changed, whether the second was `trained_on` from the first, scores of both
     (`sides`), and mean, 95 % interval, median and sign of the change of a patient's Dice.
@@ -243,8 +280,25 @@ pixels are resized to, every second time mirrored; the mean of the probabilities
 """
 
 
+def _together_text(rows: list[dict[str, Any]]) -> str:
+    lines = "\n".join(f"| {r['mask']} | {r['volume_dice_mean']:.4f} | {r['volume_dice_median']:.4f} |" for r in rows)
+    return f"""
+## Several networks, and what is small left out
+
+The best epochs of runs above on the same patients: alone; together, by the mean of their probabilities; and without the
+components of a volume that are smaller than a share of its largest.
+
+| mask | mean volume Dice | median |
+|---|---|---|
+{lines}
+"""
+
+
 def _mean(row: dict[str, Any], of: str = "volume_dice_mean") -> float:
     return float(np.mean([run[of] for run in row["runs"]]))
+
+
+SECTIONS: dict[str, Callable[[Any], str]] = {"looks": _views_text, "together": _together_text, "pair": _pair_text}
 
 
 def as_text(found: dict[str, Any]) -> str:
@@ -285,7 +339,7 @@ The baseline: {fixed}.
 {chr(10).join(lines)}
 
 {notes}
-{_views_text(found["looks"]) if "looks" in found else ""}{_pair_text(found["pair"]) if "pair" in found else ""}
+{"".join(text(found[key]) for key, text in SECTIONS.items() if key in found)}
 Written by `python -m lgg_demo.ablation` from `ablation.json`, which it makes from the folders of the runs.
 """
 
@@ -295,8 +349,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="?", metavar="RUNS", help="the folder that holds the folders of the runs")
     parser.add_argument("--baseline", metavar="NAME", help="begin a new table: the run that the others are compared with")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="with --looks: the kaggle_3m folder")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="with --looks or --together: the kaggle_3m folder")
     parser.add_argument("--looks", metavar="NAME", help="with --data: the run to serve with other views too")
+    parser.add_argument("--together", nargs="+", metavar="NAME", help="with --data: runs to score alone and as one")
     parser.add_argument(
         "--pair", type=Path, nargs=2, metavar=("BEFORE", "AFTER"), help="the folders of two finished cross-validations"
     )
@@ -304,19 +359,22 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     facts = given.out / "ablation.json"
     try:
-        if bool(given.looks) != bool(given.data) or (given.looks and not given.runs):
-            raise ValueError("--looks goes with --data and RUNS, and --data with --looks.")
+        served = bool(given.looks or given.together)
+        if served != bool(given.data) or (served and not given.runs):
+            raise ValueError("--looks and --together go with --data and RUNS, and --data with one of them.")
         if given.runs and not (given.baseline or facts.exists()):
             raise ValueError("name the run to compare with: --baseline NAME.")
         found = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
         if given.baseline:
-            found.pop("looks", None)  # of a run of another table
+            found = {k: v for k, v in found.items() if k == "pair"}  # the rest is of another table
         if given.runs:
             found |= read_runs(given.runs, given.baseline, found)
         if given.pair:
             found["pair"] = compare_pair(*given.pair)
         if given.looks:
             found["looks"] = score_views(given.runs / given.looks, given.data)
+        if given.together:
+            found["together"] = score_together([given.runs / name for name in given.together], given.data)
         if "rows" not in found:
             raise ValueError("there is no table yet: give RUNS and --baseline NAME.")
         text = as_text(found)

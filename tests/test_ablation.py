@@ -120,6 +120,58 @@ def test_one_network_is_scored_with_several_views(run: Path, dataset: Path) -> N
     assert f"| `256 320` | {trained['volume_dice_mean']:.4f} |" in text
 
 
+def test_small_components_are_left_out() -> None:
+    mask = np.zeros((4, 20, 20), bool)
+    mask[0, :10, :10] = True  # 100 pixels
+    mask[1, 10, 10] = mask[2, 11:13, 11] = True  # touch at corners, and the large one too
+    mask[3, 15:19, 15] = True  # 4 of 103
+    assert ablation.without_small(mask, 0.03).sum() == 107 and ablation.without_small(mask, 0.05).sum() == 103
+    assert not ablation.without_small(np.zeros((2, 5, 5), bool), 0.05).any()
+
+
+def test_runs_are_scored_together(
+    run: Path, dataset: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
+) -> None:
+    level = {"sure": 255, "doubtful": 100, "against": 0}
+
+    class Fixed:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def segment(self, scan: Any) -> np.ndarray:
+            return np.full((len(scan), *scan.size), level[self.name], np.uint8)
+
+    class Loader:
+        @staticmethod
+        def load(folder: Path) -> Fixed:
+            return Fixed(folder.name)
+
+    shutil.rmtree(runs / "running")
+    assert ablation.main([str(runs), "--baseline", "two", "--out", str(tmp_path)]) == 0
+    for name in level:
+        shutil.copytree(runs / "one", runs / name)
+        (runs / name / "split.json").write_text((run / "split.json").read_text())
+    monkeypatch.setattr(ablation, "Segmenter", Loader)
+    patients = json.loads((run / "split.json").read_text())["validation"]
+    full = []
+    for _, rows in index_dataset(dataset, patients).groupby("patient"):
+        reference = read_patient(rows)[1]
+        full.append(2 * reference.sum() / (reference.sum() + reference.size))
+    found = ablation.score_together([runs / name for name in level], dataset)
+    means = {row["mask"]: row["volume_dice_mean"] for row in found}
+    assert means["`sure`"] == pytest.approx(np.mean(full)) and means["`doubtful`"] == means["`against`"] == 0
+    assert means["all 3 together"] == 0, "355 of 765 is below a half"
+    two = {
+        row["mask"]: row["volume_dice_mean"] for row in ablation.score_together([runs / "sure", runs / "doubtful"], dataset)
+    }
+    assert two["all 2 together"] == two["all 2 together, from 5% of the largest component"] == means["`sure`"]
+    assert "go with --data and RUNS" in sentence(ablation.main, ["--out", str(tmp_path), "--together", "one"])
+    with pytest.raises(ValueError, match="need the same validation patients"):
+        ablation.score_together([runs / "one", runs / "sure"], dataset)
+    text = ablation.as_text(json.loads((tmp_path / "ablation.json").read_text()) | {"together": found})
+    assert f"| `sure` | {means['`sure`']:.4f} |" in text
+
+
 def test_two_cross_validations_are_compared_patient_by_patient(runs: Path, tmp_path: Path, sentence: Sentence) -> None:
     shutil.rmtree(runs / "running")
     first, second = {"networks": {"1": "x"}}, {"networks": {"1": "y"}, "begun_from": {"1": "x"}}
@@ -172,8 +224,10 @@ def test_runs_that_cannot_be_compared_are_refused(runs: Path, tmp_path: Path, se
     said = sentence(ablation.main, [str(alone), "--baseline", "base", *out])
     assert said == f"ablation: {alone} holds no finished run base."
     assert "--baseline NAME" in sentence(ablation.main, [str(alone), *out])
-    assert "--looks goes with --data" in sentence(ablation.main, [str(runs), "--baseline", "one", "--looks", "one", *out])
-    assert "goes with --data and RUNS" in sentence(ablation.main, ["--looks", "one", "--data", "kaggle_3m", *out])
+    assert "--looks and --together go with --data" in sentence(
+        ablation.main, [str(runs), "--baseline", "one", "--looks", "one", *out]
+    )
+    assert "go with --data and RUNS" in sentence(ablation.main, ["--looks", "one", "--data", "kaggle_3m", *out])
 
 
 def test_the_table_in_the_repository_is_that_of_its_file() -> None:
