@@ -15,7 +15,7 @@ import json
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from lgg_demo.data import DatasetError, index_dataset, read_patient
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, bootstrap_ci95, count
 from lgg_demo.model import CheckpointError
-from lgg_demo.runs import SPLIT, flag, read_json
+from lgg_demo.readers import Scan
+from lgg_demo.runs import METRICS, SPLIT, flag, read_json, settings_of
 from lgg_demo.train import TrainSettings
 
 COMPONENTS = (0.05, 0.2)  # what is smaller than this share of a volume's largest component is left out
@@ -49,16 +50,15 @@ SHARED = (
 ASIDE = ("data", "out", "folds", "seed", "workers", "device", *SHARED)
 
 
-def finished_runs(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]]:
-    """By name the settings, the figures of the last epoch and the validation patients of the finished runs in a folder.
+def finished_runs(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """By name the settings, the figures of the last epoch and the patients of the finished runs in a folder.
 
     Raises ValueError where a run chose on nobody.
     """
-    defaults = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
     runs = {}
-    for file in sorted(folder.glob("*/metrics.csv")):
+    for file in sorted(folder.glob(f"*/{METRICS}")):
         name, table = file.parent.name, pd.read_csv(file)
-        settings = defaults | read_json(file.parent / "settings.json")
+        settings = settings_of(file.parent, TrainSettings(data=Path(), out=Path()))
         if not settings["validate"] or "val_dice_pooled" not in table:
             raise ValueError(f"{file.parent} is no run of `train` that was validated on patients; take it away.")
         if len(table) < settings["epochs"]:
@@ -73,7 +73,8 @@ def finished_runs(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any
             "minutes": round(float(table["seconds"].sum()) / 60, 1),
         }
         split = read_json(file.parent / SPLIT)
-        runs[name] = settings, figures, [len(split["train"]), *sorted(split["validation"])]
+        names = sorted(split["validation"])
+        runs[name] = settings, figures, {"train": len(split["train"]), "validation": len(names), "names": names}
     if not runs:
         raise ValueError(f"{folder} holds no finished run.")
     return runs
@@ -96,16 +97,15 @@ def read_runs(folder: Path, baseline: str | None, before: dict[str, Any]) -> dic
             kept = [run for run in row["runs"] if (_key(row["changed"]), run["seed"]) not in new]
             rows[_key(row["changed"])] = {"changed": row["changed"], "runs": kept}
     elif baseline in runs:
-        usual, _, (taught, *names) = runs[baseline]
-        patients = {"train": taught, "validation": len(names), "names": names}
+        usual, _, patients = runs[baseline]
     else:
         raise ValueError(f"{folder} holds no finished run {baseline}.")
-    for name, (settings, figures, (taught, *names)) in runs.items():
+    for name, (settings, figures, theirs) in runs.items():
         if any(settings[k] != usual[k] for k in SHARED):
             raise ValueError(
                 f"The runs of one table share {', '.join(SHARED)}; {folder / name} does not. --baseline begins a new table."
             )
-        if [taught, *names] != [patients["train"], *patients["names"]]:
+        if theirs != patients:
             raise ValueError(f"{folder / name} has other patients than the table; --baseline begins a new one.")
         changed = _changed(settings, usual)
         rows.setdefault(_key(changed), {"changed": changed, "runs": []})["runs"].append(figures)
@@ -120,11 +120,21 @@ def read_runs(folder: Path, baseline: str | None, before: dict[str, Any]) -> dic
 
 
 def _changed(settings: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-    return {k: settings[k] for k in sorted(settings) if k not in ASIDE and settings[k] != usual[k]}
+    return {k: v for k, v in settings.items() if k not in ASIDE and v != usual[k]}
 
 
 def _key(changed: dict[str, Any]) -> str:
     return json.dumps(changed, sort_keys=True)
+
+
+def _scans(data: Path, names: list[str]) -> Iterator[tuple[Scan, np.ndarray]]:
+    """Scan and reference of each patient, with a bar."""
+    for _, rows in tqdm(list(index_dataset(data, names).groupby("patient", sort=True)), unit="patient", disable=None):
+        yield read_patient(rows)
+
+
+def _mean_and_median(dice: list[float]) -> dict[str, float]:
+    return {"volume_dice_mean": float(np.mean(dice)), "volume_dice_median": float(np.median(dice))}
 
 
 def score_views(run: Path, data: Path) -> dict[str, Any]:
@@ -134,11 +144,9 @@ def score_views(run: Path, data: Path) -> dict[str, Any]:
     """
     names = json.loads((run / SPLIT).read_text(encoding="utf-8"))["validation"]
     segmenter = Segmenter.load(run)
-    index = index_dataset(data, names)
     dice: dict[tuple[int, ...], list[float]] = {views: [] for views in VIEWS}
     seconds = dict.fromkeys(VIEWS, 0.0)
-    for _, rows in tqdm(list(index.groupby("patient", sort=True)), unit="patient", disable=None):
-        scan, reference = read_patient(rows)
+    for scan, reference in _scans(data, names):
         for views in VIEWS:
             segmenter.views, started = views, time.perf_counter()
             levels = segmenter.segment(scan)
@@ -147,12 +155,7 @@ def score_views(run: Path, data: Path) -> dict[str, Any]:
     return {
         "run": run.name,
         "rows": [
-            {
-                "views": list(views),
-                "volume_dice_mean": float(np.mean(dice[views])),
-                "volume_dice_median": float(np.median(dice[views])),
-                "cost": seconds[views] / seconds[VIEWS[0]],
-            }
+            {"views": list(views), **_mean_and_median(dice[views]), "cost": seconds[views] / seconds[VIEWS[0]]}
             for views in VIEWS
         ],
     }
@@ -175,21 +178,18 @@ def score_together(runs: Sequence[Path], data: Path) -> list[dict[str, Any]]:
     if not splits[0] or any(split != splits[0] for split in splits):
         raise ValueError("The runs --together need the same validation patients.")
     segmenters = [Segmenter.load(run) for run in runs]
+    together = f"all {len(runs)} together"
     dice: dict[str, list[float]] = {}
-    for _, rows in tqdm(list(index_dataset(data, splits[0]).groupby("patient", sort=True)), unit="patient", disable=None):
-        scan, reference = read_patient(rows)
+    for scan, reference in _scans(data, splits[0]):
         levels = [segmenter.segment(scan) for segmenter in segmenters]
         masks = {f"`{run.name}`": binarise(one, 0.5) for run, one in zip(runs, levels, strict=True)}
-        masks[f"all {len(runs)} together"] = binarise(np.floor(np.mean(levels, axis=0) + 0.5), 0.5)
-        for name in (f"`{runs[0].name}`", f"all {len(runs)} together"):
+        masks[together] = binarise(np.floor(np.mean(levels, axis=0) + 0.5), 0.5)
+        for name in (f"`{runs[0].name}`", together):
             for share in COMPONENTS:
                 masks[f"{name}, from {share:.0%} of the largest component"] = without_small(masks[name], share)
         for name, mask in masks.items():
             dice.setdefault(name, []).append(count(mask, reference).dice)
-    return [
-        {"mask": name, "volume_dice_mean": float(np.mean(values)), "volume_dice_median": float(np.median(values))}
-        for name, values in dice.items()
-    ]
+    return [{"mask": name, **_mean_and_median(values)} for name, values in dice.items()]
 
 
 def compare_pair(before: Path, after: Path) -> dict[str, Any]:
