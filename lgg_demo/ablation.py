@@ -318,7 +318,8 @@ def as_text(found: dict[str, Any]) -> str:
             f"| {_mean(row, 'pooled_dice'):.4f} | {_mean(row, 'minutes'):.0f} |"
         )
     apart = (
-        f"The seeds of the baseline lie {max(spread) - min(spread):.4f} apart: smaller changes say nothing."
+        f"The seeds of the baseline lie {max(spread) - min(spread):.4f} apart: a change of that size is chance, and twice "
+        "that may be where a row has one seed."
         if len(spread) > 1
         else "The baseline has one seed, so nothing here says how much is chance; expect about 0.005."
     )

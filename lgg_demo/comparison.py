@@ -20,7 +20,7 @@ import pandas as pd
 
 from lgg_demo.data import DatasetError, PatientDataset, index_dataset, read_patients, rows_of_patients
 from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
-from lgg_demo.runs import METRICS, SETTINGS, changed_settings, finished, flag, quiet, read_json, write_json
+from lgg_demo.runs import METRICS, SETTINGS, finished, flag, quiet, read_json, trained_already, write_json
 from lgg_demo.seed import EPOCHS, HARD, RESULTS, SOFT, SeedSettings, assess, run
 from lgg_demo.seed import sides_of as seed_sides_of
 from lgg_demo.train import TrainSettings, sides_of, train
@@ -74,21 +74,9 @@ def command(row: Row) -> str:
     return f"python -m lgg_demo.train {common}{folds} {flags}"
 
 
-def _ready(settings: SeedSettings | TrainSettings) -> bool:
-    """Whether the run is trained. Raises ValueError where it was with other settings."""
-    if not finished(settings.out):
-        return False
-    changed = changed_settings(settings.out, settings)
-    if changed:
-        raise ValueError(
-            f"{settings.out} was made with other settings ({', '.join(changed)}); give those, or another RUNS."
-        )
-    return True
-
-
 def seed_run(settings: SeedSettings) -> None:
     """Train and test by the report's recipe what its folder does not have yet."""
-    if not _ready(settings):
+    if not trained_already(settings.out, settings):
         run(settings)
     if not (settings.out / RESULTS).exists():  # killed between its last epoch and the end of its test
         index, sides = seed_sides_of(settings)
@@ -100,7 +88,7 @@ def own_run(settings: TrainSettings) -> None:
     fold that it leaves out.
     """
     assert settings.folds is not None
-    if not _ready(settings):
+    if not trained_already(settings.out, settings):
         train(settings)
     if (settings.out / RESULTS).exists():
         return
@@ -324,7 +312,7 @@ figures, under their right names (the report prints two of them under the name o
 {names}
 
 The table has its recipe, redone with PyTorch, on its kind of split and on a split by patient, and the released network
-trained anew for both. The weights in weights/ have learnt from every patient, so no part of this data can score them; and
+trained anew for both. The weights in weights/ have learnt from every patient of these folds, who so cannot score them; and
 they have learnt to do with the brightness, noise and missing sequences that people upload, which these runs leave out:
 their slices are moved, turned and scaled, nothing else.
 

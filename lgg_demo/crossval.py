@@ -29,13 +29,13 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
-from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, read_patient, read_patients
+from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, institution, read_patient, read_patients
 from lgg_demo.evaluate import PROTOCOL, Scored, dice_by_level, score, summary
 from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
 from lgg_demo.model import CHECKPOINT, CheckpointError, lineage, load_checkpoint
 from lgg_demo.readers import FLAIR
-from lgg_demo.runs import finished, quiet, read_json, settings_of
+from lgg_demo.runs import finished, quiet, read_json, trained_already
 from lgg_demo.train import TrainSettings, epochs_of, minutes_of, parser_for, settings_from, train
 
 matplotlib.use("Agg")
@@ -43,8 +43,9 @@ from matplotlib import pyplot as plt
 
 RESULT = "cross_validation.json"
 PROBABILITY = "probability.npz"
+NETWORK = "network's sha256"  # the name, beside the patients', of whose probabilities those are
 RELIABILITY = "reliability.png"
-OURS = ("out", "validation_fold", "leave_out_fold", "validate", "validation_fraction", "folds", "begin")
+OURS = ("out", "validation_fold", "leave_out_fold", "validate", "validation_fraction", "split", "folds", "begin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +62,12 @@ class Predicted:
 def trained(settings: TrainSettings) -> Path:
     """The run's checkpoint; trained now where it is not there, gone on with where it was interrupted."""
     checkpoint = settings.out / CHECKPOINT
-    if checkpoint.exists():
-        began = read_json(checkpoint.with_suffix(".json")).get("begun_from", {}).get("sha256")
-        begins = load_checkpoint(settings.begin)[1]["sha256"] if settings.begin else None
-        if settings_of(settings.out, settings) != settings.as_json() or began != begins:
-            raise ValueError(f"{settings.out} was made with other settings; give those, or another --out.")
-        return checkpoint
-    return train(settings)
+    if not trained_already(settings.out, settings):
+        return train(settings)
+    began = read_json(checkpoint.with_suffix(".json")).get("begun_from", {}).get("sha256")
+    if began != (load_checkpoint(settings.begin)[1]["sha256"] if settings.begin else None):
+        raise ValueError(f"{settings.out} was begun from another network; give --begin that, or another --out.")
+    return checkpoint
 
 
 def of_run(settings: TrainSettings, name: str, **changed: Any) -> TrainSettings:
@@ -80,7 +80,10 @@ def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fol
     """Predict a fold's patients with the network that never saw them; kept beside it for the next time."""
     file = checkpoint.parent / PROBABILITY
     segmenter = None
+    network = load_checkpoint(checkpoint)[1]["sha256"]
     stored = np.load(file) if file.exists() else {}
+    if NETWORK not in stored or str(stored[NETWORK]) != network:  # of another network that was in this folder
+        stored = {}
     out = []
     for name, rows in tqdm(list(index[index["patient"].isin(patients)].groupby("patient", sort=True)), disable=None):
         scan, reference = read_patient(rows)
@@ -95,7 +98,7 @@ def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fol
         out.append(Predicted(str(name), fold, fine, reference, " and ".join(lost)))
     if segmenter is not None:
         partial = file.with_name("part.npz")
-        np.savez_compressed(partial, allow_pickle=False, **{p.patient: p.fine for p in out})
+        np.savez_compressed(partial, allow_pickle=False, **{p.patient: p.fine for p in out}, **{NETWORK: np.array(network)})
         partial.replace(file)
     return out
 
@@ -192,8 +195,8 @@ def assess(predicted: list[Predicted]) -> dict[str, Any]:
         **summary(served),
         "uncalibrated": summary(plain),
         "by_fold": group(served, {p.patient: str(p.fold) for p in predicted}),
-        "by_institution": group(served, {p.patient: p.patient.split("_")[1] for p in predicted if "_" in p.patient})
-        if all("_" in p.patient for p in predicted)
+        "by_institution": group(served, {p.patient: institution(p.patient) for p in predicted})
+        if all(institution(p.patient) for p in predicted)
         else {},
         "by_missing_sequence": group(served, {p.patient: p.missing or "none" for p in predicted}),
         "best_threshold": best_threshold(np.stack([c for f in folds for c in curves[f]]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from lgg_demo.readers import (
     is_mask_name,
     read_mask,
     read_scan,
+    series_stem,
     slice_number,
 )
 from lgg_demo.transforms import NORMALISATION, NORMALISATIONS, to_model, with_neighbours
@@ -72,6 +74,12 @@ def index_dataset(folder: Path, patients: Iterable[str] | None = None) -> pd.Dat
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(["patient", "slice"], ignore_index=True)
 
 
+def institution(patient: str) -> str:
+    """The second field of a TCGA name (`TCGA_CS_4941_19960909` gives CS), empty for any other name."""
+    fields = patient.split("_")
+    return fields[1] if fields[0] == "TCGA" and len(fields) > 2 else ""
+
+
 def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in TIFF_SUFFIXES and not p.name.startswith("."))
 
@@ -84,12 +92,19 @@ def _index_patient(folder: Path) -> tuple[list[tuple[str, int, Path, Path, bool]
     problems = [f"{where}/{images[k].name}: image without mask" for k in sorted(images.keys() - masks.keys())]
     problems += [f"{where}/{masks[k].name}: mask without image" for k in sorted(masks.keys() - images.keys())]
     rows = []
+    series: dict[str, Path] = {}  # the first of each: two patients in one folder would be scaled, split and scored as one
+    numbered: dict[int, Path] = {}
     for stem in sorted(images.keys() & masks.keys()):
         image, mask = images[stem], masks[stem]
         number = slice_number(image)
         if number is None:
             problems.append(f"{where}/{image.name}: the name does not end in a slice number")
             continue
+        if series.setdefault(series_stem(image), image) is image and len(series) > 1:
+            one = next(iter(series.values())).name
+            problems.append(f"{where}/{image.name}: another series than {one}; a patient's folder holds one series")
+        elif len(series) == 1 and numbered.setdefault(number, image) is not image:
+            problems.append(f"{where}/{image.name}: slice {number} is {numbered[number].name} already")
         wrong: list[str] = []
         tumour = False
         for path in (image, mask):
@@ -128,12 +143,17 @@ class Split:
 def read_patients(csv: Path, *columns: str) -> pd.DataFrame:
     """A CSV's `patient` column and, where asked for, others: one row a patient, though the CSV may have one a slice.
 
-    Raises DatasetError.
+    The JSON that `crossval` and `evaluate` write serves too: its patients, and of `crossval` their folds. Raises
+    DatasetError.
     """
     try:
-        table = pd.read_csv(csv, dtype={"patient": str})
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{csv} cannot be read as CSV: {' '.join(str(error).split())}") from error
+        if csv.suffix.lower() == ".json":
+            table = pd.DataFrame(json.loads(csv.read_text(encoding="utf-8"))["per_patient"])
+        else:
+            table = pd.read_csv(csv, dtype={"patient": str})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        kind = "JSON of patients" if csv.suffix.lower() == ".json" else "CSV"
+        raise DatasetError(f"{csv} cannot be read as {kind}: {' '.join(str(error).split())}") from error
     missing = [c for c in ("patient", *columns) if c not in table.columns]
     if missing:
         raise DatasetError(f"{csv} has no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
@@ -231,9 +251,12 @@ def rows_of_patients(index: pd.DataFrame, split: Split, test: Sequence[str], see
 
 
 def read_patient(rows: pd.DataFrame) -> tuple[Scan, np.ndarray]:
-    """The scan of one patient, in slice order, and its reference masks (S, H, W) bool."""
-    scan = read_scan(list(rows["image"]), name=str(rows["patient"].iloc[0]))
-    return scan, np.concatenate([read_mask(p, scan.size) for p in rows["mask"]])
+    """The scan of one patient, in slice order, and its reference masks (S, H, W) bool. Raises DatasetError."""
+    try:
+        scan = read_scan(list(rows["image"]), name=str(rows["patient"].iloc[0]))
+        return scan, np.concatenate([read_mask(p, scan.size) for p in rows["mask"]])
+    except UnreadableScan as error:  # a stack of too many slices, or files that have changed since they were indexed
+        raise DatasetError(f"{rows['patient'].iloc[0]}: {error}") from error
 
 
 class PatientDataset(Dataset[dict[str, Any]]):

@@ -106,6 +106,16 @@ def summary(scored: list[Scored]) -> dict[str, Any]:
     }
 
 
+def known_patients(record: dict[str, Any], patients: set[str]) -> dict[str, int]:
+    """How many of these patients taught a network or chose its epoch, as its record says: their scores flatter it."""
+    splits = [one.get("split", {}) for one in lineage(record)]
+    trained, chose = ({name for split in splits for name in split.get(side, [])} for side in ("train", "validation"))
+    return {
+        "patients_the_network_was_trained_on": len(patients & trained),
+        "patients_that_chose_its_epoch": len(patients & (chose - trained)),
+    }
+
+
 def evaluate(index: pd.DataFrame, segmenter: Segmenter, threshold: float, out: Path) -> dict[str, Any]:
     """Score every patient of an index (see `index_dataset`), write the files into `out`, return metrics.json's content."""
     scored: list[Scored] = []
@@ -127,6 +137,7 @@ def evaluate(index: pd.DataFrame, segmenter: Segmenter, threshold: float, out: P
         "model": {k: segmenter.record.get(k) for k in ("name", "sha256")},
         "patients": figures.pop("patients"),
         "slices": figures.pop("slices"),
+        **known_patients(segmenter.record, set(index["patient"])),
         "threshold": threshold,
         **figures,
         "seconds_per_slice": seconds / len(slices),
@@ -201,17 +212,18 @@ def main(arguments: list[str] | None = None) -> int:
         wanted = None if given.patients is None else read_patients(given.patients)["patient"]
         index = index_dataset(given.data, wanted)
         given.out.mkdir(parents=True, exist_ok=True)  # said now, not after the work, where it cannot be
+        metrics = evaluate(index, segmenter, segmenter.threshold if given.threshold is None else given.threshold, given.out)
     except (DatasetError, CheckpointError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    threshold = segmenter.threshold if given.threshold is None else given.threshold
-    trained = {name for one in lineage(segmenter.record) for name in one.get("split", {}).get("train", [])}
-    seen = sorted(trained & set(index["patient"]))
-    if seen:
+    print_table(metrics)
+    known, chose = metrics["patients_the_network_was_trained_on"], metrics["patients_that_chose_its_epoch"]
+    if known or chose:
         print(
-            f"evaluate: the network was trained on {len(seen)} of these patients; their scores flatter it.", file=sys.stderr
+            f"evaluate: the network was trained on {known} of these patients, and {chose} chose its epoch; their scores "
+            "flatter it.",
+            file=sys.stderr,
         )
-    print_table(evaluate(index, segmenter, threshold, given.out))
     return 0
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lgg_demo.data import SIDE, DatasetError, index_dataset, read_patient
+from lgg_demo.data import SIDE, DatasetError, index_dataset, institution, read_patient
 from lgg_demo.readers import FLAIR, read_mask, read_scan
 
 matplotlib.use("Agg")
@@ -45,12 +45,11 @@ def measure(index: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     rows, position = [], np.zeros((SIDE, SIDE), dtype=np.int64)
     for name, own in tqdm(list(index.groupby("patient", sort=True)), unit="patient", disable=None):
         scan, mask = read_patient(own)
-        fields = str(name).split("_")
         position += mask.sum(axis=0)
         rows.append(
             {
                 "patient": str(name),
-                "institution": fields[1] if len(fields) > 1 else "",
+                "institution": institution(str(name)),
                 "slices": len(own),
                 "tumour_slices": int(mask.any(axis=(1, 2)).sum()),
                 "tumour_pixels": int(mask.sum()),

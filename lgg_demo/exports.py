@@ -55,16 +55,18 @@ class Outlined(Protocol):
 # NIfTI
 
 
-def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray, slope: float | None = None) -> None:
-    """Whole numbers on the input's own grid, uint8, with its affine in both forms.
+def write_nifti(path: Path, values: np.ndarray, grid: Grid, slope: float | None = None) -> None:
+    """Whole numbers on the input's own grid, uint8, with its affine in both forms, under the input's own codes.
 
-    slope: what software multiplies the stored numbers by; a probability keeps its 255 levels and reads as 0 to 1.
+    Where the input had no code, neither has this: other software then places both by the same guess. slope: what software
+    multiplies the stored numbers by; a probability keeps its 255 levels and reads as 0 to 1.
     """
+    affine, (sform, qform) = grid.affine, grid.codes
     image = nib.Nifti1Image(values.astype(np.uint8), affine)
     image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    if not np.allclose(image.get_qform(), affine, atol=1e-3):
+    image.set_sform(affine, code=sform)
+    image.set_qform(affine, code=qform)
+    if sform and not np.allclose(image.header.get_qform(), affine, atol=1e-3):
         image.set_qform(None)  # a sheared grid has no quaternion; a wrong one would be believed by some software
     if slope is not None:
         image.header.set_slope_inter(slope, 0)
@@ -99,14 +101,19 @@ def source_frames(volume: np.ndarray, grid: Grid, instances: Sequence[Dataset]) 
     whole = np.zeros((2, 3))
     whole[0, rows], whole[1, columns] = np.sign(down[rows]), np.sign(right[columns])
     if (
-        len(frames) != grid.shape[through]
+        len(frames) > grid.shape[through]
         or not np.allclose([down, right], whole, atol=0.01)
         or not np.allclose(corners[:, [rows, columns]], corner, atol=0.5)
     ):
         return None
     turned = volume.transpose(through, rows, columns)[:, :: int(whole[0, rows]), :: int(whole[1, columns])]
     # By rank and not by distance: slices are not always as evenly spaced as an affine says.
-    return np.asarray(turned[np.argsort(np.argsort(corners[:, through], kind="stable"), kind="stable")])
+    places = np.argsort(np.argsort(corners[:, through], kind="stable"), kind="stable")
+    if len(frames) < grid.shape[through]:  # slices are missing from the series, and blank on the grid
+        places = np.round(corners[:, through]).astype(int)
+        if len(set(places.tolist())) < len(places) or not 0 <= places.min() <= places.max() < grid.shape[through]:
+            return None
+    return np.asarray(turned[places])
 
 
 def _plane(instance: Dataset, frame: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], tuple[float, float]]:

@@ -23,12 +23,20 @@ class Grid:
 
     shape: of the input's own array, three axes. affine: (4, 4) float64 from its indices to millimetres, RAS+ as NIfTI
     has it. measured: False where the file does not say how large a voxel is and 1 mm stands in: enough to know up from
-    down, not to measure by.
+    down, not to measure by. thickness_known: False where 1 mm stands in between slices alone. codes: a NIfTI's own sform
+    and qform code, which say what its millimetres are relative to.
     """
 
     shape: tuple[int, int, int]
     affine: np.ndarray
     measured: bool = True
+    thickness_known: bool = True
+    codes: tuple[int, int] = (1, 1)
+
+    @property
+    def ruler(self) -> Grid | None:
+        """The grid itself where its millimetres may be measured by, else None."""
+        return self if self.measured and self.thickness_known else None
 
     @property
     def _turn(self) -> np.ndarray:

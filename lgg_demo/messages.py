@@ -202,9 +202,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : le fichier contient {volumes} volumes ; vérifiez que celui affiché est FLAIR.",
     },
     "dicom_no_position": {
-        "en": "{file}: the headers do not say where the slices lie; they are in the order of their numbers, taken as axial.",
-        "fr": "{file} : les en-têtes ne donnent pas la position des coupes ; elles suivent leurs numéros et sont supposées "
-        "axiales.",
+        "en": "{file}: the headers do not say where the slices lie; they are in the order of their numbers, taken as axial, "
+        "and no DICOM SEG is written.",
+        "fr": "{file} : les en-têtes ne donnent pas la position des coupes ; elles suivent leurs numéros, sont supposées "
+        "axiales, et aucun DICOM SEG n’est écrit.",
     },
     "dicom_no_spacing": {
         "en": "{file}: the headers do not give the size of a pixel; 1 mm is assumed, so no length, area or volume can be "
@@ -216,14 +217,24 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: some slices come several times at one position; the first of each is used.",
         "fr": "{file} : des coupes se répètent à une même position ; la première de chacune est utilisée.",
     },
+    "no_thickness": {
+        "en": "{file}: the file does not give the thickness of a slice, so lengths, areas and volumes stay in pixels.",
+        "fr": "{file} : le fichier ne donne pas l’épaisseur des coupes ; longueurs, surfaces et volumes restent en pixels.",
+    },
+    "series_missing": {
+        "en": "{file}: {slices} slice(s) are missing from the series; their places are blank, and volumes leave them out.",
+        "fr": "{file} : il manque {slices} coupe(s) dans la série ; leur place reste vide et les volumes n’en tiennent pas "
+        "compte.",
+    },
     "series_gaps": {
         "en": "{file}: the slices are not evenly spaced ({gaps} gap(s)); slices may be missing, and volumes are approximate.",
         "fr": "{file} : les coupes ne sont pas régulièrement espacées ({gaps} écart(s)) ; il peut en manquer, et les volumes "
         "sont approximatifs.",
     },
     "series_damaged": {
-        "en": "{file}: {slices} slice(s) of the series are damaged and left out.",
-        "fr": "{file} : {slices} coupe(s) de la série sont abîmées et laissées de côté.",
+        "en": "{file}: {slices} slice(s) of the series are damaged; their places are blank, and volumes leave them out.",
+        "fr": "{file} : {slices} coupe(s) de la série sont abîmées ; leur place reste vide et les volumes n’en tiennent pas "
+        "compte.",
     },
     "burned_in": {
         "en": "{file}: the header says that text is burned into the picture; it may show the patient’s name.",
@@ -245,6 +256,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "flair_several": {
         "en": "{file}: {count} series call themselves FLAIR; this one is used, choose another if it is not the right one.",
         "fr": "{file} : {count} séries se disent FLAIR ; celle-ci est utilisée, choisissez-en une autre si besoin.",
+    },
+    "mask_several": {
+        "en": "{file}: {count} masks were found; this one is the ground truth, drop another below to have that instead.",
+        "fr": "{file} : {count} masques trouvés ; celui-ci sert de vérité terrain, déposez-en un autre dessous au besoin.",
     },
     "sequence_apart": {
         "en": "{file}: this sequence does not cover {other}; it is left out.",
@@ -605,9 +620,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "surface_dice": {"en": "Surface Dice, 2 mm", "fr": "Dice de surface, 2 mm"},
     "volume_difference": {"en": "Volume difference", "fr": "Écart de volume"},
     "segmentation_left_out": {
-        "en": "{file}: no DICOM SEG was written, because the series does not say where its slices lie; the NIfTI mask is "
-        "there.",
-        "fr": "{file} : pas de DICOM SEG, car la série ne dit pas où se trouvent ses coupes ; le masque NIfTI est fourni.",
+        "en": "{file}: no DICOM SEG is written, because the headers lack a position or a UID that one must refer to; the "
+        "NIfTI mask is there.",
+        "fr": "{file} : pas de DICOM SEG, car il manque aux en-têtes une position ou un UID auquel se référer ; le masque "
+        "NIfTI est fourni.",
     },
 }
 

@@ -87,7 +87,7 @@ class Scan:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:
-        """Millimetres between slices, rows and columns, where they are known."""
+        """Millimetres between slices, rows and columns, where those in the plane are known."""
         return self.grid.spacing_mm if self.grid and self.grid.measured else None
 
     @property
@@ -150,6 +150,12 @@ def slice_number(path: Path) -> int | None:
     """The number that ends the file's stem (`TCGA_CS_4941_19960909_12` gives 12), or None."""
     match = _NUMBERED.match(path.stem)
     return int(match["number"]) if match else None
+
+
+def series_stem(path: Path) -> str:
+    """The stem without the number that ends it (`TCGA_CS_4941_19960909_12` gives `TCGA_CS_4941_19960909`)."""
+    match = _NUMBERED.match(path.stem)
+    return match["stem"] if match else path.stem
 
 
 def is_mask_name(path: Path) -> bool:

@@ -80,7 +80,7 @@ def viewer_picture(case: Case) -> dict[str, Any]:
         for role, channel in CHANNELS.items():
             if channel != FLAIR and not np.array_equal(scan.pixels[..., channel], flair):
                 sent[role] = _sent(scan.pixels[..., channel])
-    ruler = scan.grid if scan.grid and scan.grid.measured else None
+    ruler = scan.grid.ruler if scan.grid else None
     return {
         "labels": slice_labels(scan.files),
         "width": scan.size[1],

@@ -91,7 +91,7 @@ class Result:
     @property
     def ruler(self) -> Grid | None:
         """The grid, where its millimetres are measured."""
-        return self.grid if self.grid and self.grid.measured else None
+        return self.grid.ruler if self.grid else None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -408,8 +408,8 @@ def write_outputs(
                 for target, stack in zip(targets, (masks[place].astype(np.uint8) * 255, result.levels[place]), strict=True):
                     _write_picture(target, stack)
             else:
-                write_nifti(targets[0], result.grid.to_own(masks), result.grid.affine)
-                write_nifti(targets[1], result.grid.to_own(result.levels), result.grid.affine, slope=1 / LEVELS)
+                write_nifti(targets[0], result.grid.to_own(masks), result.grid)
+                write_nifti(targets[1], result.grid.to_own(result.levels), result.grid, slope=1 / LEVELS)
                 for target in targets[2:]:
                     write_segmentation(
                         target, masks, result.grid, result.instances, report["model"], bool(result.touched.any())

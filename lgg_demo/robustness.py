@@ -2,7 +2,8 @@
 
 Every patient is scored as it is and again after each change below, by the same network at the same threshold. With
 --cross-validation RUNS each patient is scored by the network of `crossval` that never saw it. FILE is JSON; the change in
-mean volume Dice has a 95 % interval by bootstrap over patients, the pairs kept.
+mean volume Dice has a 95 % interval by bootstrap over patients, the pairs kept. FILE.part keeps what is done, and the same
+command goes on from there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,14 @@ from lgg_demo.metrics import binarise, bootstrap_ci95, count
 from lgg_demo.model import CheckpointError, load_checkpoint
 from lgg_demo.predict import probability
 from lgg_demo.readers import FLAIR, Scan
+from lgg_demo.runs import read_json, write_json
 
 BYTE = 255.0
+UNCHANGED = "unchanged"
+PROTOCOL = (
+    "mean volume Dice over whole patients, all slices; both empty counts as 1; drop = unchanged minus changed, patient by "
+    "patient; 95 % interval by bootstrap over patients (10,000 draws); what is allowed concerns the mean drop"
+)
 
 
 def _same(levels: np.ndarray) -> np.ndarray:
@@ -127,50 +134,69 @@ def segment_changed(segmenter: Segmenter, scan: Scan, change: Change) -> np.ndar
     return change.back(segmenter.segment(changed))
 
 
-def robustness(
-    index: pd.DataFrame, segmenter_of: Callable[[str], Segmenter], threshold: float | None, wanted: Iterable[str] = ()
-) -> dict[str, Any]:
-    """The table as JSON. segmenter_of: the network for a patient; threshold: its own for None; wanted: names of changes."""
-    listed = [c for c in changes() if not wanted or any(w in c.name for w in wanted)]
-    dice: dict[str, dict[str, float]] = {name: {} for name in ("unchanged", *(c.name for c in listed))}
-    for name, rows in tqdm(list(index.groupby("patient", sort=True)), unit="patient", disable=None):
-        patient = str(name)
-        segmenter = segmenter_of(patient)
-        at = segmenter.threshold if threshold is None else threshold
-        scan, reference = read_patient(rows)
-        dice["unchanged"][patient] = count(binarise(segmenter.segment(scan), at), reference).dice
-        for change in listed:
-            levels = segment_changed(segmenter, scan, change)
-            dice[change.name][patient] = count(binarise(levels, at), reference).dice
-    before = np.array(list(dice["unchanged"].values()))
-    rows_out = []
+def measure(
+    segmenter: Segmenter, scan: Scan, reference: np.ndarray, threshold: float, listed: list[Change]
+) -> dict[str, float]:
+    """A patient's volume Dice, by the name of the change, UNCHANGED first."""
+    dice = {UNCHANGED: count(binarise(segmenter.segment(scan), threshold), reference).dice}
     for change in listed:
-        lost = before - np.array(list(dice[change.name].values()))
-        rows_out.append(
+        dice[change.name] = count(binarise(segment_changed(segmenter, scan, change), threshold), reference).dice
+    return dice
+
+
+def summary(dice: dict[str, dict[str, float]], listed: list[Change]) -> dict[str, Any]:
+    """The table as JSON, from what `measure` gave for each patient."""
+    columns = {name: np.array([own[name] for own in dice.values()]) for name in (UNCHANGED, *(c.name for c in listed))}
+    before = columns[UNCHANGED]
+    rows = []
+    for change in listed:
+        lost = before - columns[change.name]
+        rows.append(
             {
                 "change": change.name,
-                "volume_dice_mean": float(np.mean(before - lost)),
-                "drop": float(np.mean(lost)),
+                "volume_dice_mean": float(columns[change.name].mean()),
+                "drop": float(lost.mean()),
                 "drop_ci95": list(bootstrap_ci95(lost)),
                 "limit": change.limit,
                 "worst_patient_drop": float(lost.max()),
             }
         )
     return {
-        "protocol": "mean volume Dice over whole patients, all slices; both empty counts as 1; drop = unchanged minus "
-        "changed, patient by patient; 95 % interval by bootstrap over patients (10,000 draws)",
-        "patients": len(before),
-        "slices": len(index),
         "unchanged": {"volume_dice_mean": float(before.mean()), "volume_dice_ci95": list(bootstrap_ci95(before))},
-        "changes": rows_out,
-        "per_patient": dice,
+        "changes": rows,
+        "per_patient": {name: dict(zip(dice, column.tolist(), strict=True)) for name, column in columns.items()},
     }
 
 
-def calibrated(run: Path, result: dict[str, Any]) -> Segmenter:
+def robustness(
+    index: pd.DataFrame, segmenters: dict[str, Segmenter], threshold: float | None, listed: list[Change], part: Path
+) -> dict[str, Any]:
+    """Measure every patient of an index (see `index_dataset`), and the table as JSON.
+
+    segmenters: the network for each patient; threshold: its own for None. part: a file that holds the patients that are
+    done, and lets the same call go on where it was killed.
+    """
+    of = {
+        "networks": {patient: one.record["sha256"] for patient, one in segmenters.items()},
+        "threshold": threshold,
+        "changes": [c.name for c in listed],
+    }
+    kept = read_json(part)
+    dice: dict[str, dict[str, float]] = kept["dice"] if kept.get("of") == of else {}
+    for name, rows in tqdm(list(index.groupby("patient", sort=True)), unit="patient", disable=None):
+        patient = str(name)
+        if patient not in dice:
+            segmenter = segmenters[patient]
+            at = segmenter.threshold if threshold is None else threshold
+            dice[patient] = measure(segmenter, *read_patient(rows), at, listed)
+            write_json(part, {"of": of, "dice": dice})
+    return {"patients": len(dice), "slices": len(index), **summary(dict(sorted(dice.items())), listed)}
+
+
+def calibrated(runs: Path, fold: str, result: dict[str, Any]) -> Segmenter:
     """The network of a fold with the calibration that the other folds gave it."""
-    network, record = load_checkpoint(run)
-    record["calibration"] = result["calibration"]["by_fold"][run.name.removeprefix("fold-")]
+    network, record = load_checkpoint(runs / f"fold-{fold}")
+    record["calibration"] = result["calibration"]["by_fold"][fold]
     return Segmenter(network, record)
 
 
@@ -197,27 +223,44 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=(), metavar="TEXT", help="changes whose name has one of these (all)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table as JSON")
     given = parser.parse_args(arguments)
+    listed = [c for c in changes() if not given.only or any(w in c.name for w in given.only)]
+    unknown = [w for w in given.only if not any(w in c.name for c in changes())]
+    part = given.out.with_name(f"{given.out.name}.part")
     try:
+        if unknown:
+            raise ValueError(f"no change is called {unknown[0]!r}; there are: {'; '.join(c.name for c in changes())}.")
+        if given.out.is_dir():
+            raise ValueError(f"--out {given.out} is a folder; give the name of a file.")
+        wanted = None if given.patients is None else set(read_patients(given.patients)["patient"])
         if given.cross_validation:
             result = json.loads((given.cross_validation / RESULT).read_text(encoding="utf-8"))
-            run_of = {p["patient"]: given.cross_validation / f"fold-{p['fold']}" for p in result["per_patient"]}
-            networks = {run: calibrated(run, result) for run in sorted(set(run_of.values()))}
-            patients: Iterable[str] | None = sorted(run_of)
+            fold_of = {p["patient"]: str(p["fold"]) for p in result["per_patient"]}
+            networks = {fold: calibrated(given.cross_validation, fold, result) for fold in sorted(set(fold_of.values()))}
+            stranger = sorted((wanted or set()) - fold_of.keys())
+            if stranger:
+                raise DatasetError(f"{stranger[0]} is not in {given.cross_validation / RESULT}.")
+            index = index_dataset(given.data, wanted or set(fold_of))
         else:
-            one, patients = Segmenter.load(given.checkpoint), None
-        if given.patients is not None:
-            patients = read_patients(given.patients)["patient"]
-        index = index_dataset(given.data, patients)
+            networks = {"all": Segmenter.load(given.checkpoint)}
+            index = index_dataset(given.data, wanted)
+            fold_of = dict.fromkeys(index["patient"], "all")
         given.out.parent.mkdir(parents=True, exist_ok=True)
-    except (DatasetError, CheckpointError, OSError) as error:
-        print(f"robustness: {error}", file=sys.stderr)
+        segmenters = {patient: networks[fold_of[patient]] for patient in sorted(set(index["patient"]))}
+        table = robustness(index, segmenters, given.threshold, listed, part)
+    except (DatasetError, CheckpointError, ValueError, KeyError, TypeError, OSError) as error:
+        broken = isinstance(error, (KeyError, TypeError, json.JSONDecodeError))
+        sentence = f"{given.cross_validation}/{RESULT} is not what `crossval` writes." if broken else error
+        print(f"robustness: {sentence}", file=sys.stderr)
         return 2
-    result = robustness(
-        index, (lambda p: networks[run_of[p]]) if given.cross_validation else (lambda _: one), given.threshold, given.only
-    )
-    used = {run.name.removeprefix("fold-"): s for run, s in networks.items()} if given.cross_validation else {"all": one}
-    result["networks"] = {name: segmenter.record["sha256"] for name, segmenter in used.items()}
+    by = "the network of the cross-validation that never saw him" if given.cross_validation else "the same network"
+    at = "its own threshold" if given.threshold is None else f"threshold {given.threshold:g}"
+    result = {
+        "protocol": f"every patient by {by}, at {at}; {PROTOCOL}",
+        **table,
+        "networks": {name: segmenter.record["sha256"] for name, segmenter in networks.items()},
+    }
     given.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.unlink(missing_ok=True)
     print_table(result)
     return 0
 

@@ -109,6 +109,18 @@ def changed_settings(out: Path, settings: Any) -> list[str]:
     return [k for k, v in as_json(settings).items() if before.get(k) != v and k not in MOVABLE]
 
 
+def trained_already(out: Path, settings: Any) -> bool:
+    """Whether the folder holds the finished run of these settings. Raises ValueError where it is of other ones."""
+    if not finished(out):
+        return False
+    changed = changed_settings(out, settings)
+    if changed:
+        raise ValueError(
+            f"{out} was made with other settings ({', '.join(changed)}); give those, or another folder for the runs."
+        )
+    return True
+
+
 def goes_on(out: Path, settings: Any) -> bool:
     """Whether the run of these settings was begun in its folder. Raises ValueError where the folder is another run's."""
     if finished(out):

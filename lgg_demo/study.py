@@ -6,6 +6,7 @@ their own), turned to axial slices, nose up, the patient's right on the left.
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 import tempfile
@@ -36,6 +37,7 @@ from lgg_demo.volumes import (
     is_dicom,
     is_nifti,
     resample,
+    role_of,
     same_grid,
     subject_of,
     with_role,
@@ -57,6 +59,7 @@ TILTED = 25.0  # degrees
 HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a head
 HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the bright ones
 AIR_OF_CT = -500.0
+_SUBJECT = re.compile(r"(?:^|[_-])sub-([a-z0-9]+)", re.IGNORECASE)  # BIDS
 LETTER_ROWS = 4  # pixels; no letter is lower
 LETTERS_SHARE = 0.35  # letters leave most of a corner dark; noise does not
 
@@ -97,7 +100,7 @@ def read_study(paths: Iterable[Path], choose: Mapping[str, str] | None = None) -
         left = MOST_VALUES - sum(c.scan.pixels.size for c in cases)
         for group in _studies(files.volumes):
             try:
-                case, held, own = _read_group(group, choose or {}, left)
+                case, held, own = _read_group(group, _meant_for(group, choose or {}), left)
             except UnreadableScan as error:
                 problems.append(error)
                 continue
@@ -112,7 +115,7 @@ def read_study(paths: Iterable[Path], choose: Mapping[str, str] | None = None) -
 
 
 def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
-    """Cases, or finished results, with the references that belong to them.
+    """Cases, or finished results, with the references that belong to them, instead of those that they had.
 
     Pictures go by name as in `readers.attach_references`, to volumes too where they have one page a slice. A NIfTI or a
     DICOM segmentation goes to the study it was drawn on: the only one, that of the same name or study, or that with the
@@ -124,7 +127,7 @@ def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R]
         if files.pictures:
             attached, own = readers.attach_references(attached, files.pictures)
             problems += own
-        attached, own = _attach_volumes(attached, files.volumes)
+        attached, own = _attach_volumes(attached, files.volumes, instead=True)
     return attached, problems + own
 
 
@@ -193,6 +196,13 @@ def find_volumes(folder: Path) -> list[Path]:
     others = [p for p in inside if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
     named = (*NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".zip")
     return [p for p in others if p.name.lower().endswith(named) or is_nifti(p) or is_dicom(p) or _is_zip(p)]
+
+
+def says_mask(path: Path) -> bool:
+    """Whether a file's name says that it is a mask: `NAME_mask`, a NIfTI's `seg` and the like, our own `NAME_seg.dcm`."""
+    name = path.name.lower().removesuffix(".gz")
+    volume = name.endswith(NIFTI_SUFFIXES)
+    return readers.is_mask_name(Path(name)) or name.endswith("_seg.dcm") or (volume and role_of(Path(name).stem) == "mask")
 
 
 def _is_zip(path: Path) -> bool:
@@ -314,7 +324,7 @@ def _studies(volumes: Sequence[Found]) -> list[list[Found]]:
         else:
             groups[key] = members
     files = {v.paths[0] for v in nifti}
-    if len(files) > 1 and not _repeats(nifti):
+    if len(files) > 1 and not _repeats(nifti) and len({m[1] for v in nifti if (m := _SUBJECT.search(v.name))}) < 2:
         together = [v for v in nifti if v.role is not None]
         blank = {v.paths[0] for v in nifti if v.role is None}
         if together and len(blank) <= (0 if any(v.role == "flair" for v in together) else 1):
@@ -328,6 +338,12 @@ def _repeats(volumes: Iterable[Found]) -> bool:
     """Whether a role that a study has once comes from several files."""
     roles = Counter(role for role, _ in {(v.role, v.paths[0]) for v in volumes if v.role not in (None, "other")})
     return any(times > 1 for times in roles.values())
+
+
+def _meant_for(group: Sequence[Found], choose: Mapping[str, str]) -> Mapping[str, str]:
+    """The choice, where it names a volume of this study or none at all; a choice for another study is not this one's."""
+    named = set(choose.values()) - {""}
+    return choose if not named or named & {v.name for v in group} else {}
 
 
 def _pick(group: Sequence[Found], choose: Mapping[str, str]) -> tuple[dict[Role, Found], list[Sentence]]:
@@ -355,6 +371,8 @@ def _pick(group: Sequence[Found], choose: Mapping[str, str]) -> tuple[dict[Role,
                 warnings.append(Sentence("no_flair", {"file": candidates[0].name}))
         elif len(candidates) > 1 and own == "flair":
             warnings.append(Sentence("flair_several", {"file": candidates[0].name, "count": len(candidates)}))
+        elif len(candidates) > 1 and own == "mask":
+            warnings.append(Sentence("mask_several", {"file": candidates[0].name, "count": len(candidates)}))
         if candidates:
             picked[own] = candidates[0]
             taken.add(candidates[0].name)
@@ -399,7 +417,7 @@ def _read_group(
         except UnreadableScan as error:
             problems.append(error)
             continue
-        warnings += [w for w in other.warnings if w not in warnings]
+        warnings += [w for w in other.warnings if w not in warnings and w.key != "segmentation_left_out"]
         values = grid.to_stack(resample(with_role(other, "other"), grid))
         if float(values.min()) == float(values.max()):
             warnings.append(Sentence("sequence_apart", {"file": other.name, "other": volume.name}))
@@ -430,14 +448,21 @@ def _hollow(grid: Grid) -> np.ndarray:
 # References
 
 
-def _attach_volumes(cases: Sequence[R], references: Sequence[Found]) -> tuple[list[R], list[UnreadableScan]]:
-    """Cases with the volumes that are their references, and an error for each that fits none."""
+def _attach_volumes(
+    cases: Sequence[R], references: Sequence[Found], instead: bool = False
+) -> tuple[list[R], list[UnreadableScan]]:
+    """Cases with the volumes that are their references, together where a case has several, and an error for each that
+    fits none. instead: what a case had before does not count.
+    """
     attached = list(cases)
     problems: list[UnreadableScan] = []
+    reached: set[int] = set()
     for found in references:
         try:
             n = _owner(attached, found, alone=len({f.paths[0] for f in references}) == 1)
-            attached[n] = _with_reference(attached[n], with_role(found.load(), "mask"))
+            mask = with_role(found.load(), "mask")
+            attached[n] = _with_reference(attached[n], mask, together=not instead or n in reached)
+            reached.add(n)
         except UnreadableScan as error:
             problems.append(error)
         except Exception:
@@ -468,8 +493,11 @@ def _owner(cases: Sequence[Referable], found: Found, alone: bool) -> int:
     raise UnreadableScan(found.paths[0].name, "mask_unmatched")
 
 
-def _with_reference(case: R, mask: Volume) -> R:
-    """A case with a mask on its own slices, added to what it has; one of another grid is resampled, with a warning."""
+def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
+    """A case with a mask on its own slices, together with what it has; one of another grid is resampled, with a warning.
+
+    Raises UnreadableScan where nothing of the mask lies in the case's volume.
+    """
     grid, _, name = _headers(case)
     if grid is None:
         raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
@@ -477,13 +505,15 @@ def _with_reference(case: R, mask: Volume) -> R:
     np.greater(mask.values, 0, out=mask.values)  # in place: a second copy may be large
     values = resample(mask, grid) > 0.5
     if not same_grid(mask.grid, grid):
-        if mask.values.any() and not values.any() and mask.grid.shape == grid.shape:
+        if mask.values.any() and not values.any():
+            if mask.grid.shape != grid.shape:
+                raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
             values = mask.values > 0.5  # written without its geometry
             warnings.append(Sentence("mask_by_voxel", {"file": mask.name, "other": name}))
         elif not _same_lattice(mask.grid, grid):
             warnings.append(Sentence("mask_resampled", {"file": mask.name, "other": name}))
     stack = np.ascontiguousarray(grid.to_stack(values))
-    if case.reference is not None:
+    if together and case.reference is not None:
         stack = stack | case.reference
     changes: dict[str, object] = {"reference": stack, "referenced": np.ones(len(stack), dtype=bool)}
     if hasattr(case, "warnings"):

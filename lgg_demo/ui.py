@@ -29,10 +29,10 @@ from gradio import route_utils
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.readers import Case, UnreadableScan, is_mask_name
+from lgg_demo.readers import Case, UnreadableScan
 from lgg_demo.render import grey, read_corrections, viewer_case, viewer_picture, viewer_reference
 from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
-from lgg_demo.study import Listed, Study, attach, read_study
+from lgg_demo.study import Listed, Study, attach, read_study, says_mask
 from lgg_demo.volumes import Role
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
@@ -280,7 +280,7 @@ class Page:
         language: Language,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
-        if uploads and all(is_mask_name(Path(u)) for u in uploads):
+        if uploads and all(says_mask(Path(u)) for u in uploads):
             # Masks alone are no scan: outlining them would throw away the result they were meant for.
             rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
             yield *self.on_reference(uploads, session, threshold, language), *rest

@@ -33,7 +33,7 @@ from scipy.ndimage import affine_transform
 
 from lgg_demo.geometry import Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.readers import LARGEST_VALUE, MOST_SLICES, MOST_VALUES, SMALLEST_SIDE, UnreadableScan
+from lgg_demo.readers import LARGEST_VALUE, MOST_SLICES, MOST_VALUES, SMALLEST_SIDE, UnreadableScan, natural_key
 
 Role = Literal["pre", "flair", "post", "mask", "other"]
 
@@ -50,7 +50,8 @@ MOST_ALIKE = 3  # sentences of one kind about files of one folder
 SAME_PLACE = 0.01  # mm; slices nearer than this share a position
 SAME_PLANE = 0.02  # between the direction cosines of slices of one volume
 OUTSIDE_SHARE = 0.25  # of the voxels of a skull-stripped volume that are exactly 0, at least
-VOXEL_MM = (0.01, 100.0)  # a voxel side beyond these is an error in the header
+VOXEL_MM = (0.1, 100.0)  # a voxel side beyond these is an error in the header
+EVEN = 0.2  # of the distance between slices: by how much the distances of a series may differ
 
 # Odd values are judged here; pydicom's warnings would quote them, and with them a name.
 config.settings.reading_validation_mode = config.IGNORE
@@ -105,10 +106,11 @@ class Found:
 
 # What names and descriptions tell
 
-_MASK = re.compile(r"^(seg\w*|masks?|labels?|gt|glistrboost\w*|aseg)$")
+_MASK = re.compile(r"^(seg(ment(ation|ations|ed))?\d*|segs|masks?|labels?|gt|glistrboost\w*)$")
+_ANATOMY = re.compile(r"^(brain|bet|parenchyma|skull|wm|gm|csf)$")  # before a word for mask: no lesion's
 _LESION = re.compile(r"^(lesions?|tumou?rs?|roi|wholetumor)$")  # a mask where it ends the name, else a study's subject
 _OTHER = re.compile(
-    r"^(s?t2\w*|adc|dwi|diff\w*|swi|swan|dti|trace\w*|ep2d|asl|perf\w*|pwi|dsc|dce|cbv|rcbv|cbf|mtt|tof|mra|bold|fmri|"
+    r"^(s?t2\w*|adc|dwi|diff\w*|swi|swan|dti|trace\w*|ep2d|asl|perf\w*|pwi|dsc|dce|cbv|rcbv|cbf|mtt|tof|mra|bold|fmri|aseg|aparc|"
     r"loc\w*|scout|survey|subtr\w*|phase|pha|fa|colfa|eadc|isodwi|b0|b1000|spectro\w*|flow|fiesta|ciss|drive|angio\w*)$"
 )
 _T1 = re.compile(r"^(s?t1\w{0,6}|mprage|mpr|spgr|fspgr|bravo|tfl|vibe|tfe|ffe)$")
@@ -152,8 +154,11 @@ def role_of(text: str, contrast: bool = False, masks: bool = True) -> Role | Non
     def some(*patterns: re.Pattern[str]) -> bool:
         return any(p.search(w) for w in words for p in patterns)
 
-    if masks and (some(_MASK) or (words and _LESION.search(words[-1]))):
+    masked = [n for n, w in enumerate(words) if _MASK.search(w)] if masks else []
+    if any(n == 0 or not _ANATOMY.search(words[n - 1]) for n in masked) or (masks and words and _LESION.search(words[-1])):
         return "mask"
+    if masked:
+        return "other"
     t1 = some(_T1, _T1_POST)
     if some(_FLAIR) and not (t1 and not any(w.startswith("t2") for w in words)):  # there is a T1 FLAIR too
         return "flair"
@@ -422,31 +427,36 @@ def _nifti_values(path: Path, dtype: np.dtype, shape: tuple[int, int, int], star
 
 def _nifti_grid(file: str, header: nib.Nifti1Header, shape: tuple[int, int, int]) -> tuple[Grid, tuple[Sentence, ...]]:
     """Where the voxels lie: by sform, qform, or, with a warning, the voxel sizes alone."""
-    candidates = []
-    if int(header["sform_code"]) > 0:
-        candidates.append(header.get_sform)
-    if int(header["qform_code"]) > 0:
-        candidates.append(header.get_qform)
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    candidates = [make for code, make in ((sform, header.get_sform), (qform, header.get_qform)) if code > 0]
+
+    def told(known: bool) -> tuple[Sentence, ...]:
+        return () if known else (Sentence("no_thickness", {"file": file}),)
+
     for make in candidates:
         try:
-            affine = _thick(np.array(make(), dtype=np.float64), shape)
+            affine, known = _thick(np.array(make(), dtype=np.float64), shape)
         except Exception:  # a quaternion that is none
             continue
         if _plausible(affine):
-            return Grid(shape, affine), ()
+            used = (sform, qform) if make == header.get_sform else (0, qform)
+            return Grid(shape, affine, thickness_known=known, codes=used), told(known)
     if candidates:
         raise UnreadableScan(file, "volume_geometry")
-    affine = np.array(header.get_base_affine(), dtype=np.float64)
-    return Grid(shape, _thick(affine, shape)), (Sentence("volume_no_orientation", {"file": file}),)
+    affine, known = _thick(np.array(header.get_base_affine(), dtype=np.float64), shape)
+    grid = Grid(shape, affine, thickness_known=known, codes=(0, 0))
+    return grid, (Sentence("volume_no_orientation", {"file": file}), *told(known))
 
 
-def _thick(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """An affine with 1 mm across for each axis of one voxel that has no size of its own."""
+def _thick(affine: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, bool]:
+    """An affine with 1 mm across for each axis of one voxel that has no size of its own, and whether there was none."""
+    known = True
     for axis in range(3):
         if shape[axis] == 1 and not np.linalg.norm(affine[:3, axis]) > VOXEL_MM[0]:
             normal = np.cross(affine[:3, (axis + 1) % 3], affine[:3, (axis + 2) % 3])
             affine[:3, axis] = normal / max(float(np.linalg.norm(normal)), 1e-9)
-    return affine
+            known = False
+    return affine, known
 
 
 def _plausible(affine: np.ndarray) -> bool:
@@ -782,7 +792,7 @@ def find_dicom(paths: Iterable[Path]) -> tuple[list[Found], list[UnreadableScan]
     problems: list[UnreadableScan] = []
     series: dict[tuple[str, str], list[_Head]] = {}
     refused: Counter[tuple[str, str]] = Counter()
-    seen: set[str] = set()
+    seen: set[tuple[object, ...]] = set()
     for path in dict.fromkeys(paths):
         try:
             head = _read_head(path)
@@ -794,19 +804,22 @@ def find_dicom(paths: Iterable[Path]) -> tuple[list[Found], list[UnreadableScan]
             continue
         if head is None:
             continue
-        uid = str(head.instance.get("SOPInstanceUID", ""))
-        if uid and uid in seen:
-            continue  # the same image once more, whatever its file is called
-        seen.add(uid)
+        if uid := str(head.instance.get("SOPInstanceUID", "")):
+            # Careless anonymisers give all slices one UID: where they lie tells them apart.
+            at = head.slices[0].position
+            same = (uid, head.instance.get("InstanceNumber"), None if at is None else tuple(at.tolist()))
+            if same in seen:
+                continue  # the same image once more, whatever its file is called
+            seen.add(same)
         series.setdefault((head.study, head.series), []).append(head)
     found: list[Found] = []
-    names: Counter[tuple[str, str]] = Counter()
+    names: Counter[str] = Counter()  # over all studies: a name is what a user chooses a sequence by
     for (study, _), heads in series.items():
         for members in _volumes_of(heads):
             first = members.heads[0]
             base = "series" if first.number is None else f"series-{first.number}"
-            names[study, base] += 1
-            name = base if names[study, base] == 1 else f"{base}-{names[study, base]}"
+            names[base] += 1
+            name = base if names[base] == 1 else f"{base}-{names[base]}"
             try:
                 found.append(_promise(name, study, members))
             except UnreadableScan as error:
@@ -848,7 +861,7 @@ def _volumes_of(heads: list[_Head]) -> list[_Members]:
         pairs.sort(key=lambda pair: (pair[0].order, pair[0].path.name))
         mask = first_head.role == "mask"
         if not _placed(first):
-            pairs.sort(key=lambda pair: (pair[0].order[3:], pair[0].path.name))
+            pairs.sort(key=lambda pair: (pair[0].order[3:], natural_key(pair[0].path.name)))
             found.append(_Members([s for s, _ in pairs], _heads(pairs), placed=False))
             continue
         if mask:
@@ -919,6 +932,9 @@ def _promise(name: str, study: str, members: _Members) -> Found:
     normal = _normal(slices[0]) if known else np.array([0.0, 0, 1])
     origin = slices[0].position if known and slices[0].position is not None else np.zeros(3)
     step_mm = slices[0].thickness or 1.0
+    thickness_known = slices[0].thickness is not None or (known and len(slices) > 1)
+    if measured and not thickness_known:
+        warnings.append(Sentence("no_thickness", {"file": name}))
     places = list(range(len(slices)))
     if first.role == "mask" and known:
         along = np.array([float(normal @ s.position) for s in slices if s.position is not None])
@@ -934,12 +950,16 @@ def _promise(name: str, study: str, members: _Members) -> Found:
         positions = np.array([s.position for s in slices])
         steps = np.diff(positions @ normal)
         step_mm = float(np.median(steps))
-        if steps.max() > 1.2 * step_mm or steps.min() < 0.8 * step_mm:
-            gaps = int((steps > 1.2 * step_mm).sum() + (steps < 0.8 * step_mm).sum())
+        missing = _missing(steps)
+        if missing is not None:
+            places = [0, *np.cumsum(missing + 1).tolist()]
+            step = (positions[-1] - positions[0]) / places[-1]  # along the normal, or sheared by a tilt
+            if missing.any():
+                warnings.append(Sentence("series_missing", {"file": name, "slices": int(missing.sum())}))
+        else:
+            gaps = int((np.abs(steps / step_mm - 1) > EVEN).sum())
             warnings.append(Sentence("series_gaps", {"file": name, "gaps": gaps}))
             step = normal * step_mm
-        else:
-            step = (positions[-1] - positions[0]) / (len(slices) - 1)  # along the normal, or sheared by a tilt
     else:
         step = normal * step_mm
     depth = max(places) + 1
@@ -948,48 +968,56 @@ def _promise(name: str, study: str, members: _Members) -> Found:
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = orientation[3:] * spacing[0], orientation[:3] * spacing[1]
     lps[:3, 2], lps[:3, 3] = step, origin
-    grid = Grid((rows, columns, depth), np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, measured)
+    grid = Grid((rows, columns, depth), np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, measured, thickness_known)
     _check_grid(first.path.name, grid)
     paths = tuple(dict.fromkeys(s.path for s in slices))
     role = first.role
     instances = _instances(members) if known and role != "mask" else ()
+    if role != "mask" and known and not instances:
+        warnings.append(Sentence("segmentation_left_out", {"file": name}))
 
     def load() -> Volume:
         values, kept = _dicom_values(name, grid.shape, members, places)
-        own_instances, own_grid, own_warnings = instances, grid, list(warnings)
-        if not all(kept):
-            values, own_grid, own_instances = _without(values, grid, instances, kept)
-            own_warnings.append(Sentence("series_damaged", {"file": name, "slices": kept.count(False)}))
+        damaged = len(places) - int(kept.sum()) if role != "mask" else 0
+        told = [Sentence("series_damaged", {"file": name, "slices": damaged})] if damaged else []
         if first.inverted:
             np.subtract(values.max(), values, out=values)
-        return Volume(values, own_grid, name, first.description, role or "flair", paths, own_instances, tuple(own_warnings))
+        if role != "mask" and not kept.all():  # missing or damaged: their place stays, so that the others keep theirs
+            values[..., ~kept] = values[..., kept].min()
+        return Volume(values, grid, name, first.description, role or "flair", paths, instances, (*warnings, *told))
 
     return Found(name, first.description, role, study, paths, grid, _reliable(first.path.name, load), True, tuple(warnings))
 
 
+def _missing(steps: np.ndarray) -> np.ndarray | None:
+    """How many slices are missing between neighbours, (N - 1,) int, from the distances between those that are there.
+
+    None where the distances are no multiples of one, or more is missing than is there.
+    """
+    one = float(np.median(steps[steps < 1.5 * steps.min()]))
+    times = np.round(steps / one)
+    if np.abs(steps - times * one).max() > EVEN * one or times.sum() > 2 * len(steps):
+        return None
+    return np.asarray(times.astype(int) - 1)
+
+
 def _instances(members: _Members) -> tuple[Dataset, ...]:
-    """The headers that a segmentation refers to; none where one of them lacks what it takes."""
+    """The headers that a segmentation refers to; none where one of them lacks what it takes, or shares its UID."""
     needed = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
     heads = {head.path: head for head in members.heads}
     instances = [heads[path].instance for path in dict.fromkeys(s.path for s in members.slices)]
-    return tuple(instances) if all(key in ds for ds in instances for key in needed) else ()
-
-
-def _without(
-    values: np.ndarray, grid: Grid, instances: tuple[Dataset, ...], kept: list[bool]
-) -> tuple[np.ndarray, Grid, tuple[Dataset, ...]]:
-    """A volume without the slices that could not be decoded."""
-    index = np.flatnonzero(kept)
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, 2] * int(index[0])
-    rest = tuple(instances[i] for i in index) if len(instances) == len(kept) else ()
-    return values[:, :, index], Grid((*grid.shape[:2], len(index)), affine), rest
+    if not all(key in ds for ds in instances for key in needed):
+        return ()
+    return tuple(instances) if len({ds.SOPInstanceUID for ds in instances}) == len(instances) else ()
 
 
 def _dicom_values(
     name: str, shape: tuple[int, int, int], members: _Members, places: list[int]
-) -> tuple[np.ndarray, list[bool]]:
-    """(rows, columns, slices) float32, and which slices could be decoded. Raises UnreadableScan where none could."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, columns, slices) float32, and which slices are there and could be decoded, (slices,) bool.
+
+    Raises UnreadableScan where too many could not.
+    """
     rows, columns, depth = shape
     values = np.zeros((depth, rows, columns), dtype=np.float32)
     mask = members.heads[0].role == "mask"
@@ -997,13 +1025,14 @@ def _dicom_values(
     by_path: dict[Path, list[tuple[_Slice, int]]] = {}
     for s, place in zip(members.slices, places, strict=True):
         by_path.setdefault(s.path, []).append((s, place))
-    kept = [mask] * depth
+    kept = np.zeros(depth, dtype=bool)
     problem: UnreadableScan | None = None
     for path, wanted in by_path.items():
         wanted.sort(key=lambda pair: pair[0].frame)
         try:
             pixels = _decode(path, [s.frame for s, _ in wanted], (rows, columns))
             for (s, place), frame in zip(wanted, pixels, strict=True):
+                kept[place] = True
                 if mask:
                     np.maximum(values[place], frame > fraction, out=values[place])
                     continue
@@ -1011,12 +1040,11 @@ def _dicom_values(
                 if (s.slope, s.intercept) != (1.0, 0.0):
                     values[place] *= np.float32(s.slope)
                     values[place] += np.float32(s.intercept)
-                kept[place] = True
         except UnreadableScan as error:
             problem = error
         except Exception:
             problem = UnreadableScan(path.name, "damaged")
-    if problem is not None and (mask or not any(kept) or kept.count(False) > depth // 4):
+    if problem is not None and (mask or not kept.any() or len(places) - int(kept.sum()) > len(places) // 4):
         raise problem
     _mend(name, values)
     return np.moveaxis(values, 0, -1), kept

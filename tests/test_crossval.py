@@ -21,6 +21,7 @@ from lgg_demo.data import index_dataset, read_patient
 from lgg_demo.evaluate import dice_by_level
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, count
+from lgg_demo.model import CHECKPOINT
 from lgg_demo.readers import FLAIR, Scan
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
@@ -104,7 +105,7 @@ def test_the_same_command_goes_on_without_training_again(
         assert crossval.main(arguments) == 0
     assert read_json(runs / RESULT) == before
     said = sentence(crossval.main, [*arguments, "--seed", "5"])
-    assert said == f"crossval: {runs / 'fold-1'} was made with other settings; give those, or another --out."
+    assert f"{runs / 'fold-1'} was made with other settings (" in said and said.endswith("another folder for the runs.")
 
 
 def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
@@ -225,6 +226,62 @@ def test_robustness_refuses_with_one_sentence(dataset: Path, tmp_path: Path, sen
     assert "cross_validation.json" in sentence(
         robustness.main, ["--data", str(dataset), "--cross-validation", str(tmp_path), *out]
     )
+    for damaged in ("{", "{}", '{"per_patient": []}', '{"per_patient": 3}'):
+        (tmp_path / RESULT).write_text(damaged)
+        assert f"{RESULT} is not what `crossval` writes" in sentence(
+            robustness.main, ["--data", str(dataset), "--cross-validation", str(tmp_path), *out]
+        )
+    assert "no change is called 'gian'" in sentence(robustness.main, ["--data", str(dataset), "--only", "gian", *out])
+    (tmp_path / "folder").mkdir()
+    assert "is a folder" in sentence(robustness.main, ["--data", str(dataset), "--out", str(tmp_path / "folder")])
+
+
+def test_robustness_knows_the_patients_of_a_cross_validation(
+    runs: Path, dataset: Path, tmp_path: Path, sentence: Sentence
+) -> None:
+    csv = tmp_path / "some.csv"
+    csv.write_text(f"patient\n{NAMES[0]}\n")  # of the held-out fold
+    given = ["--data", str(dataset), "--cross-validation", str(runs), "--patients", str(csv)]
+    assert f"{NAMES[0]} is not in" in sentence(robustness.main, [*given, "--out", str(tmp_path / "r.json")])
+
+
+def test_robustness_goes_on_where_it_was_killed(
+    run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csv, out = tmp_path / "some.csv", tmp_path / "r.json"
+    csv.write_text(f"patient\n{NAMES[0]}\n{NAMES[2]}\n")
+    given = ["--data", str(dataset), "--patients", str(csv), "--checkpoint", str(run), "--out", str(out)]
+    measured: list[str] = []
+    measure = robustness.measure
+
+    def dies_at_the_second(segmenter: Segmenter, scan: Scan, *rest: Any) -> dict[str, float]:
+        if len(measured) == 1:
+            raise KeyboardInterrupt
+        measured.append(scan.name)
+        return measure(segmenter, scan, *rest)
+
+    monkeypatch.setattr(robustness, "measure", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        robustness.main([*given, "--only", "gain"])
+    assert not out.exists()
+    monkeypatch.setattr(robustness, "measure", lambda *a: measured.append(a[1].name) or measure(*a))
+    assert robustness.main([*given, "--only", "gain"]) == 0
+    assert measured == [NAMES[0], NAMES[2]], "the first patient is not measured again"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json", "some.csv"]
+    whole = read_json(out)
+    assert robustness.main([*given, "--only", "gain"]) == 0
+    assert read_json(out) == whole and measured == [NAMES[0], NAMES[2]] * 2, "nothing is left of a finished one"
+
+
+def test_probabilities_of_another_network_are_not_scored(runs: Path, dataset: Path) -> None:
+    index = index_dataset(dataset, [NAMES[1]])
+    checkpoint = runs / "fold-1" / CHECKPOINT
+    right = crossval.predict_fold(index, checkpoint, [NAMES[1]], 1)[0].fine
+    file = checkpoint.parent / crossval.PROBABILITY
+    kept = file.read_bytes()
+    np.savez_compressed(file, **{NAMES[1]: np.full_like(right, 65535), crossval.NETWORK: np.array("another")})
+    assert np.array_equal(crossval.predict_fold(index, checkpoint, [NAMES[1]], 1)[0].fine, right)
+    file.write_bytes(kept)
 
 
 class Echo:

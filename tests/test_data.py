@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from lgg_demo.data import (
     SliceDataset,
     Split,
     index_dataset,
+    institution,
+    read_patient,
     read_patients,
     split_by_fold,
     split_by_seed,
@@ -101,6 +104,44 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
     assert len(faults) == len(expected)
     for fault, beginning in zip(sorted(f.strip() for f in faults), sorted(expected), strict=True):
         assert fault.startswith(beginning)
+
+
+def test_two_patients_in_one_folder_are_no_patient(tmp_path: Path) -> None:
+    for name in (A, B):
+        for number in (1, 2):
+            write(tmp_path / "test", f"{name}_{number}")
+    with pytest.raises(DatasetError) as caught:
+        index_dataset(tmp_path)
+    fault = f"test/{B}_1.tif: another series than {A}_1.tif; a patient's folder holds one series"
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [fault]
+
+
+def test_a_slice_twice_is_a_fault(tmp_path: Path) -> None:
+    for number in ("1", "01", "2"):
+        write(tmp_path / A, f"{A}_{number}")
+    with pytest.raises(DatasetError, match=rf"{A}_1.tif: slice 1 is {A}_01.tif already"):
+        index_dataset(tmp_path)
+
+
+def test_a_stack_that_cannot_be_read_whole_gets_one_sentence(dataset: Path) -> None:
+    rows = index_dataset(dataset, [A])
+    with pytest.raises(DatasetError, match=f"^{A}: "):
+        read_patient(pd.concat([rows] * 300))
+
+
+def test_the_patients_of_a_json_of_results(tmp_path: Path) -> None:
+    path = tmp_path / "cross_validation.json"
+    path.write_text(json.dumps({"per_patient": [{"patient": "b", "fold": 2, "dice": 1.0}, {"patient": "a", "fold": 1}]}))
+    assert read_patients(path, "fold").to_dict("list") == {"patient": ["b", "a"], "fold": [2, 1]}
+    for text in ("{", "{}", "[]"):
+        path.write_text(text)
+        with pytest.raises(DatasetError, match="cannot be read as JSON of patients"):
+            read_patients(path, "fold")
+
+
+@pytest.mark.parametrize(("name", "word"), [("TCGA_CS_4941_19960909", "CS"), ("case_01", ""), ("TCGA", ""), ("a", "")])
+def test_the_institution_is_that_of_a_tcga_name(name: str, word: str) -> None:
+    assert institution(name) == word
 
 
 def test_an_empty_folder_and_a_file_are_no_dataset(tmp_path: Path) -> None:

@@ -173,7 +173,9 @@ def test_all_patients_at_the_recorded_threshold(
     assert metrics["patients"] == len(PATIENTS)
     assert metrics["threshold"] == 0.5
     printed = capsys.readouterr()
-    assert "trained on 3 of these patients" in printed.err
+    assert "trained on 3 of these patients, and 1 chose its epoch" in printed.err
+    assert metrics["patients_the_network_was_trained_on"] == 3
+    assert metrics["patients_that_chose_its_epoch"] == 1
     for name in PATIENTS:
         assert name in printed.out
     assert f"{metrics['volume_dice_mean']:.4f}" in printed.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import json
@@ -35,6 +36,7 @@ from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.metrics import binarise
 from lgg_demo.readers import UnreadableScan
 from lgg_demo.report import PAGE, REPORT, TABLE, Result, build_report, output_names, write_outputs
+from lgg_demo.volumes import read_nifti
 
 RECORD = {"name": "lgg-unet", "sha256": "ab12" * 16, "created_by": "a test"}
 MODEL = {k: RECORD[k] for k in ("name", "sha256")}
@@ -148,10 +150,25 @@ def test_nifti_on_the_own_grid_of_any_orientation(tmp_path: Path, codes: str) ->
 def test_a_sheared_grid_has_no_quaternion(tmp_path: Path) -> None:
     affine = np.diag([1.0, 1, 3, 1])
     affine[1, 2] = 0.8
-    write_nifti(tmp_path / "a.nii.gz", np.ones((2, 3, 4)), affine)
+    write_nifti(tmp_path / "a.nii.gz", np.ones((2, 3, 4)), Grid((2, 3, 4), affine))
     image = nib.load(tmp_path / "a.nii.gz")
     np.testing.assert_allclose(image.affine, affine)
     assert int(image.header["qform_code"]) == 0
+
+
+@pytest.mark.parametrize("codes", [(0, 0), (4, 0), (0, 1), (2, 3)])
+def test_a_nifti_claims_no_more_than_its_input(tmp_path: Path, codes: tuple[int, int]) -> None:
+    affine = np.diag([-2.0, -2, 5, 1])
+    given = nib.Nifti1Image(np.ones((20, 20, 4), np.float32), affine)
+    given.set_sform(affine, codes[0])
+    given.set_qform(affine, codes[1])
+    nib.save(given, tmp_path / "given.nii")
+    (volume,) = read_nifti(tmp_path / "given.nii")
+    write_nifti(tmp_path / "out.nii", np.ones((20, 20, 4)), volume.grid)
+    back = nib.load(tmp_path / "out.nii")
+    assert (int(back.header["sform_code"]), int(back.header["qform_code"])) == codes
+    np.testing.assert_allclose(back.affine, nib.load(tmp_path / "given.nii").affine)
+    np.testing.assert_allclose(back.header.get_zooms(), (2, 2, 5))
 
 
 # DICOM SEG
@@ -255,7 +272,7 @@ def break_size(i: list[Dataset]) -> None:
 
 
 def break_count(i: list[Dataset]) -> None:
-    del i[0]
+    i.append(copy.deepcopy(i[0]))
 
 
 def break_frame(i: list[Dataset]) -> None:

@@ -32,12 +32,13 @@ from test_volumes import (
 )
 
 from lgg_demo import sequences, study
+from lgg_demo.exports import write_segmentation
 from lgg_demo.geometry import Grid
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
 from lgg_demo.readers import Case, Scan
 from lgg_demo.report import Result, result_of, warnings_of
-from lgg_demo.study import Study, attach, inspect, read_study
+from lgg_demo.study import Study, attach, inspect, read_study, says_mask
 from lgg_demo.transforms import frame_of, to_model
 
 PIECES = {"flair": 1.0, "t1": 0.6, "t1ce": 0.8}
@@ -115,6 +116,15 @@ def test_several_subjects_and_one_name_in_several_folders(tmp_path: Path) -> Non
     assert not problems and len(cases) == 2 and all(c.reference is not None for c in cases)
 
 
+def test_subjects_of_bids_are_studies_of_their_own(tmp_path: Path) -> None:
+    values, affine = turned("LPS")
+    names = ("sub-01_FLAIR", "sub-02_T1w", "sub-03_seg")
+    cases, problems = read_study([nifti(tmp_path / f"{n}.nii", values, affine) for n in names])
+    assert [c.scan.name for c in cases] == ["sub-01_FLAIR", "sub-02_T1w"]
+    assert all(c.reference is None for c in cases)
+    assert [p.sentence.key for p in problems] == ["mask_unmatched"]
+
+
 def test_names_that_share_nothing_are_together_where_each_role_comes_once(tmp_path: Path) -> None:
     values, affine = turned("LPS")
     paths = [nifti(tmp_path / f"{n}.nii", values, affine) for n in ("study_flair", "exam_t1_post")]
@@ -181,6 +191,30 @@ def test_a_whole_dicom_study(tmp_path: Path) -> None:
 def test_two_dicom_studies_and_an_enhanced_one(tmp_path: Path) -> None:
     cases, problems = read_study(series(tmp_path / "a") + series(tmp_path / "b") + [enhanced(tmp_path / "e.dcm")])
     assert not problems and len(cases) == 3
+
+
+def test_a_choice_for_one_study_leaves_the_other_alone(tmp_path: Path) -> None:
+    def study_of(folder: Path, numbers: dict[str, int], gain: float) -> list[Path]:
+        uid, paths = pydicom.uid.generate_uid(), []
+        for words, number in numbers.items():
+            paths += series(folder / str(number), (STACK * gain).round(), SeriesDescription=words, SeriesNumber=number)
+        for path in paths:
+            change(path, StudyInstanceUID=uid)
+        return paths
+
+    paths = study_of(tmp_path / "a", {"AX FLAIR": 4, "AX T1": 5}, 1)
+    paths += study_of(tmp_path / "b", {"AX T1": 4, "AX FLAIR": 5, "AX T1 +C": 6}, 0.5)
+    before, _ = read_study(paths)
+    names = [v.name for c in before if isinstance(c, Study) for v in c.sequences]
+    assert len(set(names)) == len(names) == 5, "a name is one sequence's"
+    second = before[1]
+    assert isinstance(second, Study)
+    after, problems = read_study(paths, {**{r: n for r, n in second.chosen.items() if r != "post"}, "post": ""})
+    assert not problems and [c.scan.name for c in after] == [c.scan.name for c in before]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one.scan.pixels[..., 1], other.scan.pixels[..., 1])
+    assert isinstance(after[0], Study) and after[0].chosen == getattr(before[0], "chosen", None)
+    assert isinstance(after[1], Study) and "post" not in after[1].chosen
 
 
 def test_axial_flair_comes_before_sagittal(tmp_path: Path) -> None:
@@ -347,6 +381,67 @@ def test_references_of_another_grid(tmp_path: Path) -> None:
     (attached,), _ = attach([case], [nifti(tmp_path / "far.nii", plain, far)])
     assert warned(attached) == ["mask_by_voxel"]
     np.testing.assert_array_equal(attached.reference, HEAD.mask)
+
+
+def test_a_mask_that_lies_nowhere_in_the_volume_is_refused(tmp_path: Path) -> None:
+    case = only([nifti(tmp_path / "head.nii", *turned("LPS"))])
+    values, affine = turned("LPS", HEAD.mask[:-1].astype(np.float32))
+    affine[:3, 3] += 500
+    (attached,), problems = attach([case], [nifti(tmp_path / "far.nii", values, affine)])
+    assert attached.reference is None and [p.sentence.key for p in problems] == ["mask_unmatched"]
+
+
+def test_a_new_reference_stands_instead_of_the_one_before(tmp_path: Path) -> None:
+    case = only([nifti(tmp_path / "head.nii", *turned("LPS"))])
+    wrong, right = HEAD.mask.copy(), HEAD.mask.copy()
+    wrong[:, :32], right[:, 32:] = True, False
+    files = [nifti(tmp_path / f"{n}.nii", *turned("LPS", m * 1.0)) for n, m in (("wrong", wrong), ("right", right))]
+    (once,), _ = attach([case], files[:1])
+    (twice,), _ = attach([once], files[1:])
+    np.testing.assert_array_equal(once.reference, wrong)
+    np.testing.assert_array_equal(twice.reference, right)
+    (both,), _ = attach([twice], files)
+    np.testing.assert_array_equal(both.reference, wrong | right)
+
+
+def test_of_several_masks_the_lesions_is_taken_with_a_warning(tmp_path: Path) -> None:
+    values, affine = turned("LPS")
+    whole = nifti(tmp_path / "y_brain_parenchyma_segmentation.nii", (values > 10) * 1.0, affine)
+    flair = nifti(tmp_path / "y_FLAIR.nii", values, affine)
+    lesion = nifti(tmp_path / "y_tumor_segmentation.nii", *turned("LPS", HEAD.mask * 1.0))
+    case = only([whole, flair, lesion])
+    np.testing.assert_array_equal(case.reference, HEAD.mask)
+    assert warned(case) == []
+    case = only([flair, lesion, nifti(tmp_path / "y_label.nii", (values > 10) * 1.0, affine)])
+    assert "mask_several" in warned(case)
+
+
+def test_a_segmentation_of_a_series_with_a_gap_comes_back_where_it_was(tmp_path: Path) -> None:
+    paths = sorted(series(tmp_path / "s"), key=lambda p: pydicom.dcmread(p).ImagePositionPatient[2])
+    case = only(paths[:3] + paths[4:])
+    assert warned(case) == ["series_missing"] and case.scan.grid is not None
+    wanted = HEAD.mask.copy()
+    wanted[3] = False
+    write_segmentation(tmp_path / "seg.dcm", wanted, case.scan.grid, case.scan.instances, {"name": "m"})
+    (attached,), problems = attach([case], [tmp_path / "seg.dcm"])
+    assert not problems and warned(attached) == ["series_missing"]
+    np.testing.assert_array_equal(attached.reference, wanted)
+    (whole,), _ = attach([only(paths)], [tmp_path / "seg.dcm"])
+    np.testing.assert_array_equal(whole.reference, wanted, "on the series without a gap it lies in the same place")
+    t1 = series(tmp_path / "t", (STACK * 0.5).round(), SeriesDescription="AX T1", SeriesNumber=2)
+    for path in t1:
+        change(path, StudyInstanceUID=pydicom.dcmread(paths[0]).StudyInstanceUID)
+    both = only(paths[:3] + paths[4:] + t1)
+    np.testing.assert_array_equal(both.scan.pixels[..., 0], (STACK * 0.5).round())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("a_mask.png", True), ("flair_mask.nii.gz", True), ("x_seg.nii", True), ("FLAIR_seg.dcm", True),
+     ("brain_mask.nii.gz", True), ("flair.nii.gz", False), ("IM0001", False), ("segura_1.png", False)],
+)  # fmt: skip
+def test_a_name_says_that_a_file_is_a_mask(name: str, told: bool) -> None:
+    assert says_mask(Path(name)) is told
 
 
 def test_a_segmentation_beside_its_series(tmp_path: Path) -> None:

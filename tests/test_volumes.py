@@ -245,6 +245,7 @@ def patched(path: Path, header: dict[str, object]) -> Path:
     ("header", "key"),
     [
         ({"srow_x": 0}, "volume_geometry"),
+        ({"srow_x": [0.011, 0, 0, 0], "srow_y": [0, 0.011, 0, 0]}, "volume_geometry"),  # a frame of a head would be 20,000²
         ({"srow_x": np.nan}, "volume_geometry"),
         ({"srow_z": [1e9, 0, 0, 0]}, "volume_geometry"),
         ({"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "too_much_at_once"),
@@ -330,7 +331,9 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
         ("ep2d_diff_ADC", "other"), ("SWI", "other"), ("patient 1", None), ("contrast", "post"), ("pre", "pre"),
         ("T1 SUB", "other"), ("3D_Brain_VIEW_FLAIR", "flair"), ("localizer", "other"), ("MPRAGE", "pre"),
         ("tumor_01_flair", "flair"), ("x_flair_lesion", "mask"), ("t1_postop", "pre"), ("x_post-op_flair", "flair"),
-        ("sT1W_3D_TFE", "pre"), ("T1SE +C", "post"),
+        ("sT1W_3D_TFE", "pre"), ("T1SE +C", "post"), ("Segura_FLAIR", "flair"), ("SEGAL-FLAIR", "flair"),
+        ("x_brain_parenchyma_segmentation", "other"), ("x_tumor_segmentation", "mask"), ("brain_mask", "other"),
+        ("aseg", "other"), ("x_seg2", "mask"), ("brain_0001_seg", "mask"), ("x_segmented", "mask"),
     ],
 )  # fmt: skip
 def test_roles(text: str, role: str | None) -> None:
@@ -441,7 +444,7 @@ def test_missing_and_odd_tags(tmp_path: Path, tags: dict[str, object], warning: 
 def test_without_uids_and_modality(tmp_path: Path) -> None:
     volume = one(series(tmp_path, SeriesInstanceUID="", StudyInstanceUID="", Modality="", SeriesNumber=None))
     np.testing.assert_array_equal(stack_of(volume), STACK)
-    assert volume.name == "series" and volume.instances == ()
+    assert volume.name == "series" and volume.instances == () and warned(volume) == ["segmentation_left_out"]
 
 
 def test_gap_and_duplicate(tmp_path: Path) -> None:
@@ -451,11 +454,65 @@ def test_gap_and_duplicate(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.write_bytes(by_place[0].read_bytes())
     volume = one([p for p in paths if p.exists()] + [copy])  # the same image again counts once
-    assert warned(volume) == ["series_gaps"] and volume.values.shape[2] == 11
+    assert warned(volume) == ["series_missing"] and volume.values.shape[2] == 12
     change(copy, SOPInstanceUID=generate_uid(), InstanceNumber=99)
     volume = one([p for p in paths if p.exists()] + [copy])
-    assert warned(volume) == ["series_duplicates", "series_gaps"]
-    np.testing.assert_array_equal(stack_of(volume), np.delete(STACK, 5, axis=0))
+    assert warned(volume) == ["series_duplicates", "series_missing"]
+    np.testing.assert_array_equal(np.delete(stack_of(volume), 5, axis=0), np.delete(STACK, 5, axis=0))
+    assert (stack_of(volume)[5] == np.delete(STACK, 5, axis=0).min()).all() and len(volume.instances) == 11
+
+
+@pytest.mark.parametrize(
+    ("places", "missing", "key"),
+    [
+        ([0, 5, 10, 20, 25], [0, 0, 1, 0], "series_missing"),
+        ([0, 5, 20, 25], [0, 2, 0], "series_missing"),
+        ([0, 5, 10.4, 15.1], [0, 0, 0], None),
+        ([0, 5, 12.5, 17.5], None, "series_gaps"),
+        ([0, 5, 50, 55], None, "series_gaps"),  # more is missing than there is
+    ],
+)
+def test_missing_slices_keep_their_place(
+    tmp_path: Path, places: list[float], missing: list[int] | None, key: str | None
+) -> None:
+    found = volumes._missing(np.diff(places))
+    assert found is missing if missing is None else found.tolist() == missing
+    for path in (paths := series(tmp_path, STACK[: len(places)])):
+        place = round((pydicom.dcmread(path).ImagePositionPatient[2] + 40) / SPACING[0])
+        change(path, ImagePositionPatient=[-110, -115, -40 + places[place]])
+    volume = one(paths)
+    assert warned(volume) == ([key] if key else [])
+    if missing is not None:
+        assert volume.grid.spacing_mm[0] == pytest.approx(5, abs=0.05)
+        assert volume.values.shape[2] == len(places) + sum(missing)
+
+
+def test_a_constant_uid_does_not_cost_a_slice(tmp_path: Path) -> None:
+    volume = one(series(tmp_path, SOPInstanceUID=generate_uid()))
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+    assert volume.instances == () and warned(volume) == ["segmentation_left_out"]
+
+
+def test_without_position_slices_come_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    paths = series(tmp_path, ImagePositionPatient=None)
+    stack = {path: int(pydicom.dcmread(path).InstanceNumber) for path in paths}
+    renamed = []
+    for path, number in stack.items():
+        change(path, InstanceNumber=None)
+        renamed.append(path.rename(tmp_path / f"s{number}"))
+    assert [p.name for p in one(renamed).paths] == [f"s{n}" for n in range(1, 13)]
+
+
+def test_a_thickness_that_nobody_gives_is_not_measured_by(tmp_path: Path) -> None:
+    alone = one(series(tmp_path / "a", STACK[5:6], SliceThickness=None))
+    unplaced = one(series(tmp_path / "b", SliceThickness=None, ImagePositionPatient=None))
+    flat = nifti(tmp_path / "flat.nii", STACK[5].T[..., None].astype(np.float32), np.diag([-1.0, -1, 3, 1]))
+    (picture,) = read_nifti(patched(flat, {"srow_z": 0, "qform_code": 0}))
+    for volume in (alone, unplaced, picture):
+        assert "no_thickness" in warned(volume)
+        assert volume.grid.measured and volume.grid.ruler is None
+    for known in (one(series(tmp_path / "c", STACK[5:6])), one(series(tmp_path / "d", SliceThickness=None))):
+        assert known.grid.ruler is known.grid and warned(known) == []
 
 
 def test_echoes_sizes_and_planes_are_volumes_of_their_own(tmp_path: Path) -> None:
@@ -477,13 +534,16 @@ def test_echoes_sizes_and_planes_are_volumes_of_their_own(tmp_path: Path) -> Non
     assert sorted(round(float(v.values.mean() / STACK.mean())) for v in axial) == [1, 2]
 
 
-def test_a_damaged_slice_is_left_out(tmp_path: Path) -> None:
+def test_a_damaged_slice_is_blank_and_the_others_keep_their_place(tmp_path: Path) -> None:
     paths = series(tmp_path)
     middle = sorted(paths, key=lambda p: pydicom.dcmread(p).ImagePositionPatient[2])[6]
     middle.write_bytes(middle.read_bytes()[:-1000])
     found, problems = read_dicom(paths)
     assert not problems and warned(found[0]) == ["series_damaged"]
-    assert found[0].values.shape == (64, 64, 11) and len(found[0].instances) == 11
+    assert found[0].values.shape == (64, 64, 12) and len(found[0].instances) == 12
+    stack = stack_of(found[0])
+    np.testing.assert_array_equal(np.delete(stack, 6, axis=0), np.delete(STACK, 6, axis=0))
+    assert len(np.unique(stack[6])) == 1
 
 
 @pytest.mark.parametrize(
