@@ -1,6 +1,6 @@
 """Write the figures into README.md and the model card, from the files in weights/: `python -m lgg_demo.card`.
 
-Nothing is typed by hand: README's table stands between two marks, and weights/README.md is written whole.
+No figure is typed by hand: README's table stands between two marks, and weights/README.md is written whole.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lgg_demo.train import TrainSettings, epochs_of
 
 README = WEIGHTS.parent / "README.md"
 BEGIN, END = "<!-- figures: python -m lgg_demo.card -->", "<!-- end of figures -->"
+FEWEST = 10  # patients of a group that has an interval: resampling fewer says next to nothing
 ROBUSTNESS = "robustness.json"  # what `robustness` wrote for the networks of the cross-validation
 
 
@@ -54,7 +55,13 @@ def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
         last = n == len(stages)
         name, to = ("runs/cv", "weights") if last else (f"runs/cv-{n}", f"runs/cv-{n}/weights")
         out = [f"--out {name}", *([f"--begin runs/cv-{n - 1}"] if n > 1 else [])]
-        words = ["python -m lgg_demo.crossval --data kaggle_3m --folds patients.csv", *out, *flags, f"--release {to}"]
+        words = [
+            "python -m lgg_demo.crossval --data kaggle_3m",
+            f"--folds weights/{RESULT}",
+            *out,
+            *flags,
+            f"--release {to}",
+        ]
         commands.append(" ".join(words))
     return commands
 
@@ -82,8 +89,9 @@ def _recipe(validated: dict[str, Any]) -> str:
     plain = validated["calibration"]["volume_dice_mean_plain_isotonic"]
     return (
         "The recipe was settled while looking at these patients, which flatters the scores a little: normalisation and "
-        "views on fold 3, and that the calibration leaves 0.5 where it is on all "
-        f"(without, the mean is {plain:.3f}). The 22 patients of fold 0 chose nothing."
+        "views on one fold; the length and how strongly to augment by earlier cross-validations of all of them "
+        f"(docs/ablation.md); that the calibration leaves 0.5 where it is on all (without, the mean is {plain:.3f}); the "
+        "landmarks of the intensity scale are those of their FLAIR, without the masks. Nobody of fold 0 chose anything."
     )
 
 
@@ -92,12 +100,14 @@ def by_group(validated: dict[str, Any]) -> str:
     rows = []
     for word, name in (("institution", "by_institution"), ("missing sequence", "by_missing_sequence")):
         for key, part in validated[name].items():
-            mean = f"{part['volume_dice_mean']:.3f} ({_interval(part['volume_dice_ci95'])})"
+            enough = part["patients"] >= FEWEST
+            mean = f"{part['volume_dice_mean']:.3f}" + (f" ({_interval(part['volume_dice_ci95'])})" if enough else "")
             rows.append((f"{word}: {key}", part["patients"], mean, f"{part['volume_dice_median']:.3f}"))
-    return _table(("", "patients", "mean volume Dice (95 % interval)", "median"), rows)
+    table = _table(("", "patients", "mean volume Dice (95 % interval)", "median"), rows)
+    return f"{table}\n\nA missing sequence is a copy of FLAIR in the data set. No interval below {FEWEST} patients."
 
 
-def robustness_table(measured: dict[str, Any] | None) -> str:
+def robustness_table(measured: dict[str, Any] | None, validated: dict[str, Any]) -> str:
     """What each change of the input costs; None where that was not measured for these weights."""
     if measured is None:
         return "Not measured for these weights: `python -m lgg_demo.robustness` does it."
@@ -111,8 +121,13 @@ def robustness_table(measured: dict[str, Any] | None) -> str:
         for row in measured["changes"]
     ]
     head = ("change", "mean volume Dice", "drop (95 % interval)", "allowed")
+    of = (
+        f"{measured['patients']} of the {validated['patients']} patients"
+        if measured["patients"] < validated["patients"]
+        else f"{measured['patients']} patients"
+    )
     return (
-        f"{_table(head, rows)}\n\n{measured['patients']} patients, {measured['slices']} slices, unchanged "
+        f"{_table(head, rows)}\n\n{of}, {measured['slices']} slices, unchanged "
         f"{measured['unchanged']['volume_dice_mean']:.3f}. Protocol: {measured['protocol']}. A positive drop is a loss."
     )
 
@@ -122,8 +137,7 @@ def failures(validated: dict[str, Any]) -> str:
     rows = []
     for p in sorted(validated["per_patient"], key=lambda p: p["dice"])[:5]:
         hit = p["dice"] * (p["predicted_pixels"] + p["reference_pixels"]) / 2
-        precision = hit / p["predicted_pixels"] if p["predicted_pixels"] else 0.0
-        recall = hit / p["reference_pixels"]
+        precision, recall = (hit / p[side] if p[side] else 0.0 for side in ("predicted_pixels", "reference_pixels"))
         too_much, too_little = precision < recall - 0.1, recall < precision - 0.1
         how = "takes too much" if too_much else "takes too little" if too_little else "differs both ways"
         rows.append(
@@ -170,6 +184,7 @@ def model_card(record: dict[str, Any], validated: dict[str, Any], measured: dict
     """The model card with the Hub's front matter."""
     settings = _table(("setting", "value"), [(f"`{k}`", v) for k, v in record["settings"].items()])
     network = record["network"]
+    *folds, last = validated["by_fold"]
     return f"""---
 license: cc-by-nc-sa-4.0
 library_name: segmentation-models-pytorch
@@ -199,11 +214,11 @@ institutions and no other scanner.
 - Input: slices of any size, padded to a square and resized to 256 x 256; each channel scaled over the scan
   (`{record["normalisation"]}`); pre-contrast, FLAIR, post-contrast, or FLAIR in all three. Output: calibrated probability
   of each pixel: {_views(views_of(record))}.
-- Trained on all {len(record["split"]["train"])} patients of folds 1 to 4, {_epochs(epochs_of(record))} of \
-{record["settings"]["slices_per_epoch"]} slices, a length fixed beforehand: no patient chose its epoch.
-  The scores below are those of its sisters of the cross-validation, each trained on three folds for \
+- Trained on all {len(record["split"]["train"])} patients of folds {", ".join(folds)} and {last}, \
+{_epochs(epochs_of(record))} of {record["settings"]["slices_per_epoch"]} slices, a length fixed beforehand: no patient chose its epoch.
+  The scores below are those of its sisters of the cross-validation, each trained without one fold for \
 {_epochs(validated["epochs"])},
-  as many looks at each patient, and scored on the fourth. 22 further patients (fold 0) were never touched.
+  as many looks at each patient, and scored on it. The patients of fold 0 were never touched.
 - Data: {record["training_data"]},
   images from TCGA-LGG (The Cancer Imaging Archive). Research use; mirrors state CC BY-NC-SA 4.0, which these weights take
   over. No picture of it is distributed here. ImageNet weights to start from:
@@ -216,11 +231,9 @@ institutions and no other scanner.
 
 {by_group(validated)}
 
-A missing sequence is one that is a copy of FLAIR in the data set.
-
 ## Robustness
 
-{robustness_table(measured)}
+{robustness_table(measured, validated)}
 
 ## Calibration and uncertainty
 

@@ -28,6 +28,7 @@ from lgg_demo.transforms import BYTE_NORMALISATION
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NAME = "seed-report"
+FOLDS = "--folds weights/cross_validation.json"
 VALIDATION_FOLD, TEST_FOLD = 1, 2  # of the runs by patient
 # The released network, trained for slices as the data set has them: no intensity changes, all sequences, whole volumes.
 OWN_EPOCHS = 16
@@ -66,7 +67,7 @@ TABLE = (
 
 def command(row: Row) -> str:
     """What trains one run of the table by itself, at full length."""
-    common = f"--split {row.split} --data kaggle_3m --folds patients.csv --out RUNS/{row.name}"
+    common = f"--split {row.split} --data kaggle_3m {FOLDS} --out RUNS/{row.name}"
     if row.recipe == SEED:
         return f"python -m lgg_demo.train --preset seed {common}"
     folds = f" --validation-fold {VALIDATION_FOLD} --leave-out-fold {TEST_FOLD}" if row.split == "patient" else ""
@@ -289,6 +290,7 @@ def as_text(facts: dict[str, Any]) -> str:
         _line(["the report itself", side, *(_figure(REPORT[side].get(k)) for k in ("loss", "iou", "dice"))])
         for side in ("validation", "train")
     )
+    everything = f"python -m lgg_demo.comparison RUNS --data kaggle_3m {FOLDS}"
     commands = "\n".join(command(row) for row in TABLE)
     costs = "\n".join(
         f"- `{name}`: batches of {run['batch_size']}, seed {run['seed']}, {run['precision']}, {run['minutes']:g} minutes."
@@ -343,9 +345,13 @@ learns, as Keras takes them.
 
 ## Run it
 
-All runs that are not there yet, then this page: `python -m lgg_demo.comparison RUNS --data kaggle_3m --folds patients.csv`.
-One by one, to be followed by `python -m lgg_demo.comparison RUNS --data kaggle_3m --folds patients.csv` all the same,
-which tests what they do not test themselves:
+All runs that are not there yet, then this page:
+
+```bash
+{everything}
+```
+
+One by one, to be followed by that command all the same, which tests what they do not test themselves:
 
 ```bash
 {commands}

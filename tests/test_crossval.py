@@ -131,7 +131,7 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
     # Not on with networks that began from others, nor from where there are none.
     shutil.copytree(tmp_path / "on", tmp_path / "on-2")
     other = [*on, "--epochs", "1", "--out", str(tmp_path / "on-2"), "--begin", str(tmp_path / "on")]
-    assert f"{tmp_path / 'on-2' / 'fold-1'} was made with other settings" in sentence(crossval.main, other)
+    assert f"{tmp_path / 'on-2' / 'fold-1'} was begun from another network" in sentence(crossval.main, other)
     (tmp_path / "half").mkdir()
     shutil.copytree(runs / "fold-1", tmp_path / "half" / "fold-1")
     half = [*arguments, "--out", str(tmp_path / "x"), "--begin", str(tmp_path / "half")]
