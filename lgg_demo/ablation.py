@@ -5,7 +5,8 @@ row; the row of --baseline is what the others are compared with, and begins a ne
 the table that ablation.json has already, whose own runs may be gone. Every run is scored at its last epoch, so that nothing
 is chosen. With --data the run --looks is also scored with other views of each slice, and the runs --together each alone, as
 the mean of their probabilities, and without small components; neither trains anything. --pair sets two finished
-cross-validations side by side, patient by patient. With neither RUNS nor --pair the text is written again from the JSON.
+cross-validations side by side, patient by patient, below the pairs that are there. With neither RUNS nor --pair the text is
+written again from the JSON.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ from lgg_demo.train import TrainSettings
 
 COMPONENTS = (0.05, 0.2)  # what is smaller than this share of a volume's largest component is left out
 VIEWS = ((256,), (256, 256), (320,), (256, 320), (320, 320), (288, 352), (224, 256, 288, 320))
+MADE = {
+    "on": "Every network of the first was trained on, by the patients who had taught it already (`--begin`),",
+    "anew": "The folds were trained anew,",
+    "apart": "The folds of one of the two were trained in several legs (`--begin`), the last of the second",
+}
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # What makes no row of its own: where the data lie, what every run of a table shares, and the seed.
 SHARED = (
@@ -193,8 +199,8 @@ def score_together(runs: Sequence[Path], data: Path) -> list[dict[str, Any]]:
 
 
 def compare_pair(before: Path, after: Path) -> dict[str, Any]:
-    """Two cross-validations: settings that changed, whether the second was `trained_on` from the first, scores of both
-    (`sides`), and mean, 95 % interval, median and sign of the change of a patient's Dice.
+    """Two cross-validations: settings that changed, how the second was `made` (one of MADE), scores of both (`sides`), and
+    mean, 95 % interval, median and sign of the change of a patient's Dice.
 
     before, after: the folders that `crossval` wrote, or of the released network. Raises OSError, or ValueError where the
     two do not go together.
@@ -204,8 +210,6 @@ def compare_pair(before: Path, after: Path) -> dict[str, Any]:
         if not {"epochs", "networks"} <= result.keys():
             raise ValueError(f"{folder} is of an earlier version: repeat its `crossval`.")
     parents = [result.get("begun_from") for result in results]
-    if parents[0] != parents[1] and parents[1] != results[0]["networks"]:
-        raise ValueError(f"{after} was not trained on from {before}, and not both began alike.")
     folds = [{(p["patient"], p["fold"]) for p in result["per_patient"]} for result in results]
     if folds[0] != folds[1]:
         raise ValueError(f"{before} and {after} are of different patients or folds.")
@@ -215,9 +219,13 @@ def compare_pair(before: Path, after: Path) -> dict[str, Any]:
     old, new = (usual | result["settings"] for result in results)
     kept = ("volume_dice_mean", "volume_dice_ci95", "volume_dice_median", "pooled_dice", "patients")
     own = {*ASIDE, "begin"} - {"seed", "epochs", "slices_per_epoch", "batch_size"}
+    changed = {k: v for k, v in new.items() if k not in own and old[k] != v}
+    if "blend" in results[1]:
+        changed["blend"] = results[1]["blend"]
     return {
-        "trained_on": parents[1] == results[0]["networks"],
-        "changed": {k: v for k, v in new.items() if k not in own and old[k] != v},
+        "networks": [result["networks"] for result in results],
+        "made": "on" if parents[1] == results[0]["networks"] else "anew" if parents[0] == parents[1] else "apart",
+        "changed": changed,
         "sides": [{k: result[k] for k in kept} | {"epochs": result["epochs"]} for result in results],
         "gain_mean": float(gain.mean()),
         "gain_ci95": list(bootstrap_ci95(gain)),
@@ -227,7 +235,11 @@ def compare_pair(before: Path, after: Path) -> dict[str, Any]:
     }
 
 
-def _pair_text(pair: dict[str, Any]) -> str:
+def _pairs_text(pairs: list[dict[str, Any]]) -> str:
+    return "\n## Cross-validated twice\n" + "".join(_pair_text(pair, n) for n, pair in enumerate(pairs, 1))
+
+
+def _pair_text(pair: dict[str, Any], number: int) -> str:
     rows = "\n".join(
         f"| {name} | {' + '.join(map(str, side['epochs']))} | {side['volume_dice_mean']:.4f} "
         f"({side['volume_dice_ci95'][0]:.3f} to {side['volume_dice_ci95'][1]:.3f}) | {side['volume_dice_median']:.4f} "
@@ -236,12 +248,7 @@ def _pair_text(pair: dict[str, Any]) -> str:
     )
     changed = ", ".join(f"`{flag(k, v)}`" for k, v in pair["changed"].items())
     low, high = pair["gain_ci95"]
-    made = (
-        "Every network of a first cross-validation was trained on, by the patients who had taught it already (`--begin`),"
-        if pair["trained_on"]
-        else "The folds were trained anew,"
-    )
-    made += (
+    made = MADE[pair["made"]] + (
         f" with {changed or 'the same settings'}. All {pair['sides'][0]['patients']} patients out of fold, threshold 0.5."
     )
     change = (
@@ -250,7 +257,7 @@ def _pair_text(pair: dict[str, Any]) -> str:
         f"are better, {pair['worse']} worse."
     )
     return f"""
-## Cross-validated twice
+### {number}
 
 {textwrap.fill(made, 122, break_on_hyphens=False)}
 
@@ -298,7 +305,7 @@ def _mean(row: dict[str, Any], of: str = "volume_dice_mean") -> float:
     return float(np.mean([run[of] for run in row["runs"]]))
 
 
-SECTIONS: dict[str, Callable[[Any], str]] = {"looks": _views_text, "together": _together_text, "pair": _pair_text}
+SECTIONS: dict[str, Callable[[Any], str]] = {"looks": _views_text, "together": _together_text, "pairs": _pairs_text}
 
 
 def as_text(found: dict[str, Any]) -> str:
@@ -367,11 +374,13 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError("name the run to compare with: --baseline NAME.")
         found = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
         if given.baseline:
-            found = {k: v for k, v in found.items() if k == "pair"}  # the rest is of another table
+            found = {k: v for k, v in found.items() if k == "pairs"}  # the rest is of another table
         if given.runs:
             found |= read_runs(given.runs, given.baseline, found)
         if given.pair:
-            found["pair"] = compare_pair(*given.pair)
+            pair = compare_pair(*given.pair)
+            others = [one for one in found.get("pairs", []) if one["networks"] != pair["networks"]]
+            found["pairs"] = [*others, pair]
         if given.looks:
             found["looks"] = score_views(given.runs / given.looks, given.data)
         if given.together:

@@ -35,6 +35,14 @@ def _epochs(numbers: Sequence[int]) -> str:
     return f"{' and then '.join(map(str, numbers))} epochs"
 
 
+def _blended(record: dict[str, Any]) -> str:
+    """A sentence where a network's weights are a mean."""
+    share = record.get("blend")
+    if share is None:
+        return ""
+    return f" Its weights are {share:g} of those before the last {record['epoch']} epochs and {1 - share:g} of those after."
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
@@ -55,6 +63,7 @@ def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
         last = n == len(stages)
         name, to = ("runs/cv", "weights") if last else (f"runs/cv-{n}", f"runs/cv-{n}/weights")
         out = [f"--out {name}", *([f"--begin runs/cv-{n - 1}"] if n > 1 else [])]
+        out += [f"--blend {record['blend']:g}"] if last and "blend" in record else []
         words = [
             "python -m lgg_demo.crossval --data kaggle_3m",
             f"--folds weights/{RESULT}",
@@ -87,9 +96,10 @@ def scores(validated: dict[str, Any]) -> str:
 def _recipe(validated: dict[str, Any]) -> str:
     """What the search of docs/ablation.md owes to the patients that are scored."""
     plain = validated["calibration"]["volume_dice_mean_plain_isotonic"]
+    mean = "that the weights before and after the last epochs are averaged, " if "blend" in validated else ""
     return (
         "The recipe was settled while looking at these patients, which flatters the scores a little: normalisation and "
-        "views on one fold; the length and how strongly to augment by earlier cross-validations of all of them "
+        f"views on one fold; the length, {mean}and how strongly to augment by cross-validations of all of them "
         f"(docs/ablation.md); that the calibration leaves 0.5 where it is on all (without, the mean is {plain:.3f}); the "
         "landmarks of the intensity scale are those of their FLAIR, without the masks. Nobody of fold 0 chose anything."
     )
@@ -215,7 +225,8 @@ institutions and no other scanner.
   (`{record["normalisation"]}`); pre-contrast, FLAIR, post-contrast, or FLAIR in all three. Output: calibrated probability
   of each pixel: {_views(views_of(record))}.
 - Trained on all {len(record["split"]["train"])} patients of folds {", ".join(folds)} and {last}, \
-{_epochs(epochs_of(record))} of {record["settings"]["slices_per_epoch"]} slices, a length fixed beforehand: no patient chose its epoch.
+{_epochs(epochs_of(record))} of {record["settings"]["slices_per_epoch"]} slices, a length
+  fixed beforehand: no patient chose its epoch.{_blended(record)}
   The scores below are those of its sisters of the cross-validation, each trained without one fold for \
 {_epochs(validated["epochs"])},
   as many looks at each patient, and scored on it. The patients of fold 0 were never touched.

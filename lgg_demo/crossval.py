@@ -5,7 +5,8 @@ no patient chooses anything for himself. Calibration and best threshold of a fol
 flags of `train` are taken too. RUNS receives a run a fold, its probabilities, cross_validation.json and reliability.png.
 --release then trains on all folds with the same settings, as many looks at each patient included, and writes the network
 there, calibrated on these patients. --begin takes the RUNS of an earlier cross-validation, and trains each of its networks
-on. The same command goes on after a kill.
+on; with --blend the mean of the weights before and after is what is scored and released. The same command goes on after a
+kill.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, institutio
 from lgg_demo.evaluate import PROTOCOL, Scored, dice_by_level, score, summary
 from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
-from lgg_demo.model import CHECKPOINT, CheckpointError, lineage, load_checkpoint
+from lgg_demo.model import (
+    CHECKPOINT,
+    CheckpointError,
+    NetworkSettings,
+    blend,
+    lineage,
+    load_checkpoint,
+    save_checkpoint,
+)
 from lgg_demo.readers import FLAIR
 from lgg_demo.runs import finished, quiet, read_json, trained_already
 from lgg_demo.train import TrainSettings, epochs_of, minutes_of, parser_for, settings_from, train
@@ -45,6 +54,7 @@ RESULT = "cross_validation.json"
 PROBABILITY = "probability.npz"
 NETWORK = "network's sha256"  # the name, beside the patients', of whose probabilities those are
 RELIABILITY = "reliability.png"
+BLENDED = "blended"  # the folder, in that of a run, of the mean of its weights and of those that it began from
 OURS = ("out", "validation_fold", "leave_out_fold", "validate", "validation_fraction", "split", "folds", "begin")
 
 
@@ -59,21 +69,42 @@ class Predicted:
     missing: str  # the sequences that are a copy of FLAIR: "", "pre", "post" or "pre and post"
 
 
-def trained(settings: TrainSettings) -> Path:
-    """The run's checkpoint; trained now where it is not there, gone on with where it was interrupted."""
-    checkpoint = settings.out / CHECKPOINT
+def trained(settings: TrainSettings) -> None:
+    """Train what is not there, and go on with what was interrupted. Raises ValueError where another run is there."""
     if not trained_already(settings.out, settings):
-        return train(settings)
-    began = read_json(checkpoint.with_suffix(".json")).get("begun_from", {}).get("sha256")
+        train(settings)
+        return
+    began = read_json((settings.out / CHECKPOINT).with_suffix(".json")).get("begun_from", {}).get("sha256")
     if began != (load_checkpoint(settings.begin)[1]["sha256"] if settings.begin else None):
         raise ValueError(f"{settings.out} was begun from another network; give --begin that, or another --out.")
-    return checkpoint
 
 
 def of_run(settings: TrainSettings, name: str, **changed: Any) -> TrainSettings:
     """The settings of one run of a cross-validation, begun where the same run of an earlier one ended."""
     begin = settings.begin / name if settings.begin else None
     return dataclasses.replace(settings, out=settings.out / name, begin=begin, validate=False, **changed)
+
+
+def kept(run: Path, begin: Path | None, share: float) -> Path:
+    """The checkpoint of a finished run that is scored: its own, or blended with the one that it began from.
+
+    share: of that one; 0 for its own.
+    """
+    if not share:
+        return run / CHECKPOINT
+    assert begin is not None
+    (first, _), (second, record) = load_checkpoint(begin), load_checkpoint(run)
+    settings = NetworkSettings.from_record(record["network"])
+    own = {k: v for k, v in record.items() if k not in ("name", "sha256")} | {"blend": share}
+    (run / BLENDED).mkdir(exist_ok=True)
+    save_checkpoint(run / BLENDED / CHECKPOINT, blend(first, second, share), settings, own)
+    return run / BLENDED / CHECKPOINT
+
+
+def network_of(runs: Path, fold: str, result: dict[str, Any]) -> Path:
+    """The folder of the network that a finished cross-validation scored a fold by; result: what it wrote."""
+    run = runs / f"fold-{fold}"
+    return run / BLENDED if result.get("blend") else run
 
 
 def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fold: int) -> list[Predicted]:
@@ -246,7 +277,7 @@ def hardware() -> str:
     return f"{os.cpu_count()} cores of a {platform.machine()} CPU, no GPU"
 
 
-def release(checkpoint: Path, result: dict[str, Any], to: Path) -> None:
+def release(checkpoint: Path, run: Path, result: dict[str, Any], to: Path) -> None:
     """Put a run's network into the folder `to`, with the calibration and scores of its cross-validation in the record."""
     to.mkdir(parents=True, exist_ok=True)
     beside = checkpoint.with_suffix(".json")
@@ -254,7 +285,7 @@ def release(checkpoint: Path, result: dict[str, Any], to: Path) -> None:
     record["calibration"] = result["calibration"]["all_patients"]
     record["best_threshold"] = result["best_threshold"]["threshold"]
     earlier = sum(one["minutes"] for one in lineage(record)[:-1])
-    record["training_minutes"] = round(minutes_of(checkpoint.parent) + earlier, 1)
+    record["training_minutes"] = round(minutes_of(run) + earlier, 1)
     record["hardware"] = hardware()
     shutil.copyfile(checkpoint, to / checkpoint.name)
     (to / beside.name).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -262,11 +293,14 @@ def release(checkpoint: Path, result: dict[str, Any], to: Path) -> None:
     draw_reliability(result["calibration"]["error"], to / RELIABILITY)
 
 
-def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str, Any]:
+def cross_validate(settings: TrainSettings, to: Path | None = None, share: float = 0.0) -> dict[str, Any]:
     """Train, predict and assess every fold; `settings.out` is the folder of all runs, `to` that of a release.
 
-    Raises DatasetError, CheckpointError or ValueError with one sentence.
+    share: of the weights that a run began from in the network that is kept, see `kept`. Raises DatasetError,
+    CheckpointError or ValueError with one sentence.
     """
+    if share and not (settings.begin and 0 < share < 1):
+        raise ValueError("--blend goes with --begin, and lies between 0 and 1.")
     assert settings.folds is not None
     table = read_patients(settings.folds, "fold")
     table = table[table["fold"] != HELD_OUT_FOLD]
@@ -287,9 +321,10 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
     for fold in folds:
         own = of_run(settings, f"fold-{fold}", leave_out_fold=fold)
         names = list(table.loc[table["fold"] == fold, "patient"])
-        predicted += predict_fold(index, trained(own), names, fold)
-    result = assess(predicted)
-    records = {str(f): load_checkpoint(settings.out / f"fold-{f}")[1] for f in folds}
+        trained(own)
+        predicted += predict_fold(index, kept(own.out, own.begin, share), names, fold)
+    result = assess(predicted) | ({"blend": share} if share else {})
+    records = {str(f): load_checkpoint(network_of(settings.out, str(f), result))[1] for f in folds}
     result["networks"] = {f: record["sha256"] for f, record in records.items()}  # what `robustness` is measured on
     result["epochs"] = epochs_of(records[str(folds[0])])
     if settings.begin:
@@ -304,7 +339,8 @@ def cross_validate(settings: TrainSettings, to: Path | None = None) -> dict[str,
         # As many looks at each patient as in a fold's training, which leaves a fold out.
         epochs = round(settings.epochs * len(folds) / (len(folds) - 1))
         whole = of_run(settings, "all", epochs=epochs)
-        release(trained(whole), result, to)
+        trained(whole)
+        release(kept(whole.out, whole.begin, share), whole.out, result, to)
     return result
 
 
@@ -336,6 +372,10 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--begin", type=Path, metavar="RUNS", help="train on from the networks of an earlier cross-validation"
     )
+    parser.add_argument(
+        "--blend", type=float, default=0.0, metavar="SHARE",
+        help="with --begin: keep the mean of the weights before and after, this share of those before",
+    )  # fmt: skip
     parser.add_argument("--release", type=Path, metavar="DIR", help="train on all folds too, and write that network here")
     return parser
 
@@ -343,10 +383,10 @@ def command_line() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     given = vars(command_line().parse_args(arguments))
-    to = given.pop("release")
+    to, share = given.pop("release"), given.pop("blend")
     quiet()
     try:
-        print_result(cross_validate(settings_from(TrainSettings, given), to))
+        print_result(cross_validate(settings_from(TrainSettings, given), to, share))
     except (DatasetError, CheckpointError, ValueError, OSError) as error:
         print(f"crossval: {error}", file=sys.stderr)
         return 2

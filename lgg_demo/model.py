@@ -183,6 +183,19 @@ def lineage(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [*(lineage(earlier) if earlier else []), record]
 
 
+def blend(first: torch.nn.Module, second: torch.nn.Module, share: float) -> torch.nn.Module:
+    """`second` with the mean of both networks' weights, in place; share: of the first, between 0 and 1.
+
+    A network and the one that it was trained on from lie in one valley of the loss, and the mean of such weights often
+    does better than either (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Both must be of the same settings.
+    """
+    others, state = first.state_dict(), second.state_dict()
+    second.load_state_dict(
+        {k: v.lerp(others[k].to(v.device), share) if v.is_floating_point() else v for k, v in state.items()}
+    )
+    return second
+
+
 def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {k: v.shape for k, v in state.items() if not k.endswith(COUNTER)}
 

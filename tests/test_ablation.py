@@ -19,7 +19,7 @@ from lgg_demo.metrics import binarise, count
 from lgg_demo.train import TrainSettings
 
 PAIR = {
-    "trained_on": True, "changed": {}, "gain_mean": 0.0, "gain_ci95": [0, 0], "gain_median": 0.0, "better": 1, "worse": 1,
+    "made": "on", "changed": {}, "gain_mean": 0.0, "gain_ci95": [0, 0], "gain_median": 0.0, "better": 1, "worse": 1,
     "sides": 2 * [{"epochs": [1], "volume_dice_mean": 0.5, "volume_dice_ci95": [0, 1], "volume_dice_median": 0.5,
                    "pooled_dice": 0.5, "patients": 2}],
 }  # fmt: skip
@@ -74,7 +74,7 @@ def test_new_runs_join_a_table_whose_runs_are_gone(runs: Path, tmp_path: Path, s
         (run / "settings.json").write_text(json.dumps(settings | {"zoom": 1.25}))
     assert ablation.main([str(runs), "--baseline", "two", *docs]) == 0
     facts = tmp_path / "docs" / "ablation.json"
-    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"pair": PAIR}))
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"pairs": [PAIR]}))
     shutil.rmtree(runs)
     assert "holds no finished run" in sentence(ablation.main, [str(runs), *docs])
     write_run(runs, "focal", [0.70, 0.77], loss="dice-focal", seed=4, zoom=1.25)
@@ -88,7 +88,7 @@ def test_new_runs_join_a_table_whose_runs_are_gone(runs: Path, tmp_path: Path, s
     found = json.loads(facts.read_text())
     got = {json.dumps(row["changed"]): [run["volume_dice_mean"] for run in row["runs"]] for row in found["rows"]}
     assert got["{}"] == [0.80, 0.82, 0.84] and got['{"loss": "dice-focal"}'] == [0.79, 0.77]
-    assert got['{"zoom": 1.0}'] == [0.71] and len(got) == 4 and found["pair"] == PAIR
+    assert got['{"zoom": 1.0}'] == [0.71] and len(got) == 4 and found["pairs"] == [PAIR]
     write_run(runs, "longer", [0.1, 0.2, 0.3], epochs=3)
     assert "The runs of one table share epochs" in sentence(ablation.main, [str(runs), *docs])
     shutil.rmtree(runs / "longer")
@@ -197,15 +197,25 @@ def test_two_cross_validations_are_compared_patient_by_patient(runs: Path, tmp_p
     assert "by +0.0500 at the median; 2 patients are better, 1 worse" in text and "with `--zoom 1.25`." in text
     other = json.loads((tmp_path / "b" / "cross_validation.json").read_text())
     anew = {k: v for k, v in other.items() if k != "begun_from"} | {
-        "settings": other["settings"] | {"epochs": 5, "seed": 3}
+        "settings": other["settings"] | {"epochs": 5, "seed": 3},
+        "networks": {"1": "z"},
+        "blend": 0.5,
     }
     (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(anew))
     assert ablation.main(pair) == 0, "the table there is keeps its rows"
     text = " ".join((tmp_path / "docs" / "ablation.md").read_text().split())
-    assert "trained anew, with `--seed 3`, `--epochs 5`, `--zoom 1.25`." in text and "| baseline | 0.8000, 0.8200 |" in text
+    assert "trained anew, with `--seed 3`, `--epochs 5`, `--zoom 1.25`, `--blend 0.5`." in text
+    assert "| baseline | 0.8000, 0.8200 |" in text and "with `--zoom 1.25`. All" in text, "the pair before is there yet"
+    before = (tmp_path / "docs" / "ablation.json").read_text()
+    assert ablation.main(pair) == 0
+    assert (tmp_path / "docs" / "ablation.json").read_text() == before, "the same pair takes its own place"
+    apart = other | {"begun_from": {"1": "somebody else's"}, "networks": {"1": "w"}}
+    (tmp_path / "b" / "cross_validation.json").write_text(json.dumps(apart))
+    assert ablation.main(pair) == 0
+    text = " ".join((tmp_path / "docs" / "ablation.md").read_text().split())
+    assert "in several legs (`--begin`), the last of the second with `--zoom 1.25`." in text
     others = anew | {"per_patient": [p | {"fold": 2} for p in anew["per_patient"]]}
     for wrong, said in (
-        (other | {"begun_from": {"1": "z"}}, "was not trained on from"),
         (others, "of different patients or folds"),
         ({k: v for k, v in anew.items() if k != "epochs"}, "b is of an earlier version"),
     ):

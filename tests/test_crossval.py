@@ -128,6 +128,26 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
         given = crossval.command_line().parse_args(words)
         assert (given.epochs, given.slices_per_epoch, given.crop) == (result["epochs"][n - 1], 16, 64)
         assert given.begin == (Path("runs/cv-1") if n == 2 else None)
+    # The mean of the weights before and after, scored and released in their place.
+    assert crossval.main([*on, "--epochs", "1", "--blend", "0.25"]) == 0
+    mixed = read_json(tmp_path / "on" / RESULT)
+    assert mixed["blend"] == 0.25 and mixed["begun_from"] == result["begun_from"]
+    folders = (runs / "all", tmp_path / "on" / "all", tmp_path / "weights")
+    first, second, both = (Segmenter.load(folder).network.state_dict() for folder in folders)
+    for name, value in both.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.25 * first[name] + 0.75 * second[name], atol=2e-3, rtol=2e-3)
+    assert any(not torch.equal(both[name], second[name]) for name in both)
+    assert mixed["networks"]["1"] == Segmenter.load(tmp_path / "on" / "fold-1" / "blended").record["sha256"]
+    assert mixed["networks"]["1"] not in (result["networks"]["1"], result["begun_from"]["1"])
+    assert read_json(tmp_path / "weights" / "lgg-unet.json")["training_minutes"] == released["training_minutes"]
+    command = card.made_by(read_json(tmp_path / "weights" / "lgg-unet.json"), mixed)[-1]
+    assert " --blend 0.25 " in command and "--blend" not in card.made_by(released, result)[-1]
+    given = ["--data", arguments[1], "--cross-validation", str(tmp_path / "on"), "--only", "16 bit"]
+    assert robustness.main([*given, "--out", str(tmp_path / "r.json")]) == 0
+    assert read_json(tmp_path / "r.json")["networks"] == mixed["networks"]
+    for wrong in ([*arguments, "--blend", "0.5"], [*on, "--blend", "1"]):
+        assert "--blend goes with --begin, and lies between 0 and 1" in sentence(crossval.main, wrong)
     # Not on with networks that began from others, nor from where there are none.
     shutil.copytree(tmp_path / "on", tmp_path / "on-2")
     other = [*on, "--epochs", "1", "--out", str(tmp_path / "on-2"), "--begin", str(tmp_path / "on")]
@@ -233,6 +253,7 @@ def test_robustness_refuses_with_one_sentence(dataset: Path, tmp_path: Path, sen
         )
     assert "no change is called 'gian'" in sentence(robustness.main, ["--data", str(dataset), "--only", "gian", *out])
     (tmp_path / "folder").mkdir()
+    assert "--every must be" in sentence(robustness.main, ["--data", str(dataset), "--every", "0", *out])
     assert "is a folder" in sentence(robustness.main, ["--data", str(dataset), "--out", str(tmp_path / "folder")])
 
 
@@ -251,6 +272,10 @@ def test_robustness_goes_on_where_it_was_killed(
     csv, out = tmp_path / "some.csv", tmp_path / "r.json"
     csv.write_text(f"patient\n{NAMES[0]}\n{NAMES[2]}\n")
     given = ["--data", str(dataset), "--patients", str(csv), "--checkpoint", str(run), "--out", str(out)]
+    assert robustness.main([*given, "--only", "16 bit", "--every", "2"]) == 0
+    assert list(read_json(out)["per_patient"]["unchanged"]) == [NAMES[0]]
+    assert read_json(out)["protocol"].startswith("one patient in 2, in the order of their names, by the same network")
+    out.unlink()
     measured: list[str] = []
     measure = robustness.measure
 

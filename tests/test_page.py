@@ -749,8 +749,10 @@ def test_a_study_in_millilitres(page: Any, tmp_path: Path) -> None:
     affine = np.diag([-1.8, -1.8, 5.0, 1.0])
     for name, stack in (("study", head.flair), ("study_mask", head.mask.astype(np.uint8))):
         nibabel.save(nibabel.Nifti1Image(stack.transpose(2, 1, 0), affine), tmp_path / f"{name}.nii.gz")
-    give(page, "scan", [tmp_path / "study.nii.gz", tmp_path / "study_mask.nii.gz"])
+    give(page, "scan", [tmp_path / "study.nii.gz"])
     page.wait_for_selector('#viewer [data-figure="volume"]', timeout=60_000)
+    give(page, "scan", [tmp_path / "study_mask.nii.gz"])  # a mask alone is the ground truth of what is there
+    page.wait_for_selector('#viewer [data-figure="dice"]', timeout=60_000)
     assert page.is_hidden("#sequences")  # a scan and its mask: there is nothing to choose
     set_threshold(page, 0.37)
     settle(page)
