@@ -63,7 +63,7 @@ def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
         last = n == len(stages)
         name, to = ("runs/cv", "weights") if last else (f"runs/cv-{n}", f"runs/cv-{n}/weights")
         out = [f"--out {name}", *([f"--begin runs/cv-{n - 1}"] if n > 1 else [])]
-        out += [f"--blend {record['blend']:g}"] if last and "blend" in record else []
+        out += [f"--blend {stage['blend']:g}"] if "blend" in stage else []
         words = [
             "python -m lgg_demo.crossval --data kaggle_3m",
             f"--folds weights/{RESULT}",

@@ -82,6 +82,8 @@ def trained(settings: TrainSettings) -> None:
 def of_run(settings: TrainSettings, name: str, **changed: Any) -> TrainSettings:
     """The settings of one run of a cross-validation, begun where the same run of an earlier one ended."""
     begin = settings.begin / name if settings.begin else None
+    if begin and read_json(begin.parent / RESULT).get("blend"):
+        begin /= BLENDED
     return dataclasses.replace(settings, out=settings.out / name, begin=begin, validate=False, **changed)
 
 

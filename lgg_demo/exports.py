@@ -23,7 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from lgg_demo import __version__
-from lgg_demo.geometry import Grid
+from lgg_demo.geometry import Grid, missing_between
 from lgg_demo.messages import Language, say
 from lgg_demo.metrics import Diameters, largest_diameters
 
@@ -108,12 +108,16 @@ def source_frames(volume: np.ndarray, grid: Grid, instances: Sequence[Dataset]) 
         return None
     turned = volume.transpose(through, rows, columns)[:, :: int(whole[0, rows]), :: int(whole[1, columns])]
     # By rank and not by distance: slices are not always as evenly spaced as an affine says.
-    places = np.argsort(np.argsort(corners[:, through], kind="stable"), kind="stable")
-    if len(frames) < grid.shape[through]:  # slices are missing from the series, and blank on the grid
-        places = np.round(corners[:, through]).astype(int)
-        if len(set(places.tolist())) < len(places) or not 0 <= places.min() <= places.max() < grid.shape[through]:
-            return None
-    return np.asarray(turned[places])
+    ranks, along = np.argsort(np.argsort(corners[:, through])), np.sort(corners[:, through])
+    steps, depth = np.diff(along), grid.shape[through]
+    if len(along) > 1 and steps.min() < 0.1:
+        return None  # two frames at one place
+    if len(along) == depth:
+        return np.asarray(turned[ranks])
+    missing = missing_between(steps) if len(along) > 1 else None  # their places are blank on the grid
+    if missing is None or depth != len(along) + missing.sum():
+        return None
+    return np.asarray(turned[np.array([0, *np.cumsum(missing + 1)])[ranks]])
 
 
 def _plane(instance: Dataset, frame: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], tuple[float, float]]:

@@ -15,6 +15,19 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 
 AXES = ("S", "P", "L")  # what the stack's indices grow towards: slice, row, column
 THICK = 1.5  # a voxel longer than this against its shortest side shows the direction of the slices
+EVEN = 0.2  # of the distance between slices: by how much the distances of a series may differ
+
+
+def missing_between(steps: np.ndarray) -> np.ndarray | None:
+    """How many slices are missing between neighbours, (N - 1,) int, from the distances between those that are there.
+
+    None where the distances are no multiples of one, or more is missing than is there.
+    """
+    one = float(np.median(steps[steps < 1.5 * steps.min()]))
+    times = np.round(steps / one)
+    if np.abs(steps - times * one).max() > EVEN * one or times.sum() > 2 * len(steps):
+        return None
+    return np.asarray(times.astype(int) - 1)
 
 
 @dataclass(frozen=True)

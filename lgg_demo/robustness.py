@@ -181,7 +181,10 @@ def robustness(
         "threshold": threshold,
         "changes": [c.name for c in listed],
     }
-    kept = read_json(part)
+    try:
+        kept = read_json(part)
+    except ValueError:  # killed while it was written
+        kept = {}
     dice: dict[str, dict[str, float]] = kept["dice"] if kept.get("of") == of else {}
     for name, rows in tqdm(list(index.groupby("patient", sort=True)), unit="patient", disable=None):
         patient = str(name)
@@ -198,6 +201,20 @@ def calibrated(runs: Path, fold: str, result: dict[str, Any]) -> Segmenter:
     network, record = load_checkpoint(network_of(runs, fold, result))
     record["calibration"] = result["calibration"]["by_fold"][fold]
     return Segmenter(network, record)
+
+
+def read_runs(runs: Path) -> tuple[dict[str, Segmenter], dict[str, str]]:
+    """The network of each fold of a finished cross-validation, and each patient's fold. Raises OSError or ValueError."""
+    text = (runs / RESULT).read_text(encoding="utf-8")
+    try:
+        result = json.loads(text)
+        fold_of = {p["patient"]: str(p["fold"]) for p in result["per_patient"]}
+        networks = {fold: calibrated(runs, fold, result) for fold in sorted(set(fold_of.values()))}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{runs / RESULT} is not what `crossval` writes.") from error
+    if not networks:
+        raise ValueError(f"{runs / RESULT} is not what `crossval` writes.")
+    return networks, fold_of
 
 
 def print_table(result: dict[str, Any]) -> None:
@@ -236,9 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(f"--out {given.out} is a folder; give the name of a file.")
         wanted = None if given.patients is None else set(read_patients(given.patients)["patient"])
         if given.cross_validation:
-            result = json.loads((given.cross_validation / RESULT).read_text(encoding="utf-8"))
-            fold_of = {p["patient"]: str(p["fold"]) for p in result["per_patient"]}
-            networks = {fold: calibrated(given.cross_validation, fold, result) for fold in sorted(set(fold_of.values()))}
+            networks, fold_of = read_runs(given.cross_validation)
             stranger = sorted((wanted or set()) - fold_of.keys())
             if stranger:
                 raise DatasetError(f"{stranger[0]} is not in {given.cross_validation / RESULT}.")
@@ -251,10 +266,8 @@ def main(arguments: list[str] | None = None) -> int:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         segmenters = {patient: networks[fold_of[patient]] for patient in sorted(set(index["patient"]))}
         table = robustness(index, segmenters, given.threshold, listed, part)
-    except (DatasetError, CheckpointError, ValueError, KeyError, TypeError, OSError) as error:
-        broken = isinstance(error, (KeyError, TypeError, json.JSONDecodeError))
-        sentence = f"{given.cross_validation}/{RESULT} is not what `crossval` writes." if broken else error
-        print(f"robustness: {sentence}", file=sys.stderr)
+    except (DatasetError, CheckpointError, ValueError, OSError) as error:
+        print(f"robustness: {error}", file=sys.stderr)
         return 2
     who = "every patient" if given.every == 1 else f"one patient in {given.every}, in the order of their names,"
     by = "the network of the cross-validation that never saw him" if given.cross_validation else "the same network"

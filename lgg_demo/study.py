@@ -36,6 +36,7 @@ from lgg_demo.volumes import (
     find_nifti,
     is_dicom,
     is_nifti,
+    of_anatomy,
     resample,
     role_of,
     same_grid,
@@ -330,8 +331,8 @@ def _studies(volumes: Sequence[Found]) -> list[list[Found]]:
         if together and len(blank) <= (0 if any(v.role == "flair" for v in together) else 1):
             groups = {key: members for key, members in groups.items() if key[0] != "nifti"}
             groups["nifti",] = nifti
-    # Masks alone last: they look for the study they belong to.
-    return sorted(groups.values(), key=lambda g: all(v.role == "mask" for v in g))
+    # Masks alone last: they look for the study they belong to, and a lesion's before a brain's.
+    return sorted(groups.values(), key=lambda g: all(v.role == "mask" for v in g) + all(of_anatomy(v.name) for v in g))
 
 
 def _repeats(volumes: Iterable[Found]) -> bool:
@@ -364,6 +365,8 @@ def _pick(group: Sequence[Found], choose: Mapping[str, str]) -> tuple[dict[Role,
                 picked[own] = one
             continue
         candidates = sorted((v for v in group if v.role == own and v.name not in taken), key=_worth)
+        if own == "mask":
+            candidates.sort(key=lambda v: of_anatomy(v.name))
         if not candidates and own == "flair":
             rest = [v for v in group if v.role != "mask" and v.name not in taken]
             candidates = sorted(rest, key=lambda v: v.role is not None)[:1]
@@ -460,6 +463,8 @@ def _attach_volumes(
     for found in references:
         try:
             n = _owner(attached, found, alone=len({f.paths[0] for f in references}) == 1)
+            if attached[n].reference is not None and of_anatomy(found.name) and not instead:
+                continue  # a brain's beside a lesion's
             mask = with_role(found.load(), "mask")
             attached[n] = _with_reference(attached[n], mask, together=not instead or n in reached)
             reached.add(n)
@@ -496,7 +501,8 @@ def _owner(cases: Sequence[Referable], found: Found, alone: bool) -> int:
 def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     """A case with a mask on its own slices, together with what it has; one of another grid is resampled, with a warning.
 
-    Raises UnreadableScan where nothing of the mask lies in the case's volume.
+    Raises UnreadableScan where nothing of the mask lies in the case's volume, unless it has the volume's own shape: then
+    voxels are taken one for one, with a warning.
     """
     grid, _, name = _headers(case)
     if grid is None:
@@ -505,9 +511,9 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     np.greater(mask.values, 0, out=mask.values)  # in place: a second copy may be large
     values = resample(mask, grid) > 0.5
     if not same_grid(mask.grid, grid):
-        if mask.values.any() and not values.any():
-            if mask.grid.shape != grid.shape:
-                raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
+        if mask.values.any() and not values.any() and mask.grid.shape != grid.shape and _elsewhere(mask, grid):
+            raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
+        if mask.values.any() and not values.any() and mask.grid.shape == grid.shape:
             values = mask.values > 0.5  # written without its geometry
             warnings.append(Sentence("mask_by_voxel", {"file": mask.name, "other": name}))
         elif not _same_lattice(mask.grid, grid):
@@ -517,8 +523,17 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
         stack = stack | case.reference
     changes: dict[str, object] = {"reference": stack, "referenced": np.ones(len(stack), dtype=bool)}
     if hasattr(case, "warnings"):
-        changes["warnings"] = (*case.warnings, *warnings)
+        before = [w for w in case.warnings if together or w.key not in ("mask_resampled", "mask_by_voxel")]
+        changes["warnings"] = (*before, *warnings)
     return replace(case, **changes)  # type: ignore[type-var]
+
+
+def _elsewhere(mask: Volume, grid: Grid) -> bool:
+    """Whether the box around a mask, which holds something, lies beside a grid."""
+    sides = [np.flatnonzero(mask.values.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] + [-0.5, 0.5] for axis in range(3)]
+    corners = np.array([[i, j, k, 1] for i in sides[0] for j in sides[1] for k in sides[2]])
+    places = (corners @ (np.linalg.inv(grid.affine) @ mask.grid.affine).T)[:, :3]
+    return bool((places.max(axis=0) < -0.5).any() or (places.min(axis=0) > np.array(grid.shape) - 0.5).any())
 
 
 def _same_lattice(a: Grid, b: Grid) -> bool:

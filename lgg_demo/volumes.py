@@ -31,7 +31,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from scipy.ndimage import affine_transform
 
-from lgg_demo.geometry import Grid
+from lgg_demo.geometry import EVEN, Grid, missing_between
 from lgg_demo.messages import Sentence
 from lgg_demo.readers import LARGEST_VALUE, MOST_SLICES, MOST_VALUES, SMALLEST_SIDE, UnreadableScan, natural_key
 
@@ -51,7 +51,6 @@ SAME_PLACE = 0.01  # mm; slices nearer than this share a position
 SAME_PLANE = 0.02  # between the direction cosines of slices of one volume
 OUTSIDE_SHARE = 0.25  # of the voxels of a skull-stripped volume that are exactly 0, at least
 VOXEL_MM = (0.1, 100.0)  # a voxel side beyond these is an error in the header
-EVEN = 0.2  # of the distance between slices: by how much the distances of a series may differ
 
 # Odd values are judged here; pydicom's warnings would quote them, and with them a name.
 config.settings.reading_validation_mode = config.IGNORE
@@ -106,11 +105,11 @@ class Found:
 
 # What names and descriptions tell
 
-_MASK = re.compile(r"^(seg(ment(ation|ations|ed))?\d*|segs|masks?|labels?|gt|glistrboost\w*)$")
-_ANATOMY = re.compile(r"^(brain|bet|parenchyma|skull|wm|gm|csf)$")  # before a word for mask: no lesion's
+_MASK = re.compile(r"^(seg(ment(ation|ations|ed))?\d*|segs|masks?|labels?|gt|glistrboost\w*|aseg)$")
+_ANATOMY = re.compile(r"^(brain|bet|parenchyma|skull|wm|gm|csf)$")  # before a word for mask: hardly a lesion's
 _LESION = re.compile(r"^(lesions?|tumou?rs?|roi|wholetumor)$")  # a mask where it ends the name, else a study's subject
 _OTHER = re.compile(
-    r"^(s?t2\w*|adc|dwi|diff\w*|swi|swan|dti|trace\w*|ep2d|asl|perf\w*|pwi|dsc|dce|cbv|rcbv|cbf|mtt|tof|mra|bold|fmri|aseg|aparc|"
+    r"^(s?t2\w*|adc|dwi|diff\w*|swi|swan|dti|trace\w*|ep2d|asl|perf\w*|pwi|dsc|dce|cbv|rcbv|cbf|mtt|tof|mra|bold|fmri|"
     r"loc\w*|scout|survey|subtr\w*|phase|pha|fa|colfa|eadc|isodwi|b0|b1000|spectro\w*|flow|fiesta|ciss|drive|angio\w*)$"
 )
 _T1 = re.compile(r"^(s?t1\w{0,6}|mprage|mpr|spgr|fspgr|bravo|tfl|vibe|tfe|ffe)$")
@@ -154,11 +153,8 @@ def role_of(text: str, contrast: bool = False, masks: bool = True) -> Role | Non
     def some(*patterns: re.Pattern[str]) -> bool:
         return any(p.search(w) for w in words for p in patterns)
 
-    masked = [n for n, w in enumerate(words) if _MASK.search(w)] if masks else []
-    if any(n == 0 or not _ANATOMY.search(words[n - 1]) for n in masked) or (masks and words and _LESION.search(words[-1])):
+    if masks and (some(_MASK) or (words and _LESION.search(words[-1]))):
         return "mask"
-    if masked:
-        return "other"
     t1 = some(_T1, _T1_POST)
     if some(_FLAIR) and not (t1 and not any(w.startswith("t2") for w in words)):  # there is a T1 FLAIR too
         return "flair"
@@ -170,6 +166,13 @@ def role_of(text: str, contrast: bool = False, masks: bool = True) -> Role | Non
     if some(_POST):
         return "post"
     return "pre" if some(_PRE) else None
+
+
+def of_anatomy(name: str) -> bool:
+    """Whether a mask's name says that it is of the brain or the like: not the one to take where there is another."""
+    words = _tokens(name)
+    before = [words[n - 1] for n, w in enumerate(words) if n and _MASK.search(w)]
+    return "aseg" in words or any(_ANATOMY.search(w) for w in before)
 
 
 def subject_of(name: str) -> str:
@@ -439,7 +442,10 @@ def _nifti_grid(file: str, header: nib.Nifti1Header, shape: tuple[int, int, int]
         except Exception:  # a quaternion that is none
             continue
         if _plausible(affine):
-            used = (sform, qform) if make == header.get_sform else (0, qform)
+            used = (0, qform)
+            if make == header.get_sform:  # a quaternion that says otherwise must not vouch for this
+                agrees = qform > 0 and np.allclose(header.get_qform(), make(), atol=1e-3)
+                used = (sform, qform if agrees else 0)
             return Grid(shape, affine, thickness_known=known, codes=used), told(known)
     if candidates:
         raise UnreadableScan(file, "volume_geometry")
@@ -950,7 +956,7 @@ def _promise(name: str, study: str, members: _Members) -> Found:
         positions = np.array([s.position for s in slices])
         steps = np.diff(positions @ normal)
         step_mm = float(np.median(steps))
-        missing = _missing(steps)
+        missing = missing_between(steps)
         if missing is not None:
             places = [0, *np.cumsum(missing + 1).tolist()]
             step = (positions[-1] - positions[0]) / places[-1]  # along the normal, or sheared by a tilt
@@ -987,18 +993,6 @@ def _promise(name: str, study: str, members: _Members) -> Found:
         return Volume(values, grid, name, first.description, role or "flair", paths, instances, (*warnings, *told))
 
     return Found(name, first.description, role, study, paths, grid, _reliable(first.path.name, load), True, tuple(warnings))
-
-
-def _missing(steps: np.ndarray) -> np.ndarray | None:
-    """How many slices are missing between neighbours, (N - 1,) int, from the distances between those that are there.
-
-    None where the distances are no multiples of one, or more is missing than is there.
-    """
-    one = float(np.median(steps[steps < 1.5 * steps.min()]))
-    times = np.round(steps / one)
-    if np.abs(steps - times * one).max() > EVEN * one or times.sum() > 2 * len(steps):
-        return None
-    return np.asarray(times.astype(int) - 1)
 
 
 def _instances(members: _Members) -> tuple[Dataset, ...]:

@@ -146,6 +146,15 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
     given = ["--data", arguments[1], "--cross-validation", str(tmp_path / "on"), "--only", "16 bit"]
     assert robustness.main([*given, "--out", str(tmp_path / "r.json")]) == 0
     assert read_json(tmp_path / "r.json")["networks"] == mixed["networks"]
+    (tmp_path / "r.json.part").write_text('{"of": {"net')  # killed while it was written
+    assert robustness.main([*given, "--out", str(tmp_path / "r.json")]) == 0
+    # A third leg begins from what was scored.
+    third = [*on, "--epochs", "1", "--out", str(tmp_path / "third"), "--begin", str(tmp_path / "on")]
+    assert crossval.main(third) == 0
+    after = read_json(tmp_path / "third" / RESULT)
+    assert after["begun_from"] == mixed["networks"] and after["epochs"] == [2, 1, 1]
+    commands = card.made_by(read_json(tmp_path / "weights" / "lgg-unet.json"), after)
+    assert ["--blend 0.25" in c for c in commands] == [False, True, False]
     for wrong in ([*arguments, "--blend", "0.5"], [*on, "--blend", "1"]):
         assert "--blend goes with --begin, and lies between 0 and 1" in sentence(crossval.main, wrong)
     # Not on with networks that began from others, nor from where there are none.

@@ -391,6 +391,19 @@ def test_a_mask_that_lies_nowhere_in_the_volume_is_refused(tmp_path: Path) -> No
     assert attached.reference is None and [p.sentence.key for p in problems] == ["mask_unmatched"]
 
 
+def test_a_small_lesion_between_thick_slices_is_no_stranger(tmp_path: Path) -> None:
+    case = only([nifti(tmp_path / "head.nii", *turned("LPS"))])
+    fine = np.zeros((36, 64, 64))
+    fine[[9, 11, 13], 30, 30] = 1
+    for n in range(9, 14):
+        one = np.zeros_like(fine)
+        one[n, 30, 30] = 1
+        (attached,), problems = attach(
+            [case], [nifti(tmp_path / f"{n}.nii", *turned("LPS", one, (SPACING[0] / 3, 1.8, 1.8)))]
+        )
+        assert not problems and attached.reference is not None
+
+
 def test_a_new_reference_stands_instead_of_the_one_before(tmp_path: Path) -> None:
     case = only([nifti(tmp_path / "head.nii", *turned("LPS"))])
     wrong, right = HEAD.mask.copy(), HEAD.mask.copy()
@@ -400,6 +413,11 @@ def test_a_new_reference_stands_instead_of_the_one_before(tmp_path: Path) -> Non
     (twice,), _ = attach([once], files[1:])
     np.testing.assert_array_equal(once.reference, wrong)
     np.testing.assert_array_equal(twice.reference, right)
+    finer = nifti(tmp_path / "finer.nii", *turned("LPS", np.kron(right, np.ones((1, 2, 2))), (5.0, 0.9, 0.9)))
+    (resampled,), _ = attach([once], [finer])
+    assert "mask_resampled" in warned(resampled)
+    (exact,), _ = attach([resampled], files[1:])
+    assert warned(exact) == [], "what was said of the mask before goes with it"
     (both,), _ = attach([twice], files)
     np.testing.assert_array_equal(both.reference, wrong | right)
 
@@ -408,10 +426,14 @@ def test_of_several_masks_the_lesions_is_taken_with_a_warning(tmp_path: Path) ->
     values, affine = turned("LPS")
     whole = nifti(tmp_path / "y_brain_parenchyma_segmentation.nii", (values > 10) * 1.0, affine)
     flair = nifti(tmp_path / "y_FLAIR.nii", values, affine)
-    lesion = nifti(tmp_path / "y_tumor_segmentation.nii", *turned("LPS", HEAD.mask * 1.0))
+    lesion_values, _ = turned("LPS", HEAD.mask * 1.0)
+    lesion = nifti(tmp_path / "y_tumor_segmentation.nii", lesion_values, affine)
     case = only([whole, flair, lesion])
     np.testing.assert_array_equal(case.reference, HEAD.mask)
-    assert warned(case) == []
+    brain = nifti(tmp_path / "y_brain_mask.nii", (values > 10) * 1.0, affine)
+    np.testing.assert_array_equal(only([brain, flair, lesion]).reference, HEAD.mask)
+    case = only([nifti(tmp_path / "brain.nii", values, affine), nifti(tmp_path / "brain_mask.nii", lesion_values, affine)])
+    np.testing.assert_array_equal(case.reference, HEAD.mask)
     case = only([flair, lesion, nifti(tmp_path / "y_label.nii", (values > 10) * 1.0, affine)])
     assert "mask_several" in warned(case)
 
