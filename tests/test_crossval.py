@@ -159,7 +159,7 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
         assert "--blend goes with --begin, and lies between 0 and 1" in sentence(crossval.main, wrong)
     # Not on with networks that began from others, nor from where there are none.
     shutil.copytree(tmp_path / "on", tmp_path / "on-2")
-    other = [*on, "--epochs", "1", "--out", str(tmp_path / "on-2"), "--begin", str(tmp_path / "on")]
+    other = [*on, "--epochs", "1", "--out", str(tmp_path / "on-2"), "--begin", str(tmp_path / "third")]
     assert f"{tmp_path / 'on-2' / 'fold-1'} was begun from another network" in sentence(crossval.main, other)
     (tmp_path / "half").mkdir()
     shutil.copytree(runs / "fold-1", tmp_path / "half" / "fold-1")
