@@ -79,11 +79,14 @@ def trained(settings: TrainSettings) -> None:
         raise ValueError(f"{settings.out} was begun from another network; give --begin that, or another --out.")
 
 
+def network_of(runs: Path, name: str, result: dict[str, Any]) -> Path:
+    """The folder of the network that a finished cross-validation kept of one of its runs; result: what it wrote."""
+    return runs / name / BLENDED if result.get("blend") else runs / name
+
+
 def of_run(settings: TrainSettings, name: str, **changed: Any) -> TrainSettings:
     """The settings of one run of a cross-validation, begun where the same run of an earlier one ended."""
-    begin = settings.begin / name if settings.begin else None
-    if begin and read_json(begin.parent / RESULT).get("blend"):
-        begin /= BLENDED
+    begin = network_of(settings.begin, name, read_json(settings.begin / RESULT)) if settings.begin else None
     return dataclasses.replace(settings, out=settings.out / name, begin=begin, validate=False, **changed)
 
 
@@ -97,16 +100,11 @@ def kept(run: Path, begin: Path | None, share: float) -> Path:
     assert begin is not None
     (first, _), (second, record) = load_checkpoint(begin), load_checkpoint(run)
     settings = NetworkSettings.from_record(record["network"])
-    own = {k: v for k, v in record.items() if k not in ("name", "sha256")} | {"blend": share}
+    own = {k: v for k, v in record.items() if k not in ("name", "sha256")}
+    own |= {"blend": share, "training_minutes": round(minutes_of(run), 1)}  # its folder has no metrics.csv of its own
     (run / BLENDED).mkdir(exist_ok=True)
     save_checkpoint(run / BLENDED / CHECKPOINT, blend(first, second, share), settings, own)
     return run / BLENDED / CHECKPOINT
-
-
-def network_of(runs: Path, fold: str, result: dict[str, Any]) -> Path:
-    """The folder of the network that a finished cross-validation scored a fold by; result: what it wrote."""
-    run = runs / f"fold-{fold}"
-    return run / BLENDED if result.get("blend") else run
 
 
 def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fold: int) -> list[Predicted]:
@@ -326,7 +324,7 @@ def cross_validate(settings: TrainSettings, to: Path | None = None, share: float
         trained(own)
         predicted += predict_fold(index, kept(own.out, own.begin, share), names, fold)
     result = assess(predicted) | ({"blend": share} if share else {})
-    records = {str(f): load_checkpoint(network_of(settings.out, str(f), result))[1] for f in folds}
+    records = {str(f): load_checkpoint(network_of(settings.out, f"fold-{f}", result))[1] for f in folds}
     result["networks"] = {f: record["sha256"] for f, record in records.items()}  # what `robustness` is measured on
     result["epochs"] = epochs_of(records[str(folds[0])])
     if settings.begin:

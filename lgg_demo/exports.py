@@ -23,7 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from lgg_demo import __version__
-from lgg_demo.geometry import Grid, missing_between
+from lgg_demo.geometry import Grid, places_of
 from lgg_demo.messages import Language, say
 from lgg_demo.metrics import Diameters, largest_diameters
 
@@ -114,10 +114,8 @@ def source_frames(volume: np.ndarray, grid: Grid, instances: Sequence[Dataset]) 
         return None  # two frames at one place
     if len(along) == depth:
         return np.asarray(turned[ranks])
-    missing = missing_between(steps) if len(along) > 1 else None  # their places are blank on the grid
-    if missing is None or depth != len(along) + missing.sum():
-        return None
-    return np.asarray(turned[np.array([0, *np.cumsum(missing + 1)])[ranks]])
+    places = places_of(steps) if len(along) > 1 else None  # those of missing slices are blank on the grid
+    return np.asarray(turned[places[ranks]]) if places is not None and places[-1] + 1 == depth else None
 
 
 def _plane(instance: Dataset, frame: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], tuple[float, float]]:

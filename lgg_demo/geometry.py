@@ -18,8 +18,8 @@ THICK = 1.5  # a voxel longer than this against its shortest side shows the dire
 EVEN = 0.2  # of the distance between slices: by how much the distances of a series may differ
 
 
-def missing_between(steps: np.ndarray) -> np.ndarray | None:
-    """How many slices are missing between neighbours, (N - 1,) int, from the distances between those that are there.
+def places_of(steps: np.ndarray) -> np.ndarray | None:
+    """Which place of an even series each of N slices has, (N,) int from 0, by the distances between neighbours (N - 1,).
 
     None where the distances are no multiples of one, or more is missing than is there.
     """
@@ -27,7 +27,7 @@ def missing_between(steps: np.ndarray) -> np.ndarray | None:
     times = np.round(steps / one)
     if np.abs(steps - times * one).max() > EVEN * one or times.sum() > 2 * len(steps):
         return None
-    return np.asarray(times.astype(int) - 1)
+    return np.concatenate([[0], np.cumsum(times.astype(int))])
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def robustness(
 
 def calibrated(runs: Path, fold: str, result: dict[str, Any]) -> Segmenter:
     """The network of a fold with the calibration that the other folds gave it."""
-    network, record = load_checkpoint(network_of(runs, fold, result))
+    network, record = load_checkpoint(network_of(runs, f"fold-{fold}", result))
     record["calibration"] = result["calibration"]["by_fold"][fold]
     return Segmenter(network, record)
 
@@ -209,12 +209,11 @@ def read_runs(runs: Path) -> tuple[dict[str, Segmenter], dict[str, str]]:
     try:
         result = json.loads(text)
         fold_of = {p["patient"]: str(p["fold"]) for p in result["per_patient"]}
-        networks = {fold: calibrated(runs, fold, result) for fold in sorted(set(fold_of.values()))}
+        if not fold_of:
+            raise ValueError("it has no patients")
+        return {fold: calibrated(runs, fold, result) for fold in sorted(set(fold_of.values()))}, fold_of
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{runs / RESULT} is not what `crossval` writes.") from error
-    if not networks:
-        raise ValueError(f"{runs / RESULT} is not what `crossval` writes.")
-    return networks, fold_of
 
 
 def print_table(result: dict[str, Any]) -> None:

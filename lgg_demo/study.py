@@ -511,9 +511,10 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     np.greater(mask.values, 0, out=mask.values)  # in place: a second copy may be large
     values = resample(mask, grid) > 0.5
     if not same_grid(mask.grid, grid):
-        if mask.values.any() and not values.any() and mask.grid.shape != grid.shape and _elsewhere(mask, grid):
+        nowhere, alike = bool(mask.values.any() and not values.any()), mask.grid.shape == grid.shape
+        if nowhere and not alike and _elsewhere(mask, grid):
             raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
-        if mask.values.any() and not values.any() and mask.grid.shape == grid.shape:
+        if nowhere and alike:
             values = mask.values > 0.5  # written without its geometry
             warnings.append(Sentence("mask_by_voxel", {"file": mask.name, "other": name}))
         elif not _same_lattice(mask.grid, grid):

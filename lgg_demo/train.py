@@ -412,9 +412,7 @@ def begun_network(settings: TrainSettings, wanted: NetworkSettings, split: Split
             f"{begin} has seen {len(seen)} of the patients whom this run chooses on or leaves out ({seen[0]} is "
             "the first); begin from a run with the same split."
         )
-    run = begin if begin.is_dir() else begin.parent
-    # Blended weights lie in a folder of their run's.
-    kept["minutes"] = round(minutes_of(run) or record.get("training_minutes", 0) or minutes_of(run.parent), 1)
+    kept["minutes"] = round(minutes_of(begin if begin.is_dir() else begin.parent) or record.get("training_minutes", 0), 1)
     kept |= {k: record[k] for k in ("begun_from", "blend") if k in record}
     return network, kept
 

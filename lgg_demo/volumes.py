@@ -31,7 +31,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from scipy.ndimage import affine_transform
 
-from lgg_demo.geometry import EVEN, Grid, missing_between
+from lgg_demo.geometry import EVEN, Grid, places_of
 from lgg_demo.messages import Sentence
 from lgg_demo.readers import LARGEST_VALUE, MOST_SLICES, MOST_VALUES, SMALLEST_SIDE, UnreadableScan, natural_key
 
@@ -431,27 +431,28 @@ def _nifti_values(path: Path, dtype: np.dtype, shape: tuple[int, int, int], star
 def _nifti_grid(file: str, header: nib.Nifti1Header, shape: tuple[int, int, int]) -> tuple[Grid, tuple[Sentence, ...]]:
     """Where the voxels lie: by sform, qform, or, with a warning, the voxel sizes alone."""
     sform, qform = int(header["sform_code"]), int(header["qform_code"])
-    candidates = [make for code, make in ((sform, header.get_sform), (qform, header.get_qform)) if code > 0]
 
-    def told(known: bool) -> tuple[Sentence, ...]:
-        return () if known else (Sentence("no_thickness", {"file": file}),)
-
-    for make in candidates:
+    def placed(code: int, make: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool] | None:
         try:
-            affine, known = _thick(np.array(make(), dtype=np.float64), shape)
+            found = _thick(np.array(make(), dtype=np.float64), shape) if code > 0 else None
         except Exception:  # a quaternion that is none
-            continue
-        if _plausible(affine):
-            used = (0, qform)
-            if make == header.get_sform:  # a quaternion that says otherwise must not vouch for this
-                agrees = qform > 0 and np.allclose(header.get_qform(), make(), atol=1e-3)
-                used = (sform, qform if agrees else 0)
-            return Grid(shape, affine, thickness_known=known, codes=used), told(known)
-    if candidates:
-        raise UnreadableScan(file, "volume_geometry")
-    affine, known = _thick(np.array(header.get_base_affine(), dtype=np.float64), shape)
-    grid = Grid(shape, affine, thickness_known=known, codes=(0, 0))
-    return grid, (Sentence("volume_no_orientation", {"file": file}), *told(known))
+            return None
+        return found if found and _plausible(found[0]) else None
+
+    by_sform, by_qform = placed(sform, header.get_sform), placed(qform, header.get_qform)
+    used, warnings = by_sform or by_qform, []
+    if used is None:
+        if sform > 0 or qform > 0:
+            raise UnreadableScan(file, "volume_geometry")
+        used = _thick(np.array(header.get_base_affine(), dtype=np.float64), shape)
+        warnings.append(Sentence("volume_no_orientation", {"file": file}))
+    affine, known = used
+    if not known:
+        warnings.append(Sentence("no_thickness", {"file": file}))
+    # A quaternion that says otherwise must not vouch for what is used.
+    agrees = by_qform is not None and np.allclose(by_qform[0], affine, atol=1e-3)
+    codes = (sform if by_sform else 0, qform if agrees else 0)
+    return Grid(shape, affine, thickness_known=known, codes=codes), tuple(warnings)
 
 
 def _thick(affine: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, bool]:
@@ -956,12 +957,12 @@ def _promise(name: str, study: str, members: _Members) -> Found:
         positions = np.array([s.position for s in slices])
         steps = np.diff(positions @ normal)
         step_mm = float(np.median(steps))
-        missing = missing_between(steps)
-        if missing is not None:
-            places = [0, *np.cumsum(missing + 1).tolist()]
+        even = places_of(steps)
+        if even is not None:
+            places = even.tolist()
             step = (positions[-1] - positions[0]) / places[-1]  # along the normal, or sheared by a tilt
-            if missing.any():
-                warnings.append(Sentence("series_missing", {"file": name, "slices": int(missing.sum())}))
+            if missing := places[-1] + 1 - len(places):
+                warnings.append(Sentence("series_missing", {"file": name, "slices": missing}))
         else:
             gaps = int((np.abs(steps / step_mm - 1) > EVEN).sum())
             warnings.append(Sentence("series_gaps", {"file": name, "gaps": gaps}))

@@ -33,7 +33,7 @@ from pydicom.uid import (
 )
 
 from lgg_demo import volumes
-from lgg_demo.geometry import AXES, Grid, missing_between
+from lgg_demo.geometry import AXES, Grid, places_of
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
 from lgg_demo.readers import UnreadableScan
@@ -285,6 +285,14 @@ def test_a_good_qform_stands_in_for_a_broken_sform(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stack_of(volume), STACK)
 
 
+def test_a_broken_qform_beside_a_good_sform_costs_nothing(tmp_path: Path) -> None:
+    values, affine = turned("LPS")
+    path = patched(nifti(tmp_path / "x.nii", values, affine), {"qform_code": 1, "quatern_b": 5})
+    (volume,) = read_nifti(path)
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+    assert volume.grid.codes[0] > 0 and volume.grid.codes[1] == 0, "nor is its code taken over"
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     path = tmp_path / "x.nii.gz"
     path.write_bytes(b"")
@@ -474,8 +482,8 @@ def test_gap_and_duplicate(tmp_path: Path) -> None:
 def test_missing_slices_keep_their_place(
     tmp_path: Path, places: list[float], missing: list[int] | None, key: str | None
 ) -> None:
-    found = missing_between(np.diff(places))
-    assert found is missing if missing is None else found.tolist() == missing
+    found = places_of(np.diff(places))
+    assert found is missing if missing is None else (np.diff(found) - 1).tolist() == missing
     for path in (paths := series(tmp_path, STACK[: len(places)])):
         place = round((pydicom.dcmread(path).ImagePositionPatient[2] + 40) / SPACING[0])
         change(path, ImagePositionPatient=[-110, -115, -40 + places[place]])
