@@ -21,7 +21,14 @@ class Sentence:
 
     def say(self, language: Language) -> str:
         """The sentence in a language."""
-        return CATALOGUE[self.key][language].format(**self.values)
+        return CATALOGUE[self.key][language].format(**{k: _written(v, language) for k, v in self.values.items()})
+
+
+def _written(value: object, language: Language) -> object:
+    """A number with the language's decimal sign."""
+    if not isinstance(value, float):
+        return value
+    return f"{value:g}".replace(".", ",") if language == "fr" else f"{value:g}"
 
 
 def say(key: str, language: Language, **values: object) -> str:
@@ -98,8 +105,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : aucune image ne correspond à ce masque ; donnez-lui le nom de son image, avec ou sans « _mask ».",
     },
     "no_images": {
-        "en": "{file}: there is no image in this folder; give PNG, JPEG or TIFF files.",
-        "fr": "{file} : ce dossier ne contient aucune image ; donnez des fichiers PNG, JPEG ou TIFF.",
+        "en": "{file}: there is no image in this folder; give PNG, JPEG, TIFF, NIfTI or DICOM files, or zips of them.",
+        "fr": "{file} : ce dossier ne contient aucune image ; donnez des fichiers PNG, JPEG, TIFF, NIfTI ou DICOM, ou des zips.",
     },
     # What a user should know of a file that was used
     "corrected_by_hand": {
@@ -276,6 +283,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : le masque est situé ailleurs que {other} mais a autant de voxels ; il lui est superposé voxel par "
         "voxel.",
     },
+    "mask_graded": {
+        "en": "{file}: the mask has more than eight values; what is at least half of its maximum counts.",
+        "fr": "{file} : le masque a plus de huit valeurs ; ce qui atteint la moitié de son maximum compte.",
+    },
     "plane_coronal": {
         "en": "{file}: the series is coronal; it is resliced to axial with pixels of up to {mm} mm, and results are less "
         "reliable.",
@@ -333,10 +344,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "privacy": {
         "en": "Uploaded files are deleted as soon as they are read (a study with several sequences: after ten minutes at "
         "most, so that you can choose others). Results stay in memory for this tab alone, at most "
-        "one hour.",
+        "one hour after their last change.",
         "fr": "Les fichiers envoyés sont effacés dès leur lecture (un examen à plusieurs séquences : après dix minutes au "
         "plus, pour que vous puissiez en choisir d’autres). Les résultats restent en mémoire pour ce seul onglet, "
-        "une heure au plus.",
+        "une heure au plus après leur dernier changement.",
     },
     "nothing_yet": {
         "en": "Drop files into “MRI slices or a study”, or click a phantom.",
@@ -362,8 +373,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "heure).",
     },
     "nothing_given": {
-        "en": "No image was given; send at least one PNG, JPEG or TIFF file.",
-        "fr": "Aucune image reçue ; envoyez au moins un fichier PNG, JPEG ou TIFF.",
+        "en": "No image was given; send at least one PNG, JPEG, TIFF, NIfTI or DICOM file, or a zip of them.",
+        "fr": "Aucune image reçue ; envoyez au moins un fichier PNG, JPEG, TIFF, NIfTI ou DICOM, ou un zip.",
     },
     "reading": {"en": "Reading", "fr": "Lecture"},
     "segmenting": {"en": "Outlining", "fr": "Délimitation"},

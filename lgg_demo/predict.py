@@ -21,6 +21,7 @@ from lgg_demo.model import CheckpointError
 from lgg_demo.readers import (
     IMAGE_SUFFIXES,
     MASK_ENDING,
+    Case,
     UnreadableScan,
     find_images,
     image_stem,
@@ -29,7 +30,7 @@ from lgg_demo.readers import (
 )
 from lgg_demo.render import grey
 from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
-from lgg_demo.study import attach, find_volumes, read_study
+from lgg_demo.study import attach, find_volumes, outline_studies
 
 # The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
@@ -87,14 +88,16 @@ def predict(
     results: list[Result] = []
     pictures: list[np.ndarray] = []
 
+    def outline_one(case: Case) -> Result:
+        # A picture of a folder keeps its sub-folder; a volume, and what came out of a zip, has its own name.
+        names = [files[p] for p in case.paths] if all(p in files for p in case.paths) else None
+        pictures.append(grey(case.scan))
+        return result_of(case, segmenter.segment(case.scan), names)
+
     def outline(paths: Iterable[Path], roles: Mapping[str, str] | None = None) -> None:
-        cases, unreadable = read_study(paths, roles)
+        outlined, unreadable = outline_studies(paths, roles, outline_one)
+        results.extend(outlined)
         problems.extend(unreadable)
-        for case in cases:
-            # A picture of a folder keeps its sub-folder; a volume, and what came out of a zip, has its own name.
-            names = [files[p] for p in case.paths] if all(p in files for p in case.paths) else None
-            results.append(result_of(case, segmenter.segment(case.scan), names))
-            pictures.append(grey(case.scan))
 
     with tqdm(total=len(series) + bool(others), unit="series", disable=None) as bar:
         for group in series:  # one after the other, so that a whole dataset fits in memory

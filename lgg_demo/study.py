@@ -7,12 +7,11 @@ their own), turned to axial slices, nose up, the patient's right on the left.
 from __future__ import annotations
 
 import re
-import shutil
 import stat
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -95,10 +94,29 @@ def read_study(paths: Iterable[Path], choose: Mapping[str, str] | None = None) -
     Folders and zips are searched. choose: role (pre, flair, post, mask) to the name of a volume, where the choice by
     names and descriptions is to be corrected; an empty name leaves a role without one.
     """
+    return _each_study(paths, choose, lambda case: case, all_held=True)
+
+
+def outline_studies(
+    paths: Iterable[Path], choose: Mapping[str, str] | None, outline: Callable[[Case], R]
+) -> tuple[list[R], list[UnreadableScan]]:
+    """What `outline` makes of each case of `read_study`, one volume after the other, so that they need not fit together."""
+    return _each_study(paths, choose, outline, all_held=False)
+
+
+def _each_study(
+    paths: Iterable[Path], choose: Mapping[str, str] | None, use: Callable[[Case], R], all_held: bool
+) -> tuple[list[R], list[UnreadableScan]]:
+    """What `use` makes of every case, and the problems. all_held: it keeps the pixels, so all must fit together."""
+
+    def used(case: Case) -> R:
+        return use(replace(case, warnings=(*case.warnings, *inspect(case.scan))))
+
     with _unpacked(paths) as files:
         cases, problems = read_cases(files.pictures)
         problems = files.problems + problems
-        left = MOST_VALUES - sum(c.scan.pixels.size for c in cases)
+        left = MOST_VALUES - (sum(c.scan.pixels.size for c in cases) if all_held else 0)
+        made = [used(cases.pop(0)) for _ in range(len(cases))]
         for group in _studies(files.volumes):
             try:
                 case, held, own = _read_group(group, _meant_for(group, choose or {}), left)
@@ -106,13 +124,13 @@ def read_study(paths: Iterable[Path], choose: Mapping[str, str] | None = None) -
                 problems.append(error)
                 continue
             problems += own
-            left -= held
+            left -= held if all_held else 0
             if case is not None:
-                cases.append(case)
+                made.append(used(case))
                 continue
-            cases, own = _attach_volumes(cases, group)
+            made, own = _attach_volumes(made, group)
             problems += own
-        return [replace(c, warnings=(*c.warnings, *inspect(c.scan))) for c in cases], problems
+        return made, problems
 
 
 def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
@@ -148,8 +166,8 @@ class _Files:
 def _unpacked(paths: Iterable[Path]) -> Iterator[_Files]:
     """The files by kind; what was unpacked from zips is gone afterwards."""
     files = _Files()
-    folder = Path(tempfile.mkdtemp(prefix="lgg-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="lgg-demo-") as name:  # goes at exit too, if a thread is cut off in here
+        folder = Path(name)
         loose, inside = _listed(paths, files.problems)
         zips = [p for p in (*loose, *inside) if _is_zip(p)]
         unpacked: list[Path] = []
@@ -161,11 +179,10 @@ def _unpacked(paths: Iterable[Path]) -> Iterator[_Files]:
                 files.problems.append(error)
         packed = set(zips)
         _sort(files, [p for p in loose if p not in packed], [p for p in inside if p not in packed] + unpacked)
-        if zips and not (files.pictures or files.volumes or files.problems):
-            files.problems.append(UnreadableScan(zips[0].name, "nothing_inside", types=", ".join(TYPES)))
+        given = [*zips, *loose, *inside]
+        if given and not (files.pictures or files.volumes or files.problems):
+            files.problems.append(UnreadableScan(given[0].name, "nothing_inside", types=", ".join(TYPES)))
         yield files
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list[Path], list[Path]]:
@@ -177,11 +194,7 @@ def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list
             if not path.is_dir():
                 loose.append(path)
                 continue
-            for found in sorted(path.rglob("*"), key=lambda p: readers.natural_key(str(p))):
-                if len(inside) > MOST_FILES:
-                    break
-                if found.is_file() and not any(part.startswith(".") for part in found.relative_to(path).parts):
-                    inside.append(found)
+            inside += _visible(path)
         except (OSError, ValueError):
             problems.append(UnreadableScan(path.name, "not_found"))
     for files in (loose, inside):
@@ -191,10 +204,15 @@ def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list
     return loose[:MOST_FILES], inside[:MOST_FILES]
 
 
+def _visible(folder: Path) -> list[Path]:
+    """The files below a folder in natural order, without what is hidden."""
+    found = sorted(folder.rglob("*"), key=lambda p: readers.natural_key(str(p)))
+    return [p for p in found if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+
+
 def find_volumes(folder: Path) -> list[Path]:
     """Files below a folder that hold volumes, by name or by content; whatever else lies there is passed over."""
-    _, inside = _listed([folder], [])
-    others = [p for p in inside if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
+    others = [p for p in _visible(folder) if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
     named = (*NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".zip")
     return [p for p in others if p.name.lower().endswith(named) or is_nifti(p) or is_dicom(p) or _is_zip(p)]
 
@@ -508,7 +526,12 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     if grid is None:
         raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
     warnings = [w for w in mask.warnings if w.key not in ("volumes_several", "series_gaps")]
-    np.greater(mask.values, 0, out=mask.values)  # in place: a second copy may be large
+    inside = np.unique(mask.values[mask.values > 0])
+    if len(inside) >= readers.LABEL_VALUES:  # 0 counts too; a probability, or labels blurred by resampling
+        np.greater_equal(mask.values, inside[-1] / 2, out=mask.values)  # in place: a second copy may be large
+        warnings.append(Sentence("mask_graded", {"file": mask.name}))
+    else:
+        np.greater(mask.values, 0, out=mask.values)
     values = resample(mask, grid) > 0.5
     if not same_grid(mask.grid, grid):
         nowhere, alike = bool(mask.values.any() and not values.any()), mask.grid.shape == grid.shape
@@ -524,7 +547,7 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
         stack = stack | case.reference
     changes: dict[str, object] = {"reference": stack, "referenced": np.ones(len(stack), dtype=bool)}
     if hasattr(case, "warnings"):
-        before = [w for w in case.warnings if together or w.key not in ("mask_resampled", "mask_by_voxel")]
+        before = [w for w in case.warnings if together or w.key not in ("mask_resampled", "mask_by_voxel", "mask_graded")]
         changes["warnings"] = (*before, *warnings)
     return replace(case, **changes)  # type: ignore[type-var]
 

@@ -130,6 +130,7 @@ class TrainSettings:
     lone_share: float = option(0.3, "share of slices that are normalised without their volume")
     missing_share: float = option(0.5, "share of slices that lose the pre- or post-contrast sequence, or both")
     faint_share: float = option(0.0, "share of slices whose lesion loses contrast, where they have one")
+    coarse_share: float = option(0.0, "share of slices that lose detail, as a picture of half to all of their size has")
     normalisation: str = option(
         NORMALISATION,
         "how pixels are scaled: by landmarks of the histogram, or linearly by its percentiles",
@@ -160,6 +161,7 @@ class TrainSettings:
             (0 <= self.lone_share <= 1, "--lone-share must lie between 0 and 1"),
             (0 <= self.missing_share <= 1, "--missing-share must lie between 0 and 1"),
             (0 <= self.faint_share <= 1, "--faint-share must lie between 0 and 1"),
+            (0 <= self.coarse_share <= 1, "--coarse-share must lie between 0 and 1"),
             (
                 len(self.views) > 0 and all(v >= 64 and v % 32 == 0 for v in self.views),
                 "--views must be multiples of 32, at least 64",
@@ -455,6 +457,7 @@ def train(settings: TrainSettings) -> Path:
         settings.lone_share,
         settings.missing_share,
         settings.faint_share,
+        settings.coarse_share,
         settings.normalisation,
         settings.zoom,
     )

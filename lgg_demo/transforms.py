@@ -26,6 +26,7 @@ from monai.transforms import (
     RandGaussianSmoothd,
     Randomizable,
     RandScaleIntensityd,
+    RandSimulateLowResolutiond,
     ToTensord,
 )
 from PIL import Image
@@ -44,6 +45,7 @@ STANDARD = (0.20, 0.31, 0.37, 0.44, 0.67, 1.0)  # what they become: about where 
 FIELD_MM = 230.0  # side of the frame where the spacing is known
 HEAD_MARGIN = 1.04  # a head that is larger than the field gets this much of air
 FAINT_CONTRAST = (0.3, 1.0)  # what is left of a lesion's contrast
+COARSE = (0.5, 1.0)  # what is left of the pixels along a side
 FAINT_RING, FAINT_TISSUE, FAINT_PIXELS = 8, 0.1, 20  # its surroundings: so wide, brighter than air, no fewer pixels
 HEAD_SHARE = 0.01  # a row of the stack belongs to the head where more than this share of it is bright
 
@@ -311,6 +313,7 @@ def augmentation(
     lone: float = 0.3,
     missing: float = 0.5,
     faint: float = 0.0,
+    coarse: float = 0.0,
     normalisation: str = NORMALISATION,
     zoom: float = 1.0,
 ) -> Compose:
@@ -318,8 +321,8 @@ def augmentation(
 
     Geometry moves image and mask together; intensity moves the image alone. strength: one of STRENGTHS; lone: share of
     slices normalised without their volume, by `normalisation`; missing: share of slices that lose sequences; faint: share
-    of slices whose lesion loses contrast; zoom: 2 makes everything twice as large before it is cropped, beside what
-    chance adds.
+    of slices whose lesion loses contrast; coarse: share of slices that lose detail, as a smaller picture has; zoom: 2 makes
+    everything twice as large before it is cropped, beside what chance adds.
     """
     both, image = ["image", "mask"], "image"
     sequences = [
@@ -358,8 +361,11 @@ def augmentation(
             ]
         ),
     ]
+    smaller = RandSimulateLowResolutiond(
+        image, prob=coarse, zoom_range=COARSE, downsample_mode="area", upsample_mode="bilinear"
+    )
     end = ToTensord(both, track_meta=False)
     before, after = (uploads if strength in ("full", "uploads") else []), (intensity if strength == "full" else [])
-    compose = Compose([*sequences, *before, *geometry, *after, end])
+    compose = Compose([*sequences, *before, *geometry, *after, smaller, end])
     compose.set_random_state(seed=seed)
     return compose

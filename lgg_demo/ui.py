@@ -1,8 +1,8 @@
 """The page and the API: Blocks and handlers. The only file that imports gradio, but for the benchmark.
 
 Nothing is kept longer than needed and nothing is shared: uploads are moved out of Gradio's folder, read and deleted at
-once; what a session keeps (probabilities, no pictures) lives in its own state for an hour at most; downloads are built
-in memory; no history, no telemetry.
+once; a result lives in its session's own state until an hour after its last change; the files of a download are gone
+before it is sent; no history, no telemetry.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import secrets
 import shutil
 import signal
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio import route_utils
+from gradio import route_utils, routes
+from gradio.state_holder import SessionState, StateHolder
 
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
@@ -105,28 +108,67 @@ route_utils.GradioUploadFile = PrivateUpload
 # Gradio leaves an empty file in its folder for each file it is given; only the path is wanted.
 gr.File._process_single_file = lambda self, f: f.path
 
+# It keeps what every component showed last, pictures and downloads too, until ten thousand sessions have followed; only
+# deep links would read it.
+SessionState._update_value_in_config = lambda self, key, value: None
+
+
+class Sessions(StateHolder):
+    """Gradio's sessions, of which nothing is left an hour after their last use: it would delete their states alone."""
+
+    def delete_all_expired_state(self) -> None:
+        super().delete_all_expired_state()
+        for session, used in list(self.time_last_used.items()):
+            if datetime.now() - used > timedelta(seconds=KEEP_SECONDS):
+                self.delete_state(session)
+                self.session_data.pop(session, None)
+                self.time_last_used.pop(session, None)
+
+
+routes.StateHolder = Sessions
+
+
+class FilesGone(Exception):
+    """Files that were held for another choice, and are deleted."""
+
 
 class Uploads:
     """Uploaded files in a folder of their own, out of Gradio's; gone with `delete`, or with the object."""
 
     def __init__(self, uploads: Sequence[str] | None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="lgg-demo-")
+        self._lock = threading.Lock()  # they are not deleted while they are read
+        self._gone = False
         self.paths: list[Path] = []
         for upload in uploads or []:
-            source, target, n = Path(upload), Path(self._folder.name) / Path(upload).name, 1
-            while target in self.paths:
-                n += 1
-                target = Path(self._folder.name) / str(n) / source.name
-            target.parent.mkdir(exist_ok=True)
+            source = Path(upload)
+            target = Path(self._folder.name) / source.name
+            if target in self.paths:  # one name from two folders
+                target = Path(tempfile.mkdtemp(dir=self._folder.name)) / source.name
             if source.exists():  # a stale path from a client: reading it names the file as missing
                 shutil.move(source, target)
                 if not any(source.parent.iterdir()):
                     source.parent.rmdir()
             self.paths.append(target)
 
+    def read(self, choose: Mapping[str, str] | None = None) -> tuple[list[Case], list[UnreadableScan]]:
+        """`read_study` of the files. Raises FilesGone."""
+        with self._lock:
+            if self._gone:
+                raise FilesGone
+            return read_study(self.paths, choose)
+
+    def delete_after(self, seconds: float) -> None:
+        """Delete the files then, whatever becomes of the session: Gradio keeps that of a closed tab for an hour."""
+        timer = threading.Timer(seconds, self.delete)
+        timer.daemon = True
+        timer.start()
+
     def delete(self) -> None:
         """Delete the files now."""
-        self._folder.cleanup()
+        with self._lock:
+            self._gone = True
+            self._folder.cleanup()
 
 
 @contextmanager
@@ -143,7 +185,8 @@ def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
 class Session:
     """What one tab keeps between two clicks.
 
-    pictures: what the viewer shows of each result, (S, H, W) uint8, for the page to print. sequences: the volumes of its
+    pictures: what the viewer shows of each result, (S, H, W) uint8, for the page to print. problems: of the scan's files;
+    reference_problems: of the masks given last. sequences: the volumes of its
     studies, where there is a choice, and chosen: role to name. identity: a random name for the result, never derived from
     a file.
     """
@@ -151,6 +194,7 @@ class Session:
     results: tuple[Result, ...] = ()
     pictures: tuple[np.ndarray, ...] = ()
     problems: tuple[UnreadableScan, ...] = ()
+    reference_problems: tuple[UnreadableScan, ...] = ()
     done: tuple[Sentence, ...] = ()
     sequences: tuple[Listed, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +202,7 @@ class Session:
 
     def messages(self, language: Language) -> str:
         """What went wrong, what to beware of and what was done, as an HTML list."""
-        lines = [("problem", p.sentence) for p in self.problems]
+        lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
         lines += [("warning", s) for r in self.results for s in r.warnings]
         lines += [("done", s) for s in self.done]
         items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
@@ -204,15 +248,14 @@ class Page:
 
     def run(
         self,
-        paths: list[Path],
+        read: Callable[[], tuple[list[Case], list[UnreadableScan]]],
         threshold: float,
         progress: gr.Progress,
         language: Language,
-        choose: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[Session, dict[str, Any] | None]]:
         """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
         progress(0, desc=say("reading", language))
-        cases, problems = read_study(paths, choose)
+        cases, problems = read()
         pictures = tuple(grey(c.scan) for c in cases)
         views = [viewer_picture(c) for c in cases]
         early = Session()
@@ -239,10 +282,10 @@ class Page:
             kept,
             pictures,
             tuple(problems),
-            tuple(done),
-            tuple(listed for c in studies for listed in c.sequences),
-            {role: name for c in studies for role, name in c.chosen.items()},
-            early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
+            done=tuple(done),
+            sequences=tuple(listed for c in studies for listed in c.sequences),
+            chosen={role: name for c in studies for role, name in c.chosen.items()},
+            identity=early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
         )
         views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
         yield session, self.value(session, threshold, views) if views else None
@@ -263,14 +306,17 @@ class Page:
         """The group of sequences and its drop-downs: what was found, and which of it plays each role."""
         if not session.sequences:
             return [gr.update(visible=False), *(gr.update(choices=[], value=None) for _ in CHOICES)]
+        updates = [
+            gr.update(choices=self.listed(session, role, language), value=session.chosen.get(role, "")) for role in CHOICES
+        ]
+        return [gr.update(visible=True), *updates]
+
+    def listed(self, session: Session, role: Role, language: Language) -> list[tuple[str, str]]:
+        """What may play a role: (label, name)."""
         names = [
             (f"{v.name} ({v.description}, {v.slices})" if v.description else v.name, v.name) for v in session.sequences
         ]
-        updates = [gr.update(visible=True)]
-        for role in CHOICES:
-            listed = names if role == "flair" else [(say("none", language), ""), *names]
-            updates.append(gr.update(choices=listed, value=session.chosen.get(role, "")))
-        return updates
+        return names if role == "flair" else [(say("none", language), ""), *names]
 
     def on_scan(
         self,
@@ -288,8 +334,10 @@ class Page:
         taken = Uploads(uploads)
         held = None
         try:
-            for session, value in self.run(taken.paths, threshold, progress, language):
-                held = taken if session.sequences else None
+            for session, value in self.run(taken.read, threshold, progress, language):
+                if session.sequences:
+                    held = taken
+                    held.delete_after(HOLD_SECONDS)
                 yield None, *self.shown(session, value, language), held
         finally:
             if held is None:
@@ -306,18 +354,22 @@ class Page:
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
         """Read the study again with the sequences that the user chose."""
-        if held is None:
-            raise gr.Error(say("choose_again", language), duration=10, print_exception=False)
         choose = {"flair": flair, "pre": pre or "", "post": post or ""}
-        for session, value in self.run(held.paths, threshold, progress, language, choose):
-            yield *self.shown(session, value, language), held
+        try:
+            if held is None:
+                raise FilesGone
+            for session, value in self.run(lambda: held.read(choose), threshold, progress, language):
+                yield *self.shown(session, value, language), held
+        except FilesGone:
+            raise gr.Error(say("choose_again", language), duration=10, print_exception=False) from None
 
     def on_phantom(
         self, kind: str, threshold: float, language: Language, progress: gr.Progress = gr.Progress()
     ) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
             write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
-            *_, (session, value) = self.run(sorted(Path(folder).iterdir()), threshold, progress, language)
+            files = sorted(Path(folder).iterdir())
+            *_, (session, value) = self.run(lambda: read_study(files), threshold, progress, language)
         return *self.shown(session, value, language), None
 
     def on_reference(
@@ -330,7 +382,7 @@ class Page:
                 return None, warned, gr.skip(), warned.messages(language)
             results, problems = attach(session.results, masks)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
-        session = replace(session, results=tuple(results), problems=tuple(problems), done=done)
+        session = replace(session, results=tuple(results), reference_problems=tuple(problems), done=done)
         cases = [viewer_reference(r) for r in results]
         value = self.value(session, threshold, cases)
         return None, session, value, session.messages(language)
@@ -340,7 +392,7 @@ class Page:
         return None, None, "", off, off, *self.choices(Session(), "en"), None
 
     def on_download(self, session: Session | None, threshold: float, language: Language, corrections: str = "") -> str:
-        """A zip of masks, probabilities and report, as base64: it never touches the server's disk for long.
+        """A zip of masks, probabilities and report, as base64: what was written for it is gone when it is sent.
 
         corrections: what the viewer's brush has drawn, see `render.read_corrections`; used for this one zip, and not kept.
         """
@@ -351,7 +403,8 @@ class Page:
         except ValueError:
             raise gr.Error(say("corrections_unusable", language), duration=10, print_exception=False) from None
         results = [replace(r, edits=e) for r, e in zip(session.results, edits, strict=True)]
-        report = build_report(results, threshold, self.segmenter.record, session.problems, language)
+        problems = [*session.problems, *session.reference_problems]
+        report = build_report(results, threshold, self.segmenter.record, problems, language)
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
             files = write_outputs(results, threshold, report, Path(folder), session.pictures, language, documents=True)
             memory = io.BytesIO()
@@ -487,13 +540,16 @@ class Page:
                     corrections = gr.Textbox(visible="hidden", elem_id="corrections")
 
             private = {"api_visibility": "private"}
+            # One network, two cores: one scan at a time of all users', and a mask waits for the scan it was drawn on.
+            alone = {"concurrency_id": "network", "concurrency_limit": 1}
             shown = [session, viewer, messages, download, clear, sequences, *chosen, held]
-            once = {"show_progress_on": [messages], **private}
+            once = {"show_progress_on": [messages], **alone, **private}
             scan.upload(self.on_scan, [scan, session, threshold, language], [scan, *shown], **once)
             reference.upload(
                 self.on_reference,
                 [reference, session, threshold, language],
                 [reference, session, viewer, messages],
+                **alone,
                 **private,
             )
             for kind, button in phantoms.items():
@@ -534,9 +590,12 @@ class Page:
             )
 
             def relabel(lang: Language, session: Session | None) -> list[Any]:
-                by_component: dict[Any, dict[str, str]] = {}
+                by_component: dict[Any, dict[str, Any]] = {}
                 for component, what, key in labels:
                     by_component.setdefault(component, {})[what] = say(key, lang)
+                if session and session.sequences:
+                    for role, dropdown in zip(CHOICES, chosen, strict=True):
+                        by_component[dropdown]["choices"] = self.listed(session, role, lang)
                 updates = [gr.update(**values) for values in by_component.values()]
                 return [lang, gr.update(language=lang), session.messages(lang) if session else "", *updates]
 
@@ -558,12 +617,15 @@ class Page:
             api_report = gr.JSON(visible=False, label="report")
             self.api_files = gr.File(file_count="multiple", visible=False, label="files")
             gr.Button(visible=False).click(
-                self.segment, [api_scan, api_reference, api_threshold], [api_report, self.api_files], api_name="segment"
+                self.segment,
+                [api_scan, api_reference, api_threshold],
+                [api_report, self.api_files],
+                api_name="segment",
+                **alone,
             )
         self.served = Path(demo.GRADIO_CACHE)
         self.served.mkdir(parents=True, exist_ok=True)
-        # One network, two cores: one scan at a time, and a queue that says no before it grows without bound.
-        return demo.queue(max_size=32, default_concurrency_limit=1)
+        return demo.queue(max_size=32)  # says no before it grows without bound
 
 
 def launch_page(demo: gr.Blocks, **options: Any) -> Any:

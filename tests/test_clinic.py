@@ -229,6 +229,9 @@ def test_the_sequence_is_shown_for_correction(page: Any, tmp_path: Path) -> None
     )
     names = zipfile.ZipFile.namelist(download(page))
     assert any(n.startswith("series-2_mask") for n in names)
+    page.click("#language label:has-text('Français')")
+    page.click("#choose_pre input")
+    page.wait_for_selector("#choose_pre [role=option]:has-text('aucune')")
     assert page.errors == []
 
 

@@ -107,3 +107,9 @@ def test_unknown_key_and_missing_value_do_not_pass() -> None:
         say("no_such_key", "en")
     with pytest.raises(KeyError):
         say("not_found", "en")
+
+
+def test_numbers_have_the_language_s_decimal_sign() -> None:
+    said = Sentence("plane_coronal", {"file": "a.nii", "mm": 5.25})
+    assert "5.25 mm" in said.say("en") and "5,25 mm" in said.say("fr") and "a.nii" in said.say("fr")
+    assert " 5 mm" in Sentence("plane_coronal", {"file": "a.nii", "mm": 5.0}).say("en")

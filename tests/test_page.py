@@ -9,10 +9,12 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.predict import predict
 from lgg_demo.readers import read_cases
 from lgg_demo.report import build_report, result_of
-from lgg_demo.ui import PHANTOMS, Page, launch_page
+from lgg_demo.ui import KEEP_SECONDS, PHANTOMS, FilesGone, Page, Uploads, launch_page
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +39,24 @@ def shipped() -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def url(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
+    """Where the page is served, and its Blocks."""
     folder = tmp_path_factory.mktemp("gradio")
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     demo = Page(shipped).build()
     _, address, _ = launch_page(demo, prevent_thread_lock=True, quiet=True)
-    yield address
+    yield address, demo
     demo.close()
     if before is None:
         del os.environ["GRADIO_TEMP_DIR"]
     else:
         os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@pytest.fixture(scope="module")
+def url(served: tuple[str, Any]) -> str:
+    return served[0]
 
 
 def uploads_left() -> list[Path]:
@@ -89,6 +97,49 @@ def test_segment_equals_predict(
 def test_segment_deletes_uploads(url: str, slices: tuple[list[Path], list[Path]]) -> None:
     Client(url, verbose=False).predict([handle_file(slices[0][0])], None, 0.5, api_name="/segment")
     assert uploads_left() == []
+
+
+def test_the_server_keeps_nothing_of_a_call(served: tuple[str, Any], slices: tuple[list[Path], list[Path]]) -> None:
+    """Gradio would keep what every component was given and showed last, and sessions until ten thousand have followed."""
+    url, demo = served
+    report, _ = Client(url, verbose=False).predict([handle_file(p) for p in slices[0]], None, 0.5, api_name="/segment")
+    assert report["images"][0]["image"].startswith("case_1")
+    sessions = demo.app.state_holder
+    kept = [component for session in sessions.session_data.values() for component in session.components]
+    assert kept and "case_1" not in repr(kept)
+    last = max(sessions.time_last_used, key=lambda session: sessions.time_last_used[session])
+    sessions.delete_all_expired_state()
+    assert last in sessions.session_data
+    sessions.time_last_used[last] -= timedelta(seconds=KEEP_SECONDS + 60)
+    sessions.delete_all_expired_state()
+    assert last not in sessions.session_data and last not in sessions.time_last_used
+
+
+def test_one_network_runs_at_a_time(served: tuple[str, Any]) -> None:
+    fns = {fn.name: fn for fn in served[1].fns.values() if fn.fn is not None}
+    together = {name for name, fn in fns.items() if fn.concurrency_id == "network" and fn.concurrency_limit == 1}
+    assert together == {"on_scan", "on_reference", "on_choose", "<lambda>", "segment"}
+
+
+def test_uploads_of_one_name_and_their_end(tmp_path: Path) -> None:
+    given = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("1", "2"):
+            write_phantom(tmp_path, name, draw_head(1))[0].rename(tmp_path / folder / name)
+            given.append(str(tmp_path / folder / name))
+    uploads = Uploads(given)
+    assert [p.name for p in uploads.paths] == ["1", "2", "1", "2"] and all(p.is_file() for p in uploads.paths)
+    assert not any(Path(p).exists() for p in given)
+    assert len(uploads.read()[1]) == 4  # no pictures, by their names
+    uploads.delete_after(0.05)
+    for _ in range(100):
+        if not uploads.paths[0].exists():
+            break
+        sleep(0.05)
+    assert not any(p.exists() for p in uploads.paths)
+    with pytest.raises(FilesGone):
+        uploads.read()
 
 
 def test_two_clients_with_the_same_picture(url: str, slices: tuple[list[Path], list[Path]]) -> None:

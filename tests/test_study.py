@@ -18,6 +18,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from scipy import ndimage
 from test_volumes import (
     HEAD,
     PLANTED,
@@ -38,7 +39,7 @@ from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
 from lgg_demo.readers import Case, Scan
 from lgg_demo.report import Result, result_of, warnings_of
-from lgg_demo.study import Study, attach, inspect, read_study, says_mask
+from lgg_demo.study import Study, attach, find_volumes, inspect, outline_studies, read_study, says_mask
 from lgg_demo.transforms import frame_of, to_model
 
 PIECES = {"flair": 1.0, "t1": 0.6, "t1ce": 0.8}
@@ -301,6 +302,19 @@ def test_zip_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "MOST_FILES", 5)
     assert keys([zipped(tmp_path / "many.zip", {f"{n}.png": b"" for n in range(6)})]) == ["too_many_files"]
     assert "too_many_files" in keys([tmp_path / f"{n}.png" for n in range(6)])
+    for n in range(6):
+        (tmp_path / "folder" / str(n)).mkdir(parents=True)
+        (tmp_path / "folder" / str(n) / "flair.nii").write_bytes(b"x")
+    assert "too_many_files" in keys([tmp_path / "folder"])
+    assert len(find_volumes(tmp_path / "folder")) == 6, "none is dropped without a word"
+
+
+def directory_meta() -> pydicom.dataset.FileMetaDataset:
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    return meta
 
 
 def test_what_is_nothing(tmp_path: Path) -> None:
@@ -312,6 +326,13 @@ def test_what_is_nothing(tmp_path: Path) -> None:
         "unknown_type", "empty_file", "not_found", "not_found",
     ]  # fmt: skip
     assert read_study([]) == ([], [])
+    pydicom.FileDataset(tmp_path / "DICOMDIR", pydicom.Dataset(), preamble=bytes(128), file_meta=directory_meta()).save_as(
+        tmp_path / "DICOMDIR"
+    )
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "notes.txt").write_text("hello")
+    assert keys([tmp_path / "DICOMDIR"]) == keys([tmp_path / "bare"]) == ["nothing_inside"]
+    assert [p.sentence.key for p in attach([], [tmp_path / "DICOMDIR"])[1]] == ["nothing_inside"]
 
 
 def test_a_bad_sequence_costs_only_itself(tmp_path: Path) -> None:
@@ -329,6 +350,11 @@ def test_a_budget_for_all_together(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     values, affine = turned("LPS")
     cases, problems = read_study([nifti(tmp_path / f"{n}.nii", values, affine) for n in ("ann", "bob", "cleo")])
     assert len(cases) == 2 and [p.sentence.key for p in problems] == ["too_much_at_once"]
+    mask = nifti(tmp_path / "cleo_mask.nii", *turned("LPS", HEAD.mask.astype(np.uint8)))
+    paths = [tmp_path / f"{n}.nii" for n in ("ann", "bob", "cleo")]
+    results, problems = outline_studies([*paths, mask], None, finished)  # one after the other they do
+    assert not problems and [r.files[0][0] for r in results] == ["ann", "bob", "cleo"]
+    assert [r.reference is not None for r in results] == [False, False, True]
 
 
 # References
@@ -336,6 +362,23 @@ def test_a_budget_for_all_together(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def finished(case: Case) -> Result:
     return result_of(case, np.zeros(case.scan.pixels.shape[:3], dtype=np.uint8))
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0])
+def test_a_mask_of_many_values_is_cut_at_half_with_a_warning(tmp_path: Path, top: float) -> None:
+    """A probability, or a mask blurred by resampling: not everything above 0 is tumour."""
+    soft = ndimage.gaussian_filter(HEAD.mask.astype(np.float32), (0, 2, 2))
+    soft *= top / soft.max()
+    head = nifti(tmp_path / "head.nii", *turned("LPS"))
+    case = only([head, nifti(tmp_path / "head_mask.nii", *turned("LPS", soft))])
+    assert warned(case) == ["mask_graded"]
+    np.testing.assert_array_equal(case.reference, soft >= top / 2)
+    labels = nifti(
+        tmp_path / "labels.nii", *turned("LPS", HEAD.mask * np.arange(1.0, 1.0 + len(HEAD.mask))[:, None, None].clip(max=7))
+    )
+    (again,), _ = attach([case], [labels])
+    assert warned(again) == []
+    np.testing.assert_array_equal(again.reference, HEAD.mask)
 
 
 def test_references_of_volumes(tmp_path: Path) -> None:

@@ -339,6 +339,7 @@ def test_what_no_run_can_begin_from_gets_one_sentence(
         (["--lone-share", "2"], "--lone-share must lie between 0 and 1"),
         (["--missing-share", "-1"], "--missing-share must lie between 0 and 1"),
         (["--faint-share", "2"], "--faint-share must lie between 0 and 1"),
+        (["--coarse-share", "2"], "--coarse-share must lie between 0 and 1"),
         (["--views", "256", "100"], "--views must be multiples of 32, at least 64"),
         (["--zoom", "9"], "--zoom must lie between 0.5 and 2"),
         (["--context", "-1"], "--context must not be negative"),

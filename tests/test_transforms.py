@@ -265,6 +265,18 @@ def test_strengths_change_intensities_less_and_less() -> None:
     assert compressed == {"full": True, "uploads": True, "geometry": False, "mirror": False}
 
 
+def test_a_coarse_slice_keeps_its_brightness_and_loses_detail() -> None:
+    stripes = torch.zeros(3, SIZE, SIZE)
+    stripes[..., ::2] = 1
+    sharp, coarse = (augmentation(0, SIZE, "mirror", 0, 0, coarse=share) for share in (0.0, 1.0))
+    lost = 0
+    for _ in range(12):
+        before, after = (a({"image": stripes, "mask": torch.zeros(1, SIZE, SIZE)})["image"] for a in (sharp, coarse))
+        assert abs(float(after.mean() - before.mean())) < 0.03
+        lost += float(after.std()) < 0.7 * float(before.std())
+    assert lost >= 6
+
+
 def test_augmentation_leaves_what_it_was_given() -> None:
     given_, kept = sample(), sample()
     augment = augmentation(3)
