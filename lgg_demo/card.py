@@ -36,11 +36,13 @@ def _epochs(numbers: Sequence[int]) -> str:
 
 
 def _blended(record: dict[str, Any]) -> str:
-    """A sentence where a network's weights are a mean."""
-    share = record.get("blend")
-    if share is None:
-        return ""
-    return f" Its weights are {share:g} of those before the last {record['epoch']} epochs and {1 - share:g} of those after."
+    """A sentence where a network's weights became a mean on the way."""
+    means = [
+        f"the {stage['epoch']} epochs of leg {n} ({stage['blend']:g} to {1 - stage['blend']:g})"
+        for n, stage in enumerate(lineage(record), 1)
+        if "blend" in stage
+    ]
+    return f" Its weights became the mean of those before and after {', then of '.join(means)}." if means else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -97,11 +99,13 @@ def _recipe(validated: dict[str, Any]) -> str:
     """What the search of docs/ablation.md owes to the patients that are scored."""
     plain = validated["calibration"]["volume_dice_mean_plain_isotonic"]
     mean = "that the weights before and after the last epochs are averaged, " if "blend" in validated else ""
+    coarse = "; training on less detail by the robustness of some" if validated["settings"].get("coarse_share") else ""
     return (
         "The recipe was settled while looking at these patients, which flatters the scores a little: normalisation and "
-        f"views on one fold; the length, {mean}and how strongly to augment by cross-validations of all of them "
-        f"(docs/ablation.md); that the calibration leaves 0.5 where it is on all (without, the mean is {plain:.3f}); the "
-        "landmarks of the intensity scale are those of their FLAIR, without the masks. Nobody of fold 0 chose anything."
+        f"views on one fold; the length, {mean}how strongly to augment and what to draw by cross-validations of all of "
+        f"them (docs/ablation.md){coarse}; that the calibration leaves 0.5 where it is on all (without, the mean is "
+        f"{plain:.3f}); the landmarks of the intensity scale are those of their FLAIR, without the masks. Nobody of fold 0 "
+        "chose anything."
     )
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pydicom
 import pytest
 from gradio_client import Client, handle_file
-from test_page import download, give, needs_browser, page, shipped, shown, uploads_left, url, wait_for_result
+from test_page import download, give, needs_browser, page, served, shipped, shown, uploads_left, url, wait_for_result
 from test_volumes import NAMES, PLANTED, nifti, segmentation, series, turned
 
 from lgg_demo import predict
 from lgg_demo.phantom import draw_head
 from lgg_demo.report import REPORT
 
-__all__ = ["page", "shipped", "url"]  # fixtures
+__all__ = ["page", "served", "shipped", "url"]  # fixtures
 
 HEAD = draw_head(10, size=176, lesion="frontal")
 SIDE = (4.0, 1.25, 1.25)  # mm: 176 pixels are a field of 220

@@ -103,7 +103,7 @@ def test_the_server_keeps_nothing_of_a_call(served: tuple[str, Any], slices: tup
     """Gradio would keep what every component was given and showed last, and sessions until ten thousand have followed."""
     url, demo = served
     report, _ = Client(url, verbose=False).predict([handle_file(p) for p in slices[0]], None, 0.5, api_name="/segment")
-    assert report["images"][0]["image"].startswith("case_1")
+    assert "case_1" in json.dumps(report)
     sessions = demo.app.state_holder
     kept = [component for session in sessions.session_data.values() for component in session.components]
     assert kept and "case_1" not in repr(kept)
