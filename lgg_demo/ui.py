@@ -186,9 +186,8 @@ class Session:
     """What one tab keeps between two clicks.
 
     pictures: what the viewer shows of each result, (S, H, W) uint8, for the page to print. problems: of the scan's files;
-    reference_problems: of the masks given last. sequences: the volumes of its
-    studies, where there is a choice, and chosen: role to name. identity: a random name for the result, never derived from
-    a file.
+    reference_problems: of the masks given last. sequences: the volumes of its studies, where there is a choice, and chosen:
+    role to name. identity: a random name for the result, never derived from a file.
     """
 
     results: tuple[Result, ...] = ()
