@@ -139,6 +139,7 @@ class Uploads:
         self._folder = tempfile.TemporaryDirectory(prefix="lgg-demo-")
         self._lock = threading.Lock()  # they are not deleted while they are read
         self._gone = False
+        self._timer: threading.Timer | None = None
         self.paths: list[Path] = []
         for upload in uploads or []:
             source = Path(upload)
@@ -160,12 +161,14 @@ class Uploads:
 
     def delete_after(self, seconds: float) -> None:
         """Delete the files then, whatever becomes of the session: Gradio keeps that of a closed tab for an hour."""
-        timer = threading.Timer(seconds, self.delete)
-        timer.daemon = True
-        timer.start()
+        self._timer = threading.Timer(seconds, self.delete)
+        self._timer.daemon = True
+        self._timer.start()
 
     def delete(self) -> None:
         """Delete the files now."""
+        if self._timer is not None:
+            self._timer.cancel()
         with self._lock:
             self._gone = True
             self._folder.cleanup()
@@ -321,15 +324,19 @@ class Page:
         self,
         uploads: list[str] | None,
         session: Session | None,
+        before: Uploads | None,
         threshold: float,
         language: Language,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
+        """Outline what was dropped. before: the files of an earlier study, which go."""
         if uploads and all(says_mask(Path(u)) for u in uploads):
             # Masks alone are no scan: outlining them would throw away the result they were meant for.
             rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
             yield *self.on_reference(uploads, session, threshold, language), *rest
             return
+        if before is not None:
+            before.delete()
         taken = Uploads(uploads)
         held = None
         try:
@@ -363,8 +370,15 @@ class Page:
             raise gr.Error(say("choose_again", language), duration=10, print_exception=False) from None
 
     def on_phantom(
-        self, kind: str, threshold: float, language: Language, progress: gr.Progress = gr.Progress()
+        self,
+        kind: str,
+        before: Uploads | None,
+        threshold: float,
+        language: Language,
+        progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:
+        if before is not None:
+            before.delete()
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
             write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
             files = sorted(Path(folder).iterdir())
@@ -386,7 +400,9 @@ class Page:
         value = self.value(session, threshold, cases)
         return None, session, value, session.messages(language)
 
-    def on_clear(self) -> tuple[Any, ...]:
+    def on_clear(self, held: Uploads | None) -> tuple[Any, ...]:
+        if held is not None:
+            held.delete()
         off = gr.update(interactive=False)
         return None, None, "", off, off, *self.choices(Session(), "en"), None
 
@@ -543,7 +559,7 @@ class Page:
             alone = {"concurrency_id": "network", "concurrency_limit": 1}
             shown = [session, viewer, messages, download, clear, sequences, *chosen, held]
             once = {"show_progress_on": [messages], **alone, **private}
-            scan.upload(self.on_scan, [scan, session, threshold, language], [scan, *shown], **once)
+            scan.upload(self.on_scan, [scan, session, held, threshold, language], [scan, *shown], **once)
             reference.upload(
                 self.on_reference,
                 [reference, session, threshold, language],
@@ -553,14 +569,14 @@ class Page:
             )
             for kind, button in phantoms.items():
                 button.click(
-                    lambda t, lang, progress=gr.Progress(), kind=kind: self.on_phantom(kind, t, lang, progress),
-                    [threshold, language],
+                    lambda h, t, lang, progress=gr.Progress(), kind=kind: self.on_phantom(kind, h, t, lang, progress),
+                    [held, threshold, language],
                     shown,
                     **once,
                 )
             for dropdown in chosen:
                 dropdown.input(self.on_choose, [held, threshold, language, *chosen], shown, **once)
-            clear.click(self.on_clear, None, shown, **private)
+            clear.click(self.on_clear, held, shown, **private)
             threshold.change(
                 None,
                 threshold,

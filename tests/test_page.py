@@ -142,6 +142,22 @@ def test_uploads_of_one_name_and_their_end(tmp_path: Path) -> None:
         uploads.read()
 
 
+def test_what_replaces_a_study_deletes_its_files(shipped: Segmenter, tmp_path: Path) -> None:
+    page = Page(shipped)
+    for n, leave in enumerate(
+        (
+            page.on_clear,
+            lambda held: page.on_phantom("phantom_single", held, 0.5, "en"),
+            lambda held: list(page.on_scan([], None, held, 0.5, "en")),
+        )
+    ):
+        (image,) = write_phantom(tmp_path, f"case{n}", draw_head(1))[:1]
+        held = Uploads([str(image)])
+        held.delete_after(600)
+        leave(held)
+        assert not held.paths[0].exists() and not held.paths[0].parent.exists()
+
+
 def test_two_clients_with_the_same_picture(url: str, slices: tuple[list[Path], list[Path]]) -> None:
     """The same bytes from two users, both uploaded before either is served: each gets an answer."""
     clients = [Client(url, verbose=False) for _ in range(2)]

@@ -933,7 +933,8 @@ function setTool(next) {
 }
 
 function mark(x0, y0, x1, y1, stroke) {
-  const frame = frames[place];
+  const frame = stroke.frame;
+  if (frame !== frames[place]) return; // the wheel or a key went on to another slice
   const tall = frame.spacing ? frame.spacing[1] / frame.spacing[2] : 1;
   dab(frame, tool === "brush" ? ADDED : REMOVED, x0, y0, x1, y1, brush, tall, stroke.before);
   tally(frame);
