@@ -168,11 +168,16 @@ def image_stem(path: Path) -> str:
     return path.stem[: -len(MASK_ENDING)] if is_mask_name(path) else path.stem
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Every image file below `folder`, masks included, in natural order; hidden files and folders are passed over."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+def visible_files(folder: Path) -> list[Path]:
+    """Every file below `folder` in natural order; hidden files and folders are passed over."""
+    found = (p for p in folder.rglob("*") if p.is_file())
     visible = (p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
     return sorted(visible, key=lambda p: natural_key(str(p.relative_to(folder))))
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every image file below `folder`, masks included, in the order of `visible_files`."""
+    return [p for p in visible_files(folder) if p.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def sort_into_series(images: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:

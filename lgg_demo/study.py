@@ -23,7 +23,17 @@ from pydicom import Dataset
 from lgg_demo import readers
 from lgg_demo.geometry import THICK, Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.readers import FLAIR, IMAGE_SUFFIXES, MOST_VALUES, Case, Referable, Scan, UnreadableScan, read_cases
+from lgg_demo.readers import (
+    FLAIR,
+    IMAGE_SUFFIXES,
+    MOST_VALUES,
+    Case,
+    Referable,
+    Scan,
+    UnreadableScan,
+    read_cases,
+    visible_files,
+)
 from lgg_demo.sequences import out_of_order
 from lgg_demo.volumes import (
     DICOM_SUFFIXES,
@@ -194,7 +204,7 @@ def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list
             if not path.is_dir():
                 loose.append(path)
                 continue
-            inside += _visible(path)
+            inside += visible_files(path)
         except (OSError, ValueError):
             problems.append(UnreadableScan(path.name, "not_found"))
     for files in (loose, inside):
@@ -204,15 +214,9 @@ def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list
     return loose[:MOST_FILES], inside[:MOST_FILES]
 
 
-def _visible(folder: Path) -> list[Path]:
-    """The files below a folder in natural order, without what is hidden."""
-    found = sorted(folder.rglob("*"), key=lambda p: readers.natural_key(str(p)))
-    return [p for p in found if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)]
-
-
 def find_volumes(folder: Path) -> list[Path]:
     """Files below a folder that hold volumes, by name or by content; whatever else lies there is passed over."""
-    others = [p for p in _visible(folder) if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
+    others = [p for p in visible_files(folder) if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
     named = (*NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".zip")
     return [p for p in others if p.name.lower().endswith(named) or is_nifti(p) or is_dicom(p) or _is_zip(p)]
 
