@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from tqdm import tqdm
@@ -27,30 +27,31 @@ from lgg_demo.readers import (
     image_stem,
     is_mask_name,
     sort_into_series,
+    visible_files,
 )
 from lgg_demo.render import grey
-from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
-from lgg_demo.study import attach, find_volumes, outline_studies
+from lgg_demo.report import PAGE, REPORT, TABLE, Result, build_report, output_names, result_of, write_outputs, written_by
+from lgg_demo.study import Study, attach, find_volumes, outline_studies
 
 # The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
 
 
-def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], list[Path], list[UnreadableScan]]:
+def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], dict[Path, str], list[UnreadableScan]]:
     """Pictures of files and folders, each with the name its outputs take (its path below the folder given); then whatever
-    else may hold a study: volumes, DICOM files, zips.
+    else may hold a study, volumes, DICOM files, zips, with that path too.
 
     What an earlier run wrote into `out`, a folder below one given, is passed over.
     """
     pictures: dict[Path, str] = {}
-    others: list[Path] = []
+    others: dict[Path, str] = {}
     problems = []
     for path in inputs:
         if not path.is_dir():
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 pictures.setdefault(path, path.name)
             else:
-                others.append(path)
+                others.setdefault(path, path.name)
             continue
         found, rest = find_images(path), find_volumes(path)
         if path.resolve() in out.resolve().parents:
@@ -59,13 +60,24 @@ def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], list[Path],
             problems.append(UnreadableScan(path.name, "no_images"))
         for image in found:
             pictures.setdefault(image, image.relative_to(path).as_posix())
-        others += rest
+        for volume in rest:
+            others.setdefault(volume, volume.relative_to(path).as_posix())
     return pictures, others, problems
 
 
 def masks_beside(image: Path) -> list[Path]:
     """The NAME_mask files that lie beside an image."""
     return [p for suffix in IMAGE_SUFFIXES if (p := image.with_name(f"{image.stem}{MASK_ENDING}{suffix}")).is_file()]
+
+
+def refuse_to_overwrite(out: Path, names: Iterable[str], read: Collection[Path] = ()) -> None:
+    """Raise FileExistsError where a name below `out` is a file that was read, or that no earlier run wrote."""
+    ours = written_by(out)
+    for name in names:
+        if (out / name).resolve() in read:
+            raise FileExistsError(f"{out / name} was read and would be written over; give another --out.")
+        if name not in ours and (out / name).exists():
+            raise FileExistsError(f"{out / name} is not of an earlier run, and would be written over; give another --out.")
 
 
 def predict(
@@ -76,7 +88,10 @@ def predict(
     threshold: float,
     choose: Mapping[str, str] | None = None,
 ) -> list[UnreadableScan]:
-    """Segment, write, and return what could not be used. Raises FileExistsError rather than write over a file it read."""
+    """Segment, write, and return what could not be used. Raises FileExistsError rather than write over a file that no
+    earlier run of its own wrote, or that it read.
+    """
+    refuse_to_overwrite(out, [REPORT, TABLE, PAGE])
     files, others, problems = collect(inputs, out)
     for image in [p for p in files if not is_mask_name(p)]:
         for mask in masks_beside(image):
@@ -89,8 +104,11 @@ def predict(
     pictures: list[np.ndarray] = []
 
     def outline_one(case: Case) -> Result:
-        # A picture of a folder keeps its sub-folder; a volume, and what came out of a zip, has its own name.
+        # What lies in a folder keeps its sub-folder; what came out of a zip has its own name, and so has a DICOM series,
+        # whose folder may be called after its patient.
         names = [files[p] for p in case.paths] if all(p in files for p in case.paths) else None
+        if isinstance(case, Study) and not case.scan.instances and (place := others.get(case.paths[0])):
+            names = [(PurePosixPath(place).parent / case.chosen["flair"]).as_posix()] if "/" in place else None
         pictures.append(grey(case.scan))
         return result_of(case, segmenter.segment(case.scan), names)
 
@@ -109,10 +127,9 @@ def predict(
     if references:
         results, unmatched = attach(results, references)
         problems += unmatched
-    read = {p.resolve() for p in (*files, *others, *references)}
-    for name in (name for result in output_names(results) for names in result for name in names):
-        if (out / name).resolve() in read:
-            raise FileExistsError(f"{out / name} was read and would be written over; give another --out.")
+    given = [file for path in references for file in (visible_files(path) if path.is_dir() else [path])]
+    read = {p.resolve() for p in (*files, *others, *given)}
+    refuse_to_overwrite(out, [name for result in output_names(results) for names in result for name in names], read)
     report = build_report(results, threshold, segmenter.record, problems)
     write_outputs(results, threshold, report, out, pictures, documents=True)
     total = report["total"]

@@ -104,7 +104,8 @@ class Case:
     """A scan with what is known of its reference.
 
     reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
-    without a reference is never scored: to take it as empty would be a guess. warnings: what its user should know.
+    without a reference is never scored: to take it as empty would be a guess. warnings: what its user should know of the
+    scan; reference_warnings: of the reference, which go with it.
     """
 
     scan: Scan
@@ -112,6 +113,7 @@ class Case:
     reference: np.ndarray | None = None
     referenced: np.ndarray | None = None
     warnings: tuple[Sentence, ...] = ()
+    reference_warnings: tuple[Sentence, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,6 +138,8 @@ class Referable(Protocol):
     def reference(self) -> np.ndarray | None: ...
     @property
     def referenced(self) -> np.ndarray | None: ...
+    @property
+    def reference_warnings(self) -> tuple[Sentence, ...]: ...
 
 
 R = TypeVar("R", bound=Referable)
@@ -270,7 +274,7 @@ def attach_references(
         shape = (sum(case.slices), *case.size)
         reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
         referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
-        start = 0
+        start, reached = 0, False
         for path, slices in zip(case.paths, case.slices, strict=True):
             place = slice(start, start + slices)
             start += slices
@@ -285,9 +289,10 @@ def attach_references(
             except UnreadableScan as error:
                 problems.append(error)
                 continue
-            reference[place], referenced[place] = values, True
-        if referenced.any():
-            case = replace(case, reference=reference, referenced=referenced)  # type: ignore[type-var]
+            reference[place], referenced[place], reached = values, True, True
+        if reached:
+            changes = {"reference": reference, "referenced": referenced, "reference_warnings": ()}
+            case = replace(case, **changes)  # type: ignore[type-var]
         attached.append(case)
     problems += [UnreadableScan(p.name, "mask_unmatched") for p in references if p not in used]
     return attached, problems

@@ -5,6 +5,7 @@ Pictures give pictures; a volume gives NIfTI and, where it came as DICOM, a DICO
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -38,6 +39,7 @@ from lgg_demo.volumes import DICOM_SUFFIXES, NIFTI_SUFFIXES
 
 UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
 REPORT = "report.json"
+SOFTWARE = "lgg-demo "
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
 TABLE = "report.csv"
@@ -51,7 +53,7 @@ class Result:
 
     files: name and number of slices of each file, in slice order; outputs are named after it.
     paths: where each file was read, to match a reference by name. levels: probability (S, H, W) uint8, 255 for 1.
-    reference and referenced: as in `Case`. warnings: what the user should know.
+    reference, referenced, warnings and reference_warnings: as in `Case`.
     grid, instances: as in `Scan`; None and empty for pictures.
     edits: what a hand corrected, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
     """
@@ -65,6 +67,7 @@ class Result:
     grid: Grid | None = None
     instances: tuple[Dataset, ...] = ()
     edits: np.ndarray | None = None
+    reference_warnings: tuple[Sentence, ...] = ()
 
     def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
         """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool; of these slices alone."""
@@ -117,6 +120,7 @@ def result_of(case: Case, levels: np.ndarray, names: Sequence[str] | None = None
         case.warnings + warnings_of(case),
         scan.grid,
         scan.instances,
+        reference_warnings=case.reference_warnings,
     )
 
 
@@ -246,7 +250,7 @@ def build_report(
         everything += parts
         files = [name for name, _ in result.files]
         series.append({"files": files, "slices": len(parts), **_together(parts), **_expected([result], threshold)})
-        warnings += list(result.warnings)
+        warnings += [*result.warnings, *result.reference_warnings]
         start = 0
         for (name, slices), names in zip(_entries(result), outputs, strict=True):
             place = slice(start, start + slices)
@@ -285,7 +289,7 @@ def build_report(
             "sha256": record.get("sha256"),
             "created_by": record.get("created_by"),
         },
-        "software": f"lgg-demo {__version__}",
+        "software": f"{SOFTWARE}{__version__}",
         "images": images,
         "series": series,
         "total": total,
@@ -344,7 +348,7 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
     the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
     its headers can be referred to, `NAME_seg.dcm`. What a hand corrected is `NAME_corrected_mask`, `NAME_corrected_seg`.
     """
-    taken: set[str] = set()
+    taken: set[str] = set()  # stems, and the files: `a_corrected_mask` is of `a`, corrected, or of `a_corrected`
     everything = []
     for result in results:
         names: list[tuple[str, ...]] = []
@@ -353,21 +357,22 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
             corrected = "_corrected" if result.touched[start : start + slices].any() else ""
             start += slices
             path = PurePath(name)
-            whole = path.with_suffix("").as_posix() if result.grid is None else _volume_stem(path)
-            stem, n = whole, 1
-            while stem.lower() in taken:
-                n += 1
-                stem = f"{whole}_{n}"
-            taken.add(stem.lower())
             if result.grid is not None:
+                whole = _volume_stem(path)
                 endings = [f"{corrected}{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
                 endings += [f"{corrected}_seg.dcm"] if can_refer(result.grid, result.instances) else []
-                names.append(tuple(f"{stem}{ending}" for ending in endings))
-                continue
-            suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
-            names.append(
-                (f"{stem}{corrected}{MASK_ENDING}{suffix}", f"{stem}_probability{'.png' if slices == 1 else '.tif'}")
-            )
+            else:
+                whole = path.with_suffix("").as_posix()
+                suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
+                endings = [f"{corrected}{MASK_ENDING}{suffix}", f"_probability{'.png' if slices == 1 else '.tif'}"]
+            for n in itertools.count(1):
+                stem = whole if n == 1 else f"{whole}_{n}"
+                files = [f"{stem}{ending}" for ending in endings]
+                own = {name.lower() for name in (stem, *files)}
+                if not own & taken:
+                    break
+            taken |= own
+            names.append(tuple(files))
         everything.append(names)
     return everything
 
@@ -426,6 +431,17 @@ def write_outputs(
     # A file name that is no UTF-8 is written as the escape JSON knows.
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     return [*written, path]
+
+
+def written_by(folder: Path) -> set[str]:
+    """Names, below a folder, of what an earlier run wrote into it: what its report lists; none where there is no report."""
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        if not report["software"].startswith(SOFTWARE):
+            return set()
+        return {REPORT, TABLE, PAGE, *(str(i[kind]) for i in report["images"] for kind in OUTPUTS if kind in i)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _write_picture(path: Path, stack: np.ndarray) -> None:

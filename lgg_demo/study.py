@@ -6,12 +6,13 @@ their own), turned to axial slices, nose up, the patient's right on the left.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -45,6 +46,7 @@ from lgg_demo.volumes import (
     find_nifti,
     is_dicom,
     is_nifti,
+    nifti_name,
     of_anatomy,
     resample,
     role_of,
@@ -119,7 +121,10 @@ def _each_study(
 ) -> tuple[list[R], list[UnreadableScan]]:
     """What `use` makes of every case, and the problems. all_held: it keeps the pixels, so all must fit together."""
 
+    names: set[str] = set()
+
     def used(case: Case) -> R:
+        case = _told_apart(case, names)
         return use(replace(case, warnings=(*case.warnings, *inspect(case.scan))))
 
     with _unpacked(paths) as files:
@@ -127,20 +132,40 @@ def _each_study(
         problems = files.problems + problems
         left = MOST_VALUES - (sum(c.scan.pixels.size for c in cases) if all_held else 0)
         made = [used(cases.pop(0)) for _ in range(len(cases))]
-        for group in _studies(files.volumes):
+        lost = [p for p in files.problems if p.sentence.key != "unknown_type"]
+        masks: list[Found] = []
+        for group in _studies(files.volumes, _subjects_lost(lost)):
             try:
                 case, held, own = _read_group(group, _meant_for(group, choose or {}), left)
             except UnreadableScan as error:
                 problems.append(error)
+                lost.append(error)
                 continue
             problems += own
             left -= held if all_held else 0
             if case is not None:
                 made.append(used(case))
-                continue
-            made, own = _attach_volumes(made, group)
-            problems += own
-        return made, problems
+            else:
+                masks += group
+        made, own = _attach_volumes(made, masks, lost)
+        return made, problems + own
+
+
+def _told_apart(case: Case, names: set[str]) -> Case:
+    """A case whose files are named like none before: a second `flair` is `flair (2)`. names: those taken, added to."""
+    files = []
+    for name, slices in case.scan.files:
+        ending = next((s for s in TYPES if name.lower().endswith(s)), "")
+        own, n = name, 1
+        while own.lower() in names:
+            n += 1
+            own = f"{name[: len(name) - len(ending)]} ({n}){name[len(name) - len(ending) :]}"
+        names.add(own.lower())
+        files.append((own, slices))
+    if tuple(files) == case.scan.files:
+        return case
+    name = files[0][0] if case.scan.grid is not None else case.scan.name
+    return replace(case, scan=replace(case.scan, name=name, files=tuple(files)))
 
 
 def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
@@ -157,7 +182,8 @@ def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R]
             attached, own = readers.attach_references(attached, files.pictures)
             problems += own
         attached, own = _attach_volumes(attached, files.volumes, instead=True)
-    return attached, problems + own
+        problems += own
+    return attached, problems
 
 
 # Files, folders and zips
@@ -254,12 +280,18 @@ def _unzip(path: Path, folder: Path, left: list[int]) -> list[Path]:
                 raise UnreadableScan(path.name, "zip_nested")
             if any(e.compress_type not in ZIP_METHODS for e in entries):
                 raise UnreadableScan(path.name, "damaged")
-            folders: dict[PurePosixPath, Path] = {}
+            folders = {PurePosixPath(): folder / "zip"}
             taken: set[Path] = set()
+
+            def place_of(inner: PurePosixPath) -> Path:
+                # Our own folder for each of theirs, in the same order; the last name stays, references are matched by it.
+                if inner not in folders:
+                    folders[inner] = place_of(inner.parent) / str(len(folders)) / inner.name
+                return folders[inner]
+
             for entry in entries:
                 inner = PurePosixPath(entry.filename.replace("\\", "/"))
-                # Our own folder for each of theirs; the last name stays, references are matched by it.
-                place = folders.setdefault(inner.parent, folder / str(len(folders)) / (inner.parent.name or "zip"))
+                place = place_of(inner.parent)
                 place.mkdir(parents=True, exist_ok=True)
                 target = place / inner.name
                 if target in taken:
@@ -329,32 +361,77 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
 # Volumes to studies
 
 
-def _studies(volumes: Sequence[Found]) -> list[list[Found]]:
-    """Volumes that belong together: DICOM by its study, NIfTI by its name without the words that tell the sequence."""
-    groups: dict[tuple[str, ...], list[Found]] = {}
-    nifti = [v for v in volumes if not v.dicom]
+def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found]]:
+    """Volumes that belong together: DICOM by its study, NIfTI by its name without the words that tell the sequence.
+
+    lost: subjects of files that cannot be read.
+    """
+    studies: dict[str, list[Found]] = {}
     for v in volumes:
         if v.dicom:
-            groups.setdefault(("dicom", v.study), []).append(v)
-    by_name: dict[tuple[str, ...], list[Found]] = {}
+            studies.setdefault(v.study, []).append(v)
+    groups = list(studies.values())
+    for patient in _by_folder(_labelled([v for v in volumes if not v.dicom])):
+        groups += _by_name(patient, lost)
+    # Masks alone last: they look for the study they belong to, and a lesion's before a brain's.
+    return sorted(groups, key=lambda g: all(v.role == "mask" for v in g) + all(of_anatomy(v.name) for v in g))
+
+
+def _labelled(nifti: Sequence[Found]) -> list[Found]:
+    """Of files that share their name, those in a folder for masks (`labelsTr` beside `imagesTr`) are masks."""
+    folders: dict[str, set[str]] = {}
     for v in nifti:
-        by_name.setdefault(("nifti", v.study), []).append(v)
-    for key, members in by_name.items():
-        # One name for the files of several patients (flair.nii.gz in a folder each): the folders tell them apart.
-        if _repeats(members) and len({v.paths[0].parent for v in members}) > 1:
-            for v in members:
-                groups.setdefault((*key, str(v.paths[0].parent)), []).append(v)
-        else:
-            groups[key] = members
-    files = {v.paths[0] for v in nifti}
-    if len(files) > 1 and not _repeats(nifti) and len({m[1] for v in nifti if (m := _SUBJECT.search(v.name))}) < 2:
+        folders.setdefault(v.paths[0].name, set()).add(v.paths[0].parent.name)
+
+    def labels(folder: str) -> bool:
+        return role_of(folder) == "mask"
+
+    return [
+        replace(v, role="mask", name=f"{v.name}_mask")
+        if labels(v.paths[0].parent.name) and not all(map(labels, folders[v.paths[0].name]))
+        else v
+        for v in nifti
+    ]
+
+
+def _by_folder(nifti: list[Found]) -> list[list[Found]]:
+    """Apart where files of one name lie in several folders: these are a folder each for several patients, or visits."""
+    homes: dict[tuple[str, Role | None], set[Path]] = {}
+    for v in nifti:
+        homes.setdefault((v.paths[0].name, v.role), set()).add(v.paths[0].parent.absolute())
+    twice = [folder for folders in homes.values() if len(folders) > 1 for folder in folders]
+    if not twice:
+        return [nifti]
+    depth = len(Path(os.path.commonpath(twice)).parts)
+    parts: dict[tuple[str, ...], list[Found]] = {}
+    for v in nifti:
+        parts.setdefault(v.paths[0].parent.absolute().parts[: depth + 1], []).append(v)
+    return [group for part in parts.values() for group in _by_folder(part)]
+
+
+def _by_name(nifti: list[Found], lost: Collection[str]) -> list[list[Found]]:
+    """The studies of one patient, or of several whose file names tell them apart."""
+    groups: dict[tuple[str, str], list[Found]] = {}
+    by_name: dict[str, list[Found]] = {}
+    for v in nifti:
+        by_name.setdefault(v.study, []).append(v)
+    for study, members in by_name.items():
+        several = _repeats(members)  # a name that tells nothing (flair.nii, t2_flair.nii), but a folder for each
+        for v in members:
+            groups.setdefault((study, str(v.paths[0].parent) if several else ""), []).append(v)
+    subjects = {m[1] for v in nifti if (m := _SUBJECT.search(v.name))}
+    torn = any(study in lost for study in by_name)  # what is left of a study is no part of another
+    if len({v.paths[0] for v in nifti}) > 1 and not _repeats(nifti) and len(subjects) < 2 and not torn:
         together = [v for v in nifti if v.role is not None]
         blank = {v.paths[0] for v in nifti if v.role is None}
         if together and len(blank) <= (0 if any(v.role == "flair" for v in together) else 1):
-            groups = {key: members for key, members in groups.items() if key[0] != "nifti"}
-            groups["nifti",] = nifti
-    # Masks alone last: they look for the study they belong to, and a lesion's before a brain's.
-    return sorted(groups.values(), key=lambda g: all(v.role == "mask" for v in g) + all(of_anatomy(v.name) for v in g))
+            return [nifti]
+    return list(groups.values())
+
+
+def _subjects_lost(problems: Iterable[UnreadableScan]) -> set[str]:
+    """What the names of files that cannot be read say of their subjects."""
+    return {subject_of(nifti_name(Path(p.file))) for p in problems} - {""}
 
 
 def _repeats(volumes: Iterable[Found]) -> bool:
@@ -458,7 +535,7 @@ def _read_group(
     scan = Scan(pixels, volume.name, ((volume.name, len(stack)),), grey, grid, volume.instances)
     sequences = tuple(Listed(v.name, v.description, v.role, v.grid.to_stack(_hollow(v.grid)).shape[0]) for v in group)
     chosen = {str(role): v.name for role, v in picked.items()}
-    study = Study(scan, volume.paths[:1], None, None, tuple(warnings), sequences, chosen)
+    study = Study(scan, volume.paths[:1], warnings=tuple(warnings), sequences=sequences, chosen=chosen)
     if "mask" in picked:
         attached, own = _attach_volumes([study], [replace(picked["mask"], role="mask")])
         return attached[0], held, problems + own
@@ -474,17 +551,21 @@ def _hollow(grid: Grid) -> np.ndarray:
 
 
 def _attach_volumes(
-    cases: Sequence[R], references: Sequence[Found], instead: bool = False
+    cases: Sequence[R], references: Sequence[Found], lost: Sequence[UnreadableScan] = (), instead: bool = False
 ) -> tuple[list[R], list[UnreadableScan]]:
     """Cases with the volumes that are their references, together where a case has several, and an error for each that
-    fits none. instead: what a case had before does not count.
+    fits none. lost: what could not be read, whose masks are nobody else's. instead: what a case had before does not count.
     """
     attached = list(cases)
     problems: list[UnreadableScan] = []
     reached: set[int] = set()
+    gone = _subjects_lost(lost) - {subject_of(nifti_name(path)) for case in attached for path in case.paths}
+    alone = len({f.paths[0] for f in references}) == 1 and not lost
     for found in references:
         try:
-            n = _owner(attached, found, alone=len({f.paths[0] for f in references}) == 1)
+            if found.study in gone:
+                raise UnreadableScan(found.paths[0].name, "mask_unmatched")
+            n = _owner(attached, found, alone, instead)
             if attached[n].reference is not None and of_anatomy(found.name) and not instead:
                 continue  # a brain's beside a lesion's
             mask = with_role(found.load(), "mask")
@@ -504,14 +585,21 @@ def _headers(case: Referable) -> tuple[Grid | None, tuple[Dataset, ...], str]:
     return getattr(source, "grid", None), getattr(source, "instances", ()), files[0][0] if files else ""
 
 
-def _owner(cases: Sequence[Referable], found: Found, alone: bool) -> int:
-    """Which case a reference belongs to. Raises UnreadableScan where none, or several alike, could be meant."""
+def _owner(cases: Sequence[Referable], found: Found, alone: bool, instead: bool) -> int:
+    """Which case a reference belongs to. Raises UnreadableScan where none, or several alike, could be meant.
+
+    alone: no other reference was given, so that it is the only study's, unless that has one (`instead`: all the same).
+    """
     volumes = {n: own for n, case in enumerate(cases) if (own := _headers(case))[0] is not None}
-    if alone and len(volumes) == 1:
+    if alone and len(volumes) == 1 and (instead or cases[next(iter(volumes))].reference is None):
         return next(iter(volumes))
+    nifti = [n for n, (_, instances, _) in volumes.items() if not instances]
+    named = [n for n in nifti if subject_of(nifti_name(cases[n].paths[0])) == found.study]
+    folder = found.paths[0].parent
     fits = [
         [n for n, (_, instances, _) in volumes.items() if instances and instances[0].StudyInstanceUID == found.study],
-        [n for n, (_, instances, name) in volumes.items() if not instances and subject_of(name) == found.study],
+        [n for n in named if cases[n].paths[0].parent == folder],
+        named,
         [n for n, (grid, _, _) in volumes.items() if grid is not None and same_grid(grid, found.grid)],
     ]
     for fit in fits:
@@ -550,9 +638,7 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     if together and case.reference is not None:
         stack = stack | case.reference
     changes: dict[str, object] = {"reference": stack, "referenced": np.ones(len(stack), dtype=bool)}
-    if hasattr(case, "warnings"):
-        before = [w for w in case.warnings if together or w.key not in ("mask_resampled", "mask_by_voxel", "mask_graded")]
-        changes["warnings"] = (*before, *warnings)
+    changes["reference_warnings"] = (*(case.reference_warnings if together else ()), *warnings)
     return replace(case, **changes)  # type: ignore[type-var]
 
 

@@ -205,7 +205,7 @@ class Session:
     def messages(self, language: Language) -> str:
         """What went wrong, what to beware of and what was done, as an HTML list."""
         lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
-        lines += [("warning", s) for r in self.results for s in r.warnings]
+        lines += [("warning", s) for r in self.results for s in (*r.warnings, *r.reference_warnings)]
         lines += [("done", s) for s in self.done]
         items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
         return f"<ul>{items}</ul>" if items else ""

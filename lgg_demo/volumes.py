@@ -105,7 +105,7 @@ class Found:
 
 # What names and descriptions tell
 
-_MASK = re.compile(r"^(seg(ment(ation|ations|ed))?\d*|segs|masks?|labels?|gt|glistrboost\w*|aseg)$")
+_MASK = re.compile(r"^(seg(ment(ation|ations|ed))?\d*|segs|masks?|labels?(tr|ts)?|gt|glistrboost\w*|aseg)$")
 _ANATOMY = re.compile(r"^(brain|bet|parenchyma|skull|wm|gm|csf)$")  # before a word for mask: hardly a lesion's
 _LESION = re.compile(r"^(lesions?|tumou?rs?|roi|wholetumor)$")  # a mask where it ends the name, else a study's subject
 _OTHER = re.compile(
@@ -320,7 +320,8 @@ def _nifti_head(path: Path) -> bytes:
         return file.read(540)
 
 
-def _nifti_name(path: Path) -> str:
+def nifti_name(path: Path) -> str:
+    """A NIfTI file's name without its ending."""
     lower = path.name.lower()
     for suffix in (".nii.gz", ".nii", ".gz"):
         if lower.endswith(suffix) and len(lower) > len(suffix):
@@ -381,7 +382,7 @@ def _find_nifti(path: Path) -> list[Found]:
     if not packed and path.stat().st_size < offset + voxels * dtype.itemsize:
         raise UnreadableScan(path.name, "damaged")
 
-    name = _nifti_name(path)
+    name = nifti_name(path)
     role = role_of(name)
     if volumes > 1:
         warnings += (Sentence("volumes_several", {"file": path.name, "volumes": volumes}),)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from test_volumes import HEAD, STACK, nifti, turned
 
 from lgg_demo import predict, readers
 from lgg_demo.phantom import Phantom, draw_head, write_phantom
@@ -174,6 +175,40 @@ def test_what_was_read_is_never_written_over(tmp_path: Path, run: Path, phantom:
         assert said == f"predict: {tmp_path / 's_mask.png'} was read and would be written over; give another --out."
     assert (tmp_path / "s_mask.png").read_bytes() == truth
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.png", "s_mask.png"]
+
+
+def test_nor_is_a_folder_of_references_or_what_no_run_wrote(
+    tmp_path: Path, run: Path, phantom: Phantom, sentence: Sentence, run_predict: Predict
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "truth").mkdir()
+    (image,) = write_phantom(tmp_path / "in", "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
+    mask = tmp_path / "truth" / "s_mask.png"
+    Image.fromarray(phantom.mask[1]).save(mask)
+    truth = mask.read_bytes()
+    arguments = [str(image), "--checkpoint", str(run), "--out", str(tmp_path / "truth")]
+    said = sentence(predict.main, [*arguments, "--reference", str(tmp_path / "truth")])
+    assert said == f"predict: {mask} was read and would be written over; give another --out."
+    foreign = "is not of an earlier run, and would be written over; give another --out."
+    assert sentence(predict.main, arguments) == f"predict: {mask} {foreign}"
+    for name in ("report.csv", "report.json"):
+        (tmp_path / name).write_text("[1]")
+        assert sentence(predict.main, [*arguments[:-1], str(tmp_path)]) == f"predict: {tmp_path / name} {foreign}"
+        assert (tmp_path / name).read_text() == "[1]"
+        (tmp_path / name).unlink()
+    assert mask.read_bytes() == truth and [p.name for p in mask.parent.iterdir()] == ["s_mask.png"]
+    assert run_predict(image) == run_predict(image), "over what an earlier run wrote"
+
+
+def test_volumes_of_one_name_in_several_folders(tmp_path: Path, run_predict: Predict) -> None:
+    for patient, gain in (("ann", 1.0), ("bob", 0.9)):
+        (tmp_path / "in" / patient).mkdir(parents=True)
+        nifti(tmp_path / "in" / patient / "flair.nii.gz", *turned("LPS", STACK * np.float32(gain)))
+        nifti(tmp_path / "in" / patient / "seg.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)))
+    report = run_predict(tmp_path / "in")
+    assert [image["file"] for image in report["images"]] == ["ann/flair", "bob/flair"]
+    assert [image["mask"] for image in report["images"]] == ["ann/flair_mask.nii.gz", "bob/flair_mask.nii.gz"]
+    assert all((tmp_path / "out" / image["mask"]).is_file() and "dice" in image for image in report["images"])
 
 
 def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:

@@ -85,6 +85,13 @@ def test_no_two_outputs_share_a_name() -> None:
     assert output_names(given)[1] == [("a_3_mask.tif", "a_3_probability.png")]
 
 
+def test_a_corrected_mask_is_not_that_of_a_file_called_so() -> None:
+    corrected = replace(result(("flair.png", 1)), edits=np.full((1, HEIGHT, WIDTH), ADDED, np.uint8))
+    names = output_names([corrected, result(("flair_corrected.png", 1))])
+    assert names[0] == [("flair_corrected_mask.png", "flair_probability.png")]
+    assert names[1] == [("flair_corrected_2_mask.png", "flair_corrected_2_probability.png")]
+
+
 # Files
 
 

@@ -62,7 +62,7 @@ def keys(paths: list[Path]) -> list[str]:
 
 
 def warned(case: Study) -> list[str]:
-    return [w.key for w in case.warnings]
+    return [w.key for w in (*case.warnings, *case.reference_warnings)]
 
 
 def brats(folder: Path, subject: str = "sub-01", codes: str = "LPS") -> list[Path]:
@@ -115,6 +115,67 @@ def test_several_subjects_and_one_name_in_several_folders(tmp_path: Path) -> Non
     same = brats(tmp_path / "c", "") + brats(tmp_path / "d", "")
     cases, problems = read_study(same)
     assert not problems and len(cases) == 2 and all(c.reference is not None for c in cases)
+
+
+@pytest.mark.parametrize("inner", ["", "anat/"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_for_each_patient_whatever_the_files_are_called(tmp_path: Path, inner: str, packed: bool) -> None:
+    """Neither `image` nor `mask` tells a patient, nor one sequence from another: only the folders do."""
+    written = []
+    for patient, rows in (("p1", slice(0, 20)), ("p2", slice(20, 64))):
+        (tmp_path / patient / "masks").mkdir(parents=True)
+        (tmp_path / patient / inner).mkdir(exist_ok=True)
+        mask = np.zeros_like(HEAD.mask, dtype=np.float32)
+        mask[:, rows] = 1
+        written.append(nifti(tmp_path / patient / inner / "image.nii.gz", *turned("LPS")))
+        written.append(nifti(tmp_path / patient / "masks" / "mask.nii.gz", *turned("LPS", mask)))
+    if packed:
+        inside = {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in written}
+        written = [zipped(tmp_path / "all.zip", inside)]
+    cases, problems = read_study(written)
+    assert not problems and [c.scan.name for c in cases] == ["image", "image (2)"]
+    assert [c.scan.files for c in cases] == [(("image", 12),), (("image (2)", 12),)]
+    first, second = (c.reference for c in cases)
+    assert first is not None and second is not None
+    assert first[:, :20].all() and not first[:, 20:].any() and second[:, 20:].all() and not second[:, :20].any()
+
+
+def test_masks_in_a_folder_for_masks_have_the_names_of_their_images(tmp_path: Path) -> None:
+    for folder, values in (("imagesTr", STACK), ("labelsTr", HEAD.mask.astype(np.float32))):
+        (tmp_path / folder).mkdir()
+        for name in ("glioma_001", "glioma_002_flair"):
+            nifti(tmp_path / folder / f"{name}.nii.gz", *turned("LPS", values))
+    cases, problems = read_study([tmp_path])
+    assert not problems and [c.scan.name for c in cases] == ["glioma_001", "glioma_002_flair"]
+    for case in cases:
+        np.testing.assert_array_equal(case.reference, HEAD.mask)
+
+
+def test_the_mask_of_what_cannot_be_read_is_nobody_elses(tmp_path: Path) -> None:
+    ann = nifti(tmp_path / "ann.nii.gz", *turned("LPS"))
+    mask = nifti(tmp_path / "bob_mask.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)))
+    bob = tmp_path / "bob.nii.gz"
+    bob.write_bytes(ann.read_bytes()[: ann.stat().st_size // 2])  # the header is whole
+    (case,), problems = read_study([ann, bob, mask])
+    assert case.scan.name == "ann" and case.reference is None and [p.file for p in problems] == ["bob.nii.gz"]
+    bob.write_bytes(b"not a volume")
+    (case,), problems = read_study([ann, bob, mask])
+    assert case.scan.name == "ann" and case.reference is None
+    assert [(p.file, p.sentence.key) for p in problems] == [
+        ("bob.nii.gz", "not_a_nifti"),
+        ("bob_mask.nii.gz", "mask_unmatched"),
+    ]
+    (case,), problems = read_study([ann, mask])
+    assert not problems and case.reference is not None, "the only one beside the only volume"
+    bob.rename(tmp_path / "ann_t1.nii.gz")
+    (case,), problems = read_study([ann, tmp_path / "ann_t1.nii.gz", mask.rename(tmp_path / "ann_seg.nii.gz")])
+    assert [p.file for p in problems] == ["ann_t1.nii.gz"] and case.reference is not None, (
+        "a sequence less is no patient less"
+    )
+    own = nifti(tmp_path / "ann_mask.nii.gz", *turned("LPS", np.zeros_like(HEAD.mask, dtype=np.float32)))
+    other = nifti(tmp_path / "carl_mask.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)[:, ::2], (5.0, 1.8, 0.9)))
+    (case,), problems = read_study([ann, own, other])
+    assert [p.file for p in problems] == ["carl_mask.nii.gz"] and not case.reference.any()
 
 
 def test_subjects_of_bids_are_studies_of_their_own(tmp_path: Path) -> None:
@@ -461,6 +522,14 @@ def test_a_new_reference_stands_instead_of_the_one_before(tmp_path: Path) -> Non
     assert "mask_resampled" in warned(resampled)
     (exact,), _ = attach([resampled], files[1:])
     assert warned(exact) == [], "what was said of the mask before goes with it"
+    holes = right * 1.0
+    holes[0, 0, 0] = np.nan
+    (mended,), _ = attach([exact], [nifti(tmp_path / "holes.nii", *turned("LPS", holes))])
+    assert warned(mended) == ["not_finite"]
+    page = tmp_path / "head_mask.tif"
+    tifffile.imwrite(page, (right * 255).astype(np.uint8))
+    for again in (files[1], page):
+        assert warned(attach([mended], [again])[0][0]) == []
     (both,), _ = attach([twice], files)
     np.testing.assert_array_equal(both.reference, wrong | right)
 
