@@ -553,7 +553,7 @@ class _Page:
         room = self.width - sum(w for _, w in columns)
         ends = MARGIN + room + np.cumsum([w for _, w in columns])
         self.heading([(MARGIN, "file")], PAPER[0] - MARGIN, list(zip(ends, [k for k, _ in columns], strict=True)))
-        rows = sorted(images, key=lambda i: -i.get("volume_ml", i["predicted_pixels"]))
+        rows = sorted(images, key=lambda i: -i["volume_ml" if sized else "predicted_pixels"])
         below = 0.3 + 5 * 0.155 if self.sentences else 0.0  # the warnings come first
         most = max(1, min(MOST_ROWS, int((self.floor - self.y - below - 0.75) / 0.22)))
         for entry in [*rows[:most], total]:

@@ -216,6 +216,56 @@ def test_a_second_case_finds_nothing_of_the_first(alone: Any) -> None:
 
 @needs_browser
 @pytest.mark.browser
+def test_a_plane_judges_only_slices_with_a_reference(alone: Any) -> None:
+    case, result = study()
+    known = np.arange(12) < 6
+    assert result.mask(0.5)[6:].any()
+    put(
+        alone, stage(value_of((case, replace(result, referenced=known, reference=result.reference & known[:, None, None]))))
+    )
+    judged = alone.evaluate(
+        """() => { const source = acrossSource('coronal'), [part] = parts.agreement(source);
+        const at = part.sheet.canvas.getContext('2d').getImageData(0, 0, source.width, source.height).data;
+        return [...source.mask.keys()].map((i) => [source.mask[i], at[4 * i + 3], Math.floor(i / source.width)]); }"""
+    )
+    shown = {True: 0, False: 0}
+    for ours, painted, row in judged:
+        shown[row < 6] += bool(ours and painted)  # the head is up: the rows of the last slices come first
+    assert shown[True] == 0 and shown[False] > 0
+    assert any(ours for ours, _, row in judged if row < 6)
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_volume_beside_a_picture_keeps_its_millilitres(alone: Any) -> None:
+    picture = study(1, seed=3, grid=False)
+    case, result = study()
+    put(alone, stage(value_of((case, result), picture)))
+    alone.evaluate("go(5)")
+    shown = alone.evaluate(FIGURES)
+    (entry,) = build_report([result], 0.5, {})["images"]
+    assert shown["volume/series"] == entry["volume_ml"] and shown["volume/all"] is None
+    assert shown["area/slice"] == entry["areas_mm2"][5]
+    alone.evaluate("go(12)")
+    assert "volume/series" not in alone.evaluate(FIGURES)
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_stroke_stays_on_the_slice_it_began_on(alone: Any) -> None:
+    put(alone, stage(value_of(study())))
+    left = alone.evaluate(
+        """() => { setTool('brush'); go(3); const stroke = { frame: frames[3], before: new Map() };
+        mark(20, 20, 30, 20, stroke); go(4); mark(30, 20, 60, 20, stroke); go(3); mark(30, 20, 32, 20, stroke);
+        keep(stroke);
+        const edits = frames.map((f) => f.edits?.reduce((n, e) => n + (e !== 0), 0) ?? 0);
+        undo(); return [edits[3] > 0, edits.filter((n) => n).length, frames[3].edits.every((e) => e === 0), place]; }"""
+    )
+    assert left == [True, 1, True, 3]
+
+
+@needs_browser
+@pytest.mark.browser
 def test_the_result_of_a_study_that_is_looked_at_moves_nothing(alone: Any) -> None:
     """Slice, zoom and threshold stay as the hand has left them; where it has done nothing, the largest area is shown."""
     case, result = study()

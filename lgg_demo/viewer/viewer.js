@@ -195,7 +195,7 @@ function acrossSource(plane) {
   const masked = `${shown}/${own[0].case}/${at}/${level()}/${versions}`;
   if (sources[plane]?.masked === masked && sources[plane].key === key) return sources[plane];
   const width = plane === "coronal" ? own[0].width : own[0].height;
-  const arrays = ["image", "mask", "reference", "probability"].map(() => new Uint8Array(width * own.length));
+  const arrays = Array.from({ length: 5 }, () => new Uint8Array(width * own.length));
   const reach = level();
   sliceAcross(arrays[0], own, plane, at, (f, i) => (f.image[channel] ?? f.image.flair)[i]);
   sliceAcross(arrays[1], own, plane, at, (f, i) => {
@@ -204,10 +204,11 @@ function acrossSource(plane) {
   });
   sliceAcross(arrays[2], own, plane, at, (f, i) => (f.reference === null ? 0 : f.reference[i]));
   sliceAcross(arrays[3], own, plane, at, (f, i) => f.probability[i]);
-  const [image, masked1, reference, probability] = arrays;
+  sliceAcross(arrays[4], own, plane, at, (f) => (f.reference === null ? 0 : 1));
+  const [image, masked1, reference, probability, known] = arrays;
   sources[plane] = {
     plane, key, masked, fixed: `${shown}/${own[0].case}/${at}/${versions}`, width, height: own.length, image, mask: masked1, probability,
-    reference: own.some((f) => f.reference !== null) ? reference : null,
+    reference: own.some((f) => f.reference !== null) ? reference : null, known,
   };
   return sources[plane];
 }
@@ -259,8 +260,9 @@ const parts = {
     const key = `${source.masked}/agreement`;
     const [neither, missed, extra, hit] = [0, word(REFERENCE), word(PREDICTION), word(BOTH)];
     const own = sheet(source, "agreement", key, (words) => {
-      const { mask: ours, reference } = source;
-      for (let i = 0; i < words.length; i++) words[i] = ours[i] ? (reference[i] ? hit : extra) : reference[i] ? missed : neither;
+      const { mask: ours, reference, known } = source; // known: which rows of a plane are of slices with a reference
+      const judged = (i) => (ours[i] ? (reference[i] ? hit : extra) : reference[i] ? missed : neither);
+      for (let i = 0; i < words.length; i++) words[i] = known && !known[i] ? neither : judged(i);
     });
     return [{ sheet: own, alpha: opacity, id: key }];
   },
@@ -501,14 +503,14 @@ function draw() {
 let written = ""; // which rows and columns the table has
 const cells = new Map();
 
-function rowsOf(all, here) {
+function rowsOf(columns) {
   return [
     ["dice", say("dice"), 3], ["iou", say("iou"), 3], ["precision", say("precision"), 3], ["recall", say("recall"), 3],
     ["expected", say("expected"), 3],
     ["predicted", `${say("area")} (${say("pixels")})`, 0], ["reference", `${say("reference_area")} (${say("pixels")})`, 0],
     ["corrected", `${say("corrected_area")} (${say("pixels")})`, 0],
     ["area", `${say("area")} (${say("unit_area")})`, 0], ["volume", `${say("predicted_volume")} (${say("unit_volume")})`, 2],
-  ].filter(([name]) => all[name] !== undefined || here[name] !== undefined);
+  ].filter(([name]) => columns.some(([, , values]) => values[name] !== undefined));
 }
 
 function columnsNow() {
@@ -524,7 +526,7 @@ function write() {
   drawStripNow();
   if (frames[place].pending) return;
   const columns = columnsNow();
-  const rows = rowsOf(columns.at(-1)[2], columns[0][2]);
+  const rows = rowsOf(columns);
   const form = [props.language, ...rows.map((r) => r[0]), ...columns.map((c) => c[0])].join();
   if (form !== written) {
     written = form;
@@ -1337,7 +1339,7 @@ root.addEventListener("blur", () => {
 
 function sentences() {
   const columns = columnsNow();
-  const rows = rowsOf(columns.at(-1)[2], columns[0][2]);
+  const rows = rowsOf(columns);
   const several = columns.length > 1;
   return rows.flatMap(([name, label, digits]) => {
     const said = columns
