@@ -272,17 +272,21 @@ COLUMNS = (
 )  # fmt: skip
 
 
+FORMULA = tuple("=+-@\t\r")  # how one begins, see OWASP's "CSV injection"
+
+
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One row a slice with the `COLUMNS`, comma-separated, UTF-8; what is not known stays empty.
 
-    A last column `corrected_pixels` where a hand corrected a slice.
+    A last column `corrected_pixels` where a hand corrected a slice. A file name that a spreadsheet would take for a formula
+    stands behind an apostrophe.
     """
     rows = list(rows)
     columns = (*COLUMNS, "corrected_pixels") if any("corrected_pixels" in row for row in rows) else COLUMNS
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({**row, "file": f"'{row['file']}" if row["file"][:1] in FORMULA else row["file"]} for row in rows)
 
 
 # The page

@@ -42,6 +42,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: there is no such file; check its name.",
         "fr": "{file} : ce fichier n’existe pas ; vérifiez son nom.",
     },
+    "upload_gone": {
+        "en": "{file}: the server no longer has this file, because its turn came too late; drop it once more.",
+        "fr": "{file} : le serveur n’a plus ce fichier, car son tour est venu trop tard ; déposez-le de nouveau.",
+    },
     "unknown_type": {
         "en": "{file}: this type of file is not read; use one of {types}.",
         "fr": "{file} : ce type de fichier n’est pas lu ; utilisez {types}.",

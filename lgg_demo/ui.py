@@ -141,15 +141,18 @@ class Uploads:
         self._gone = False
         self._timer: threading.Timer | None = None
         self.paths: list[Path] = []
+        self.late: list[UnreadableScan] = []
         for upload in uploads or []:
             source = Path(upload)
             target = Path(self._folder.name) / source.name
             if target in self.paths:  # one name from two folders
                 target = Path(tempfile.mkdtemp(dir=self._folder.name)) / source.name
-            if source.exists():  # a stale path from a client: reading it names the file as missing
-                shutil.move(source, target)
-                if not any(source.parent.iterdir()):
-                    source.parent.rmdir()
+            if not source.exists():  # Gradio deleted it while it waited (`delete_cache`), or a client names what never was
+                self.late.append(UnreadableScan(source.name, "upload_gone"))
+                continue
+            shutil.move(source, target)
+            if not any(source.parent.iterdir()):
+                source.parent.rmdir()
             self.paths.append(target)
 
     def read(self, choose: Mapping[str, str] | None = None) -> tuple[list[Case], list[UnreadableScan]]:
@@ -157,7 +160,8 @@ class Uploads:
         with self._lock:
             if self._gone:
                 raise FilesGone
-            return read_study(self.paths, choose)
+            cases, problems = read_study(self.paths, choose)
+            return cases, [*self.late, *problems]
 
     def delete_after(self, seconds: float) -> None:
         """Delete the files then, whatever becomes of the session: Gradio keeps that of a closed tab for an hour."""
@@ -175,11 +179,11 @@ class Uploads:
 
 
 @contextmanager
-def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
-    """The paths of uploads, which are deleted on leaving."""
+def taken_over(uploads: Sequence[str] | None) -> Iterator[tuple[list[Path], list[UnreadableScan]]]:
+    """The paths of uploads, which are deleted on leaving, and what is said of those that are gone."""
     taken = Uploads(uploads)
     try:
-        yield taken.paths
+        yield taken.paths, list(taken.late)
     finally:
         taken.delete()
 
@@ -389,13 +393,13 @@ class Page:
         self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
     ) -> tuple[Any, ...]:
         """Attach masks to the result that is there, without running the network again."""
-        with taken_over(uploads) as masks:
+        with taken_over(uploads) as (masks, late):
             if session is None or not session.results:
                 warned = Session(done=(Sentence("images_first"),))
                 return None, warned, gr.skip(), warned.messages(language)
             results, problems = attach(session.results, masks)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
-        session = replace(session, results=tuple(results), reference_problems=tuple(problems), done=done)
+        session = replace(session, results=tuple(results), reference_problems=(*late, *problems), done=done)
         cases = [viewer_reference(r) for r in results]
         value = self.value(session, threshold, cases)
         return None, session, value, session.messages(language)
@@ -444,8 +448,9 @@ class Page:
             probability, the DICOM segmentation, the table and the page.
         """
         language = language_of(request)
-        with taken_over(scan) as images, taken_over(reference) as masks:
+        with taken_over(scan) as (images, gone), taken_over(reference) as (masks, late):
             cases, problems = read_study(images)
+            problems = [*gone, *late, *problems]
             if masks:
                 cases, more = attach(cases, masks)
                 problems += more
@@ -640,7 +645,8 @@ class Page:
             )
         self.served = Path(demo.GRADIO_CACHE)
         self.served.mkdir(parents=True, exist_ok=True)
-        return demo.queue(max_size=32)  # says no before it grows without bound
+        # It says no before it grows without bound, or so long that files are deleted before their turn.
+        return demo.queue(max_size=12)
 
 
 def launch_page(demo: gr.Blocks, **options: Any) -> Any:

@@ -490,7 +490,8 @@ _READ = (
     *_UIDS, *_COUNTS, *_NUMBERS, *_LENGTHS, "Modality", "PhotometricInterpretation", "AcquisitionNumber", "EchoTime",
     "TemporalPositionIdentifier", "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "BurnedInAnnotation",
     "ImagerPixelSpacing", "SliceLocation", "RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence", "SegmentationType", "MaximumFractionalValue",
+    "PerFrameFunctionalGroupsSequence", "SegmentationType", "MaximumFractionalValue", "LossyImageCompression",
+    "LossyImageCompressionRatio", "LossyImageCompressionMethod",
 )  # fmt: skip
 _DATA = (*_PICTURE, "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable")
 # Of an enhanced image's groups, what a segmentation copies; every value is a number.
@@ -499,6 +500,11 @@ _GROUPS = {
     "PlanePositionSequence": ("ImagePositionPatient",),
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
 }
+# Defined terms of Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1); whatever else stands there may be anything.
+_LOSSY_METHODS = (
+    "ISO_10918_1", "ISO_14495_1", "ISO_15444_1", "ISO_15444_15", "ISO_18181_1", "ISO_13818_2", "ISO_14496_10",
+    "ISO_23008_2",
+)  # fmt: skip
 _IDENTITY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
     "ReferringPhysicianName",
@@ -747,6 +753,13 @@ def _instance(ds: Dataset) -> Dataset:
     out.PhotometricInterpretation = "MONOCHROME2"
     if _text(ds, "PhotometricInterpretation").strip() == "MONOCHROME1":
         out.PhotometricInterpretation = "MONOCHROME1"
+    if _text(ds, "LossyImageCompression").strip() == "01":
+        out.LossyImageCompression = "01"
+        _copy_lengths(ds, out, ["LossyImageCompressionRatio"])
+        methods = ds.get("LossyImageCompressionMethod") or ""
+        methods = [methods] if isinstance(methods, str) else list(methods)
+        if all(method in _LOSSY_METHODS for method in methods):
+            out.LossyImageCompressionMethod = methods
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         groups = ds.get(keyword)
         if isinstance(groups, pydicom.Sequence) and len(groups):

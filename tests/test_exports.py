@@ -21,12 +21,15 @@ import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from pydicom import Dataset
 from pydicom.uid import generate_uid
+from test_volumes import STACK
+from test_volumes import series as files_of_a_series
 
 from lgg_demo.exports import (
     COLUMNS,
     can_refer,
     chosen_slices,
     source_frames,
+    write_csv,
     write_nifti,
     write_pdf,
     write_segmentation,
@@ -36,7 +39,7 @@ from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.metrics import binarise
 from lgg_demo.readers import UnreadableScan
 from lgg_demo.report import PAGE, REPORT, TABLE, Result, build_report, output_names, write_outputs
-from lgg_demo.volumes import read_nifti
+from lgg_demo.volumes import read_dicom, read_nifti
 
 RECORD = {"name": "lgg-unet", "sha256": "ab12" * 16, "created_by": "a test"}
 MODEL = {k: RECORD[k] for k in ("name", "sha256")}
@@ -320,13 +323,25 @@ def test_a_model_with_an_odd_name(tmp_path: Path) -> None:
     dciodvfy(tmp_path / "a.dcm")
 
 
-def test_a_source_that_was_compressed_with_loss_is_said_to_be(tmp_path: Path) -> None:
-    instances, grid = series()
-    for header in instances:
-        header.LossyImageCompression, header.LossyImageCompressionRatio = "01", 7.5
-        header.LossyImageCompressionMethod = "ISO_10918_1"
-    write_segmentation(tmp_path / "a.dcm", np.ones((SLICES, ROWS, WIDTH), bool), grid, instances, MODEL)
-    assert pydicom.dcmread(tmp_path / "a.dcm").LossyImageCompression == "01"
+@pytest.mark.parametrize(
+    ("ratio", "method", "kept"),
+    [
+        ([7.5], ["ISO_10918_1"], (7.5, "ISO_10918_1")),
+        ([7.5, 2], ["ISO_15444_1", "ISO_10918_1"], ([7.5, 2], ["ISO_15444_1", "ISO_10918_1"])),
+        ([7.5], ["DOE^JANE"], (7.5, None)),
+    ],
+)
+def test_a_source_that_was_compressed_with_loss_is_said_to_be(
+    tmp_path: Path, ratio: list[float], method: list[str], kept: tuple[object, object]
+) -> None:
+    tags = {"LossyImageCompression": "01", "LossyImageCompressionRatio": ratio, "LossyImageCompressionMethod": method}
+    (volume,), problems = read_dicom(files_of_a_series(tmp_path / "in", **tags))
+    assert not problems
+    mask = np.ones(STACK.shape, bool)
+    write_segmentation(tmp_path / "a.dcm", mask, volume.grid, volume.instances, MODEL)
+    made = pydicom.dcmread(tmp_path / "a.dcm")
+    assert made.LossyImageCompression == "01"
+    assert (made.get("LossyImageCompressionRatio"), made.get("LossyImageCompressionMethod")) == kept
     dciodvfy(tmp_path / "a.dcm")
 
 
@@ -406,6 +421,13 @@ def test_table_has_a_row_for_each_slice(tmp_path: Path) -> None:
         "reference_mm2": "", "dice": "0.666667", "iou": "0.5",
     }  # fmt: skip
     assert rows[-1]["reference_pixels"] == rows[-1]["dice"] == ""
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+a.png", "-a.png", "@a.png", "\t=a.png"])
+def test_no_file_name_is_a_formula_in_the_table(tmp_path: Path, name: str) -> None:
+    write_csv(tmp_path / TABLE, [{"file": name, "slice": 1, "predicted_pixels": 0}, {"file": "a=1.png", "slice": 1}])
+    with (tmp_path / TABLE).open(encoding="utf-8", newline="") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [f"'{name}", "a=1.png"]
 
 
 def test_documents_are_a_matter_of_choice_for_pictures(tmp_path: Path) -> None:

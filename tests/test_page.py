@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -140,6 +141,18 @@ def test_uploads_of_one_name_and_their_end(tmp_path: Path) -> None:
     assert not any(p.exists() for p in uploads.paths)
     with pytest.raises(FilesGone):
         uploads.read()
+
+
+def test_an_upload_whose_turn_comes_too_late_is_to_be_dropped_again(shipped: Segmenter, tmp_path: Path) -> None:
+    """Gradio deletes what lies in its folder for ten minutes, whether it waits for its turn or not."""
+    here = write_phantom(tmp_path, "here", draw_head(1))[0]
+    page = Page(shipped)
+    for given, results in (([tmp_path / "gone.png"], 0), ([tmp_path / "gone.png", here], 1)):
+        *_, shown = page.on_scan([str(p) for p in given], None, None, 0.5, "fr")
+        session = shown[1]
+        assert len(session.results) == results
+        assert [str(p.sentence.say("fr")) for p in session.problems] == [say("upload_gone", "fr", file="gone.png")]
+        assert html.escape(say("upload_gone", "fr", file="gone.png")) in shown[3]
 
 
 def test_what_replaces_a_study_deletes_its_files(shipped: Segmenter, tmp_path: Path) -> None:
