@@ -9,6 +9,7 @@ scored. Exit code 0, or 2 with one line for each file that could not be used, th
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -30,8 +31,20 @@ from lgg_demo.readers import (
     visible_files,
 )
 from lgg_demo.render import grey
-from lgg_demo.report import PAGE, REPORT, TABLE, Result, build_report, output_names, result_of, write_outputs, written_by
-from lgg_demo.study import Study, attach, find_volumes, outline_studies
+from lgg_demo.report import (
+    PAGE,
+    REPORT,
+    TABLE,
+    WRITTEN,
+    Result,
+    build_report,
+    output_names,
+    result_of,
+    write_outputs,
+    written_by,
+)
+from lgg_demo.study import attach, find_volumes, outline_studies
+from lgg_demo.volumes import is_nifti, nifti_name
 
 # The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
@@ -107,8 +120,11 @@ def predict(
         # What lies in a folder keeps its sub-folder; what came out of a zip has its own name, and so has a DICOM series,
         # whose folder may be called after its patient.
         names = [files[p] for p in case.paths] if all(p in files for p in case.paths) else None
-        if isinstance(case, Study) and not case.scan.instances and (place := others.get(case.paths[0])):
-            names = [(PurePosixPath(place).parent / case.chosen["flair"]).as_posix()] if "/" in place else None
+        place = PurePosixPath(others.get(case.paths[0], ""))
+        if len(place.parts) > 1 and is_nifti(case.paths[0]):
+            stem = nifti_name(case.paths[0])
+            number = re.match(r"-\d+|", case.scan.name.removeprefix(stem))  # of a volume in a 4-D file
+            names = [(place.parent / f"{stem}{number[0] if number else ''}").as_posix()]
         pictures.append(grey(case.scan))
         return result_of(case, segmenter.segment(case.scan), names)
 
@@ -129,8 +145,9 @@ def predict(
         problems += unmatched
     given = [file for path in references for file in (visible_files(path) if path.is_dir() else [path])]
     read = {p.resolve() for p in (*files, *others, *given)}
-    refuse_to_overwrite(out, [name for result in output_names(results) for names in result for name in names], read)
-    report = build_report(results, threshold, segmenter.record, problems)
+    own = {REPORT, TABLE, PAGE, *(name for result in output_names(results) for names in result for name in names)}
+    refuse_to_overwrite(out, sorted(own), read)
+    report = build_report(results, threshold, segmenter.record, problems) | {WRITTEN: sorted(own | written_by(out))}
     write_outputs(results, threshold, report, out, pictures, documents=True)
     total = report["total"]
     volume = f", {total['volume_ml']:.2f} mL" if "volume_ml" in total else ""

@@ -40,6 +40,7 @@ from lgg_demo.volumes import DICOM_SUFFIXES, NIFTI_SUFFIXES
 UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
 REPORT = "report.json"
 SOFTWARE = "lgg-demo "
+WRITTEN = "written"  # of a report in a folder: the files of this run, and of those before
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
 TABLE = "report.csv"
@@ -400,6 +401,10 @@ def write_outputs(
     0 or 1 and of 0 to 1, and a DICOM SEG. documents: whether to add report.csv and report.pdf; None adds them where there
     is a volume. pictures, language: see `exports.write_pdf`; the language should be the report's.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / REPORT  # first: what it lists is known as ours if the rest is cut off
+    # A file name that is no UTF-8 is written as the escape JSON knows.
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     written = []
     for result, outputs in zip(results, output_names(results), strict=True):
         masks = result.mask(threshold)
@@ -420,26 +425,22 @@ def write_outputs(
                         target, masks, result.grid, result.instances, report["model"], bool(result.touched.any())
                     )
             written += targets
-    folder.mkdir(parents=True, exist_ok=True)
     if documents is None:
         documents = any(r.grid is not None for r in results)
     if documents:
         write_csv(folder / TABLE, slice_rows(results, threshold))
         write_pdf(folder / PAGE, results, pictures, report, language)
         written += [folder / TABLE, folder / PAGE]
-    path = folder / REPORT
-    # A file name that is no UTF-8 is written as the escape JSON knows.
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     return [*written, path]
 
 
 def written_by(folder: Path) -> set[str]:
-    """Names, below a folder, of what an earlier run wrote into it: what its report lists; none where there is no report."""
+    """Names, below a folder, of what earlier runs of `predict` wrote into it, as the last one's report lists them."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         if not report["software"].startswith(SOFTWARE):
             return set()
-        return {REPORT, TABLE, PAGE, *(str(i[kind]) for i in report["images"] for kind in OUTPUTS if kind in i)}
+        return set(map(str, report[WRITTEN]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
 

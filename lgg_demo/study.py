@@ -6,7 +6,6 @@ their own), turned to axial slices, nose up, the patient's right on the left.
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import tempfile
@@ -15,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -44,6 +44,7 @@ from lgg_demo.volumes import (
     Volume,
     find_dicom,
     find_nifti,
+    for_masks,
     is_dicom,
     is_nifti,
     nifti_name,
@@ -71,7 +72,7 @@ TILTED = 25.0  # degrees
 HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a head
 HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the bright ones
 AIR_OF_CT = -500.0
-_SUBJECT = re.compile(r"(?:^|[_-])sub-([a-z0-9]+)", re.IGNORECASE)  # BIDS
+_VISIT = re.compile(r"(?:^|[_-])sub-([a-z0-9]+)(?:_ses-([a-z0-9]+))?", re.IGNORECASE)  # BIDS
 LETTER_ROWS = 4  # pixels; no letter is lower
 LETTERS_SHARE = 0.35  # letters leave most of a corner dark; noise does not
 
@@ -121,10 +122,10 @@ def _each_study(
 ) -> tuple[list[R], list[UnreadableScan]]:
     """What `use` makes of every case, and the problems. all_held: it keeps the pixels, so all must fit together."""
 
-    names: set[str] = set()
+    taken: set[str] = set()
 
     def used(case: Case) -> R:
-        case = _told_apart(case, names)
+        case = _told_apart(case, taken)
         return use(replace(case, warnings=(*case.warnings, *inspect(case.scan))))
 
     with _unpacked(paths) as files:
@@ -132,14 +133,14 @@ def _each_study(
         problems = files.problems + problems
         left = MOST_VALUES - (sum(c.scan.pixels.size for c in cases) if all_held else 0)
         made = [used(cases.pop(0)) for _ in range(len(cases))]
-        lost = [p for p in files.problems if p.sentence.key != "unknown_type"]
+        lost = {_patient_of(path) for path in files.lost}
         masks: list[Found] = []
-        for group in _studies(files.volumes, _subjects_lost(lost)):
+        for group in _studies(files.volumes, lost):
             try:
                 case, held, own = _read_group(group, _meant_for(group, choose or {}), left)
             except UnreadableScan as error:
                 problems.append(error)
-                lost.append(error)
+                lost |= {_patient_of(v.paths[0]) for v in group}
                 continue
             problems += own
             left -= held if all_held else 0
@@ -151,21 +152,23 @@ def _each_study(
         return made, problems + own
 
 
-def _told_apart(case: Case, names: set[str]) -> Case:
-    """A case whose files are named like none before: a second `flair` is `flair (2)`. names: those taken, added to."""
-    files = []
-    for name, slices in case.scan.files:
-        ending = next((s for s in TYPES if name.lower().endswith(s)), "")
-        own, n = name, 1
-        while own.lower() in names:
-            n += 1
-            own = f"{name[: len(name) - len(ending)]} ({n}){name[len(name) - len(ending) :]}"
-        names.add(own.lower())
-        files.append((own, slices))
-    if tuple(files) == case.scan.files:
+def _told_apart(case: Case, taken: set[str]) -> Case:
+    """A case whose pictures are named like none before; volumes are already (`_studies`)."""
+    if case.scan.grid is not None:
         return case
-    name = files[0][0] if case.scan.grid is not None else case.scan.name
-    return replace(case, scan=replace(case.scan, name=name, files=tuple(files)))
+    files = tuple((_free_name(name, taken), slices) for name, slices in case.scan.files)
+    return case if files == case.scan.files else replace(case, scan=replace(case.scan, files=files))
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name, or where it is taken already `NAME (2)`, before an ending; it is taken from then on."""
+    ending = next((s for s in TYPES if name.lower().endswith(s)), "")
+    free, n = name, 1
+    while free.lower() in taken:
+        n += 1
+        free = f"{name[: len(name) - len(ending)]} ({n}){name[len(name) - len(ending) :]}"
+    taken.add(free.lower())
+    return free
 
 
 def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
@@ -196,6 +199,7 @@ class _Files:
     pictures: list[Path] = field(default_factory=list)
     volumes: list[Found] = field(default_factory=list)
     problems: list[UnreadableScan] = field(default_factory=list)
+    lost: list[Path] = field(default_factory=list)  # files that may have held a volume of somebody's
 
 
 @contextmanager
@@ -213,6 +217,7 @@ def _unpacked(paths: Iterable[Path]) -> Iterator[_Files]:
                 unpacked += _unzip(path, folder / str(n), left)
             except UnreadableScan as error:
                 files.problems.append(error)
+                files.lost.append(path)
         packed = set(zips)
         _sort(files, [p for p in loose if p not in packed], [p for p in inside if p not in packed] + unpacked)
         given = [*zips, *loose, *inside]
@@ -350,12 +355,15 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
                 raise UnreadableScan(path.name, "unknown_type", types=", ".join(TYPES))
         except UnreadableScan as error:
             files.problems.append(error)
+            if path.suffix.lower() not in BESIDE:
+                files.lost.append(path)
         except (OSError, ValueError):
             files.problems.append(UnreadableScan(path.name, "not_found"))
     found, problems = find_dicom(dicom)
     files.volumes += found
     # Beside a series that can be used, scouts, colour maps and reports are no problem of anybody's.
     files.problems += [p for p in problems if not found or p.sentence.key not in BESIDE_SERIES]
+    files.lost += [Path(p.file) for p in problems if p.sentence.key not in ("dicom_modality", *BESIDE_SERIES)]
 
 
 # Volumes to studies
@@ -364,17 +372,23 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
 def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found]]:
     """Volumes that belong together: DICOM by its study, NIfTI by its name without the words that tell the sequence.
 
-    lost: subjects of files that cannot be read.
+    Each NIfTI is named like none before. lost: of whom something cannot be read, as `_patient_of` says it.
     """
     studies: dict[str, list[Found]] = {}
     for v in volumes:
         if v.dicom:
             studies.setdefault(v.study, []).append(v)
     groups = list(studies.values())
+    taken: set[str] = set()
     for patient in _by_folder(_labelled([v for v in volumes if not v.dicom])):
-        groups += _by_name(patient, lost)
+        groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost)]
     # Masks alone last: they look for the study they belong to, and a lesion's before a brain's.
     return sorted(groups, key=lambda g: all(v.role == "mask" for v in g) + all(of_anatomy(v.name) for v in g))
+
+
+def _patient_of(path: Path) -> str:
+    """Whose a file is: its name without the words that tell the sequence or, where nothing is left, its folder."""
+    return subject_of(nifti_name(path)) or str(path.parent.absolute())
 
 
 def _labelled(nifti: Sequence[Found]) -> list[Found]:
@@ -383,55 +397,51 @@ def _labelled(nifti: Sequence[Found]) -> list[Found]:
     for v in nifti:
         folders.setdefault(v.paths[0].name, set()).add(v.paths[0].parent.name)
 
-    def labels(folder: str) -> bool:
-        return role_of(folder) == "mask"
+    def labels(v: Found) -> bool:
+        return for_masks(v.paths[0].parent.name) and not all(map(for_masks, folders[v.paths[0].name]))
 
-    return [
-        replace(v, role="mask", name=f"{v.name}_mask")
-        if labels(v.paths[0].parent.name) and not all(map(labels, folders[v.paths[0].name]))
-        else v
-        for v in nifti
-    ]
+    return [replace(v, role="mask", name=f"{v.name}_mask") if labels(v) else v for v in nifti]
 
 
 def _by_folder(nifti: list[Found]) -> list[list[Found]]:
-    """Apart where files of one name lie in several folders: these are a folder each for several patients, or visits."""
+    """Apart where files of one name lie in several folders: these are a folder each for several patients, or visits.
+
+    A file whose name tells its patient stays with the patient's others.
+    """
     homes: dict[tuple[str, Role | None], set[Path]] = {}
     for v in nifti:
         homes.setdefault((v.paths[0].name, v.role), set()).add(v.paths[0].parent.absolute())
-    twice = [folder for folders in homes.values() if len(folders) > 1 for folder in folders]
+    twice = [folder.parts for folders in homes.values() if len(folders) > 1 for folder in folders]
     if not twice:
         return [nifti]
-    depth = len(Path(os.path.commonpath(twice)).parts)
+    depth = next(n for n, level in enumerate(zip_longest(*twice)) if len(set(level)) > 1)
+    shared = {v.study for v in nifti if len(homes[v.paths[0].name, v.role]) > 1} | {""}
+    first: dict[str, tuple[str, ...]] = {}
     parts: dict[tuple[str, ...], list[Found]] = {}
     for v in nifti:
-        parts.setdefault(v.paths[0].parent.absolute().parts[: depth + 1], []).append(v)
+        own = v.paths[0].parent.absolute().parts[: depth + 1]
+        parts.setdefault(own if v.study in shared else first.setdefault(v.study, own), []).append(v)
     return [group for part in parts.values() for group in _by_folder(part)]
 
 
 def _by_name(nifti: list[Found], lost: Collection[str]) -> list[list[Found]]:
     """The studies of one patient, or of several whose file names tell them apart."""
-    groups: dict[tuple[str, str], list[Found]] = {}
+    torn = {v.study for v in nifti if _patient_of(v.paths[0]) in lost}  # what is left of one is no part of another
     by_name: dict[str, list[Found]] = {}
     for v in nifti:
         by_name.setdefault(v.study, []).append(v)
+    groups: dict[tuple[str, str], list[Found]] = {}
     for study, members in by_name.items():
-        several = _repeats(members)  # a name that tells nothing (flair.nii, t2_flair.nii), but a folder for each
+        several = _repeats(members) or study in torn  # flair.nii, t2_flair.nii: only their folders tell them apart
         for v in members:
             groups.setdefault((study, str(v.paths[0].parent) if several else ""), []).append(v)
-    subjects = {m[1] for v in nifti if (m := _SUBJECT.search(v.name))}
-    torn = any(study in lost for study in by_name)  # what is left of a study is no part of another
-    if len({v.paths[0] for v in nifti}) > 1 and not _repeats(nifti) and len(subjects) < 2 and not torn:
+    visits = {(m[1], m[2]) for v in nifti if (m := _VISIT.search(v.name))}
+    if len({v.paths[0] for v in nifti}) > 1 and not _repeats(nifti) and len(visits) < 2 and not torn:
         together = [v for v in nifti if v.role is not None]
         blank = {v.paths[0] for v in nifti if v.role is None}
         if together and len(blank) <= (0 if any(v.role == "flair" for v in together) else 1):
             return [nifti]
     return list(groups.values())
-
-
-def _subjects_lost(problems: Iterable[UnreadableScan]) -> set[str]:
-    """What the names of files that cannot be read say of their subjects."""
-    return {subject_of(nifti_name(Path(p.file))) for p in problems} - {""}
 
 
 def _repeats(volumes: Iterable[Found]) -> bool:
@@ -494,6 +504,8 @@ def _read_group(
     left: values that may be held yet. While it is read, three times the largest volume comes on top of what stays.
     """
     picked, warnings = _pick(group, choose)
+    of_mask = tuple(w for w in warnings if w.key == "mask_several")
+    warnings = [w for w in warnings if w not in of_mask]
     problems: list[UnreadableScan] = []
     if "flair" not in picked:
         return None, 0, []
@@ -522,7 +534,7 @@ def _read_group(
         warnings += [w for w in other.warnings if w not in warnings and w.key != "segmentation_left_out"]
         values = grid.to_stack(resample(with_role(other, "other"), grid))
         if float(values.min()) == float(values.max()):
-            warnings.append(Sentence("sequence_apart", {"file": other.name, "other": volume.name}))
+            warnings.append(Sentence("sequence_apart", {"file": picked[role].name, "other": flair_found.name}))
             continue
         others[role] = values
     if others:
@@ -532,10 +544,11 @@ def _read_group(
         grey = False
     else:
         pixels, grey = np.broadcast_to(stack[..., None], (*stack.shape, 3)), True  # one stack in memory, not three
-    scan = Scan(pixels, volume.name, ((volume.name, len(stack)),), grey, grid, volume.instances)
+    name = flair_found.name
+    scan = Scan(pixels, name, ((name, len(stack)),), grey, grid, volume.instances)
     sequences = tuple(Listed(v.name, v.description, v.role, v.grid.to_stack(_hollow(v.grid)).shape[0]) for v in group)
     chosen = {str(role): v.name for role, v in picked.items()}
-    study = Study(scan, volume.paths[:1], warnings=tuple(warnings), sequences=sequences, chosen=chosen)
+    study = Study(scan, volume.paths[:1], None, None, tuple(warnings), of_mask, sequences, chosen)
     if "mask" in picked:
         attached, own = _attach_volumes([study], [replace(picked["mask"], role="mask")])
         return attached[0], held, problems + own
@@ -551,23 +564,28 @@ def _hollow(grid: Grid) -> np.ndarray:
 
 
 def _attach_volumes(
-    cases: Sequence[R], references: Sequence[Found], lost: Sequence[UnreadableScan] = (), instead: bool = False
+    cases: Sequence[R], references: Sequence[Found], lost: Collection[str] = (), instead: bool = False
 ) -> tuple[list[R], list[UnreadableScan]]:
     """Cases with the volumes that are their references, together where a case has several, and an error for each that
-    fits none. lost: what could not be read, whose masks are nobody else's. instead: what a case had before does not count.
+    fits none. lost: of whom something cannot be read (`_patient_of`): their masks are nobody else's. instead: what a case
+    had before does not count.
     """
     attached = list(cases)
     problems: list[UnreadableScan] = []
     reached: set[int] = set()
-    gone = _subjects_lost(lost) - {subject_of(nifti_name(path)) for case in attached for path in case.paths}
-    alone = len({f.paths[0] for f in references}) == 1 and not lost
+    absent = set(lost) - {_patient_of(path) for case in attached for path in case.paths}
+    alone = len({f.paths[0] for f in references}) == 1 if instead else not absent
     for found in references:
         try:
-            if found.study in gone:
-                raise UnreadableScan(found.paths[0].name, "mask_unmatched")
-            n = _owner(attached, found, alone, instead)
-            if attached[n].reference is not None and of_anatomy(found.name) and not instead:
-                continue  # a brain's beside a lesion's
+            unmatched = UnreadableScan(found.paths[0].name, "mask_unmatched")
+            if _patient_of(found.paths[0]) in absent:
+                raise unmatched
+            n = _owner(attached, found, alone, by_grid=not absent)
+            if attached[n].reference is not None and not instead:
+                if of_anatomy(found.name):
+                    continue  # a brain's beside a lesion's
+                if n not in reached and not _named_alike(attached[n], found):
+                    raise unmatched
             mask = with_role(found.load(), "mask")
             attached[n] = _with_reference(attached[n], mask, together=not instead or n in reached)
             reached.add(n)
@@ -585,22 +603,27 @@ def _headers(case: Referable) -> tuple[Grid | None, tuple[Dataset, ...], str]:
     return getattr(source, "grid", None), getattr(source, "instances", ()), files[0][0] if files else ""
 
 
-def _owner(cases: Sequence[Referable], found: Found, alone: bool, instead: bool) -> int:
+def _named_alike(case: Referable, found: Found) -> bool:
+    """Whether a volume says that it belongs to a case: by its study's UID, by its name, or by its folder."""
+    _, instances, _ = _headers(case)
+    if instances:
+        return bool(instances[0].StudyInstanceUID == found.study)
+    return _patient_of(case.paths[0]) == _patient_of(found.paths[0])
+
+
+def _owner(cases: Sequence[Referable], found: Found, alone: bool, by_grid: bool) -> int:
     """Which case a reference belongs to. Raises UnreadableScan where none, or several alike, could be meant.
 
-    alone: no other reference was given, so that it is the only study's, unless that has one (`instead`: all the same).
+    alone: it is the only study's, whatever its name. by_grid: that of the same grid will do.
     """
-    volumes = {n: own for n, case in enumerate(cases) if (own := _headers(case))[0] is not None}
-    if alone and len(volumes) == 1 and (instead or cases[next(iter(volumes))].reference is None):
-        return next(iter(volumes))
-    nifti = [n for n, (_, instances, _) in volumes.items() if not instances]
-    named = [n for n in nifti if subject_of(nifti_name(cases[n].paths[0])) == found.study]
-    folder = found.paths[0].parent
+    grids = {n: grid for n, case in enumerate(cases) if (grid := _headers(case)[0]) is not None}
+    if alone and len(grids) == 1:
+        return next(iter(grids))
+    named = [n for n in grids if _named_alike(cases[n], found)]
     fits = [
-        [n for n, (_, instances, _) in volumes.items() if instances and instances[0].StudyInstanceUID == found.study],
-        [n for n in named if cases[n].paths[0].parent == folder],
+        [n for n in named if cases[n].paths[0].parent == found.paths[0].parent],
         named,
-        [n for n, (grid, _, _) in volumes.items() if grid is not None and same_grid(grid, found.grid)],
+        [n for n, grid in grids.items() if by_grid and same_grid(grid, found.grid)],
     ]
     for fit in fits:
         if len(fit) == 1:

@@ -168,6 +168,11 @@ def role_of(text: str, contrast: bool = False, masks: bool = True) -> Role | Non
     return "pre" if some(_PRE) else None
 
 
+def for_masks(folder: str) -> bool:
+    """Whether a folder's name says that masks are in it (`masks`, `labelsTr`), not merely patients with a lesion."""
+    return any(_MASK.search(w) for w in _tokens(folder))
+
+
 def of_anatomy(name: str) -> bool:
     """Whether a mask's name says that it is of the brain or the like: not the one to take where there is another."""
     words = _tokens(name)
@@ -756,8 +761,8 @@ def _instance(ds: Dataset) -> Dataset:
     if _text(ds, "LossyImageCompression").strip() == "01":
         out.LossyImageCompression = "01"
         _copy_lengths(ds, out, ["LossyImageCompressionRatio"])
-        methods = ds.get("LossyImageCompressionMethod") or ""
-        methods = [methods] if isinstance(methods, str) else list(methods)
+        methods = ds.get("LossyImageCompressionMethod")
+        methods = list(methods) if isinstance(methods, pydicom.multival.MultiValue) else [methods]
         if all(method in _LOSSY_METHODS for method in methods):
             out.LossyImageCompressionMethod = methods
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):

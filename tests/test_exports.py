@@ -329,13 +329,20 @@ def test_a_model_with_an_odd_name(tmp_path: Path) -> None:
         ([7.5], ["ISO_10918_1"], (7.5, "ISO_10918_1")),
         ([7.5, 2], ["ISO_15444_1", "ISO_10918_1"], ([7.5, 2], ["ISO_15444_1", "ISO_10918_1"])),
         ([7.5], ["DOE^JANE"], (7.5, None)),
+        ([7.5], None, (7.5, None)),
     ],
 )
 def test_a_source_that_was_compressed_with_loss_is_said_to_be(
-    tmp_path: Path, ratio: list[float], method: list[str], kept: tuple[object, object]
+    tmp_path: Path, ratio: list[float], method: list[str] | None, kept: tuple[object, object]
 ) -> None:
     tags = {"LossyImageCompression": "01", "LossyImageCompressionRatio": ratio, "LossyImageCompressionMethod": method}
-    (volume,), problems = read_dicom(files_of_a_series(tmp_path / "in", **tags))
+    files = files_of_a_series(tmp_path / "in", **{key: value for key, value in tags.items() if value is not None})
+    if method is None:  # a number, where words belong
+        for path in files:
+            header = pydicom.dcmread(path)
+            header.add_new("LossyImageCompressionMethod", "US", 5)
+            header.save_as(path)
+    (volume,), problems = read_dicom(files)
     assert not problems
     mask = np.ones(STACK.shape, bool)
     write_segmentation(tmp_path / "a.dcm", mask, volume.grid, volume.instances, MODEL)

@@ -86,7 +86,9 @@ def test_segment_equals_predict(
         [handle_file(p) for p in images], [handle_file(p) for p in masks], 0.4, api_name="/segment"
     )
     assert predict(images, tmp_path / "out", masks, shipped, 0.4) == []
-    assert report == json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    of_predict = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert of_predict.pop("written") == sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert report == of_predict
     assert report["total"]["dice"] > 0.8
     assert [Path(f).name for f in files] == ["case_1_mask.png", "case_2_mask.png", "case_3_mask.png"]
     for file in files:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from test_volumes import HEAD, STACK, nifti, turned
+from test_volumes import HEAD, STACK, nifti, series, turned
 
-from lgg_demo import predict, readers
+from lgg_demo import predict, readers, report
 from lgg_demo.phantom import Phantom, draw_head, write_phantom
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
@@ -197,7 +197,28 @@ def test_nor_is_a_folder_of_references_or_what_no_run_wrote(
         assert (tmp_path / name).read_text() == "[1]"
         (tmp_path / name).unlink()
     assert mask.read_bytes() == truth and [p.name for p in mask.parent.iterdir()] == ["s_mask.png"]
-    assert run_predict(image) == run_predict(image), "over what an earlier run wrote"
+    (tmp_path / "other").mkdir()
+    write_phantom(tmp_path / "other", "t", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
+    first = run_predict(image)
+    assert run_predict(image) == first, "over what an earlier run wrote"
+    run_predict(tmp_path / "other" / "t.png")
+    again = run_predict(image)
+    assert again["images"] == first["images"], "and over one before another's"
+    assert set(again["written"]) == {p.name for p in (tmp_path / "out").iterdir()} > set(first["written"])
+
+
+def test_a_run_that_was_cut_off_may_be_given_again(
+    tmp_path: Path, run_predict: Predict, phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (image,) = write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(report, "write_pdf", cut_off)
+        run_predict(image)
+    assert run_predict(image)["total"]["images"] == 1
 
 
 def test_volumes_of_one_name_in_several_folders(tmp_path: Path, run_predict: Predict) -> None:
@@ -209,6 +230,16 @@ def test_volumes_of_one_name_in_several_folders(tmp_path: Path, run_predict: Pre
     assert [image["file"] for image in report["images"]] == ["ann/flair", "bob/flair"]
     assert [image["mask"] for image in report["images"]] == ["ann/flair_mask.nii.gz", "bob/flair_mask.nii.gz"]
     assert all((tmp_path / "out" / image["mask"]).is_file() and "dice" in image for image in report["images"])
+
+
+def test_a_folder_of_dicom_called_after_its_patient_names_no_output(tmp_path: Path, run_predict: Predict) -> None:
+    series(
+        tmp_path / "in" / "DOE^JANE" / "flair", FrameOfReferenceUID=None
+    )  # careless anonymisers take that, and leave this
+    report = run_predict(tmp_path / "in")
+    assert [image["file"] for image in report["images"]] == ["series-3"]
+    out = tmp_path / "out"
+    assert not any("JANE" in str(p.relative_to(out)) or b"JANE" in p.read_bytes() for p in out.rglob("*") if p.is_file())
 
 
 def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:

@@ -178,6 +178,85 @@ def test_the_mask_of_what_cannot_be_read_is_nobody_elses(tmp_path: Path) -> None
     assert [p.file for p in problems] == ["carl_mask.nii.gz"] and not case.reference.any()
 
 
+BROKEN, SCAN = "broken", "scan"  # of the table below; a number: a mask of the rows up to it
+
+
+def lay(folder: Path, files: dict[str, str | int]) -> Path:
+    for name, what in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if what == BROKEN:
+            (folder / name).write_bytes(b"not a volume")
+            continue
+        values = STACK
+        if isinstance(what, int):
+            values = np.zeros_like(STACK)
+            values[:, :what] = 1
+        nifti(folder / name, *turned("LPS", values))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "expected", "problems"),
+    [
+        (  # the mask of somebody whose scan is broken, or not there, is not another's
+            {"p1/flair.nii": BROKEN, "p1/seg.nii": 10, "p2/flair.nii": SCAN},
+            {"flair": None},
+            ["flair.nii", "seg.nii"],
+        ),
+        (
+            {"p1/flair.nii": BROKEN, "p1/seg.nii": 10, "p2/flair.nii": SCAN, "p2/seg.nii": 20},
+            {"flair": 20},
+            ["flair.nii", "seg.nii"],
+        ),
+        ({"p1/seg.nii": 10, "p2/flair.nii": SCAN, "p2/seg.nii": 20}, {"flair": 20}, ["seg.nii"]),
+        ({"ann.nii": SCAN, "ann_mask.nii": 20, "carl_mask.nii": 10}, {"ann": 20}, ["carl_mask.nii"]),
+        ({"ann.nii": SCAN, "bob.nii": BROKEN, "bob_mask.nii": 10}, {"ann": None}, ["bob.nii", "bob_mask.nii"]),
+        # a sequence less is no patient less
+        ({"ann_flair.nii": SCAN, "ann_t1.nii": BROKEN, "lesion_mask.nii": 10}, {"ann_flair": 10}, ["ann_t1.nii"]),
+        ({"p/flair.nii": SCAN, "p/t1.nii": BROKEN, "p/seg.nii": 10}, {"flair": 10}, ["t1.nii"]),
+        # a patient with a lesion is no mask
+        ({"control/flair.nii": SCAN, "tumor/flair.nii": SCAN}, {"flair": None, "flair (2)": None}, []),
+        ({"sub-01/flair.nii": SCAN, "sub-02_lesion/flair.nii": SCAN}, {"flair": None, "flair (2)": None}, []),
+        # several masks of the only scan are one reference
+        ({"head.nii": SCAN, "core_mask.nii": 10, "oedema_mask.nii": 20}, {"head": 20}, []),
+        (  # visits
+            {"s/sub-01_ses-1_FLAIR.nii": SCAN, "s/sub-01_ses-2_T1w.nii": SCAN, "s/sub-01_ses-2_lesion_mask.nii": 10},
+            {"sub-01_ses-1_FLAIR": None, "sub-01_ses-2_T1w": 10},
+            [],
+        ),
+        (  # a derivative of one name for all
+            {
+                f"{place}/sub-{n}{name}.nii": what
+                for n in (1, 2)
+                for place, name, what in (
+                    (f"sub-{n}/anat", "_FLAIR", SCAN),
+                    (f"derivatives/sub-{n}", "_lesion_mask", 10 * n),
+                )
+            }
+            | {f"derivatives/sub-{n}/T1_brain.nii": SCAN for n in (1, 2)},
+            {"sub-1_FLAIR": 10, "sub-2_FLAIR": 20, "T1_brain": None, "T1_brain (2)": None},
+            [],
+        ),
+    ],
+)
+def test_whose_mask_is_whose(
+    tmp_path: Path, files: dict[str, str | int], expected: dict[str, int | None], problems: list[str]
+) -> None:
+    cases, unread = read_study([tmp_path / name for name in files if (lay(tmp_path, files) / name).exists()])
+    rows = {c.scan.name: None if c.reference is None else int(c.reference.any(axis=(0, 2)).sum()) for c in cases}
+    assert (rows, [p.file for p in unread]) == (expected, problems)
+    assert all(c.reference is None or c.reference[:, : rows[c.scan.name]].all() for c in cases)
+
+
+def test_a_choice_of_one_patients_sequence_leaves_the_others_alone(tmp_path: Path) -> None:
+    folder = lay(tmp_path, {f"{p}/{name}.nii": SCAN for p in ("p1", "p2") for name in ("flair", "t1")})
+    cases, _ = read_study([folder], {"flair": "t1 (2)", "pre": "", "post": ""})
+    assert [(c.scan.name, c.chosen) for c in cases if isinstance(c, Study)] == [
+        ("flair", {"flair": "flair", "pre": "t1"}),
+        ("t1 (2)", {"flair": "t1 (2)"}),
+    ]
+
+
 def test_subjects_of_bids_are_studies_of_their_own(tmp_path: Path) -> None:
     values, affine = turned("LPS")
     names = ("sub-01_FLAIR", "sub-02_T1w", "sub-03_seg")
@@ -548,6 +627,21 @@ def test_of_several_masks_the_lesions_is_taken_with_a_warning(tmp_path: Path) ->
     np.testing.assert_array_equal(case.reference, HEAD.mask)
     case = only([flair, lesion, nifti(tmp_path / "y_label.nii", (values > 10) * 1.0, affine)])
     assert "mask_several" in warned(case)
+    (replaced,), _ = attach([case], [lesion])
+    assert warned(replaced) == [], "what was said of the choice goes with it"
+
+
+def test_masks_of_a_dicom_series_in_another_order_of_voxels(tmp_path: Path) -> None:
+    """As converters write them: never on the series' own grid. A series of another modality beside is no loss."""
+    series(tmp_path / "mr")
+    series(tmp_path / "pet", STACK[:2], Modality="PT")
+    for name, rows in (("brain_mask", slice(0, 60)), ("lesion_mask", slice(0, 20)), ("oedema_mask", slice(40, 50))):
+        values = np.zeros_like(STACK)
+        values[:, rows] = 1
+        nifti(tmp_path / f"{name}.nii.gz", *turned("LAS", values))
+    (case,), problems = read_study([tmp_path])
+    assert case.reference is not None and int(case.reference.any(axis=(0, 2)).sum()) == 30
+    assert {p.sentence.key for p in problems} == {"dicom_modality"}
 
 
 def test_a_segmentation_of_a_series_with_a_gap_comes_back_where_it_was(tmp_path: Path) -> None:
