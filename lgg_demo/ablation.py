@@ -339,6 +339,7 @@ def as_text(found: dict[str, Any]) -> str:
 One change at a time against a fixed baseline: {budget["epochs"]} epochs of {budget["slices_per_epoch"]} slices, trained on
 {patients["train"]} patients, scored on the {patients["validation"]} of fold {budget["validation_fold"]} (mean volume Dice,
 all slices, threshold 0.5, both empty counts as 1) at the last epoch: no epoch is chosen. A figure a seed. {apart}
+Minutes are by the clock, on a machine that did other things too.
 
 The baseline: {fixed}.
 
