@@ -66,6 +66,8 @@ BESIDE = (
     ".txt", ".json", ".csv", ".tsv", ".bval", ".bvec", ".md", ".xml", ".html", ".htm", ".pdf", ".ini", ".inf", ".exe",
     ".dll", ".log", ".url", ".db", ".rtf", ".doc", ".docx", ".xlsx", ".js", ".css", ".gif", ".ico", ".jar", ".mat",
 )  # fmt: skip
+# Volumes of other programs: a scan that is not read must not go unsaid, even in a folder.
+OTHER_VOLUMES = (".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".mnc", ".hdr", ".par")
 BESIDE_SERIES = ("dicom_no_picture", "volume_colour", "volume_few_slices", "too_small")
 
 TILTED = 25.0  # degrees
@@ -246,9 +248,11 @@ def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list
 
 
 def find_volumes(folder: Path) -> list[Path]:
-    """Files below a folder that hold volumes, by name or by content; whatever else lies there is passed over."""
+    """Files below a folder that hold volumes, by name or by content, also of a kind that is not read; whatever else lies
+    there is passed over.
+    """
     others = [p for p in visible_files(folder) if p.suffix.lower() not in (*IMAGE_SUFFIXES, *BESIDE)]
-    named = (*NIFTI_SUFFIXES, *DICOM_SUFFIXES, ".zip")
+    named = (*NIFTI_SUFFIXES, *DICOM_SUFFIXES, *OTHER_VOLUMES, ".zip")
     return [p for p in others if p.name.lower().endswith(named) or is_nifti(p) or is_dicom(p) or _is_zip(p)]
 
 
@@ -351,7 +355,7 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
                 files.volumes += find_nifti(path)
             elif is_dicom(path):
                 dicom.append(path)
-            elif path in named:
+            elif path in named or path.suffix.lower() in OTHER_VOLUMES:
                 raise UnreadableScan(path.name, "unknown_type", types=", ".join(TYPES))
         except UnreadableScan as error:
             files.problems.append(error)

@@ -475,6 +475,22 @@ def test_what_is_nothing(tmp_path: Path) -> None:
     assert [p.sentence.key for p in attach([], [tmp_path / "DICOMDIR"])[1]] == ["nothing_inside"]
 
 
+def test_a_volume_of_another_program_is_not_passed_over(tmp_path: Path) -> None:
+    nifti(tmp_path / "ann.nii.gz", *turned("LPS"))
+    nifti(tmp_path / "bob_mask.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)))
+    (tmp_path / "bob.mha").write_bytes(b"ObjectType = Image")
+    (tmp_path / "notes.md").write_text("hello")
+    inside = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for upload in (tmp_path, zipped(tmp_path.with_suffix(".zip"), inside)):
+        (case,), problems = read_study([upload])
+        assert case.scan.name == "ann" and case.reference is None
+        assert [(p.file, p.sentence.key) for p in problems] == [
+            ("bob.mha", "unknown_type"),
+            ("bob_mask.nii.gz", "mask_unmatched"),
+        ]
+    assert {p.name for p in find_volumes(tmp_path)} == {"ann.nii.gz", "bob_mask.nii.gz", "bob.mha"}
+
+
 def test_a_bad_sequence_costs_only_itself(tmp_path: Path) -> None:
     paths = brats(tmp_path)
     for path, gone in ((paths[2], 0.5), (paths[3], 0.1)):
