@@ -54,8 +54,9 @@ def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], dict[Path, 
     """Pictures of files and folders, each with the name its outputs take (its path below the folder given); then whatever
     else may hold a study, volumes, DICOM files, zips, with that path too.
 
-    What an earlier run wrote into `out`, a folder below one given, is passed over.
+    What earlier runs wrote into `out` is passed over.
     """
+    ours = {(out / name).resolve() for name in written_by(out)}
     pictures: dict[Path, str] = {}
     others: dict[Path, str] = {}
     problems = []
@@ -67,8 +68,7 @@ def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], dict[Path, 
                 others.setdefault(path, path.name)
             continue
         found, rest = find_images(path), find_volumes(path)
-        if path.resolve() in out.resolve().parents:
-            found, rest = ([p for p in files if not p.resolve().is_relative_to(out.resolve())] for files in (found, rest))
+        found, rest = ([p for p in files if p.resolve() not in ours] for files in (found, rest))
         if not found and not rest:
             problems.append(UnreadableScan(path.name, "no_images"))
         for image in found:

@@ -440,7 +440,8 @@ def written_by(folder: Path) -> set[str]:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         if not report["software"].startswith(SOFTWARE):
             return set()
-        return set(map(str, report[WRITTEN]))
+        own = (str(i[kind]) for i in report["images"] for kind in OUTPUTS if kind in i)  # before reports had such a list
+        return {REPORT, TABLE, PAGE, *own, *map(str, report.get(WRITTEN, []))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
 

@@ -210,7 +210,7 @@ def _unpacked(paths: Iterable[Path]) -> Iterator[_Files]:
     files = _Files()
     with tempfile.TemporaryDirectory(prefix="lgg-demo-") as name:  # goes at exit too, if a thread is cut off in here
         folder = Path(name)
-        loose, inside = _listed(paths, files.problems)
+        loose, inside = _listed(paths, files)
         zips = [p for p in (*loose, *inside) if _is_zip(p)]
         unpacked: list[Path] = []
         left = [MOST_UNPACKED]
@@ -228,7 +228,7 @@ def _unpacked(paths: Iterable[Path]) -> Iterator[_Files]:
         yield files
 
 
-def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list[Path], list[Path]]:
+def _listed(paths: Iterable[Path], files: _Files) -> tuple[list[Path], list[Path]]:
     """Files named one by one, and files of folders without what is hidden."""
     loose: list[Path] = []
     inside: list[Path] = []
@@ -239,11 +239,11 @@ def _listed(paths: Iterable[Path], problems: list[UnreadableScan]) -> tuple[list
                 continue
             inside += visible_files(path)
         except (OSError, ValueError):
-            problems.append(UnreadableScan(path.name, "not_found"))
-    for files in (loose, inside):
-        for path in files[MOST_FILES:]:
-            problems.append(UnreadableScan(path.name, "too_many_files", most=MOST_FILES))
-            break
+            files.problems.append(UnreadableScan(path.name, "not_found"))
+    for some in (loose, inside):
+        if beyond := some[MOST_FILES:]:
+            files.problems.append(UnreadableScan(beyond[0].name, "too_many_files", most=MOST_FILES))
+            files.lost += beyond
     return loose[:MOST_FILES], inside[:MOST_FILES]
 
 
@@ -363,11 +363,15 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
                 files.lost.append(path)
         except (OSError, ValueError):
             files.problems.append(UnreadableScan(path.name, "not_found"))
+            files.lost.append(path)
     found, problems = find_dicom(dicom)
     files.volumes += found
     # Beside a series that can be used, scouts, colour maps and reports are no problem of anybody's.
     files.problems += [p for p in problems if not found or p.sentence.key not in BESIDE_SERIES]
-    files.lost += [Path(p.file) for p in problems if p.sentence.key not in ("dicom_modality", *BESIDE_SERIES)]
+    if found:  # a slice less is no patient less
+        files.lost = [p for p in files.lost if p.suffix.lower() not in DICOM_SUFFIXES]
+    else:
+        files.lost += [Path(p.file) for p in problems if p.sentence.key not in ("dicom_modality", *BESIDE_SERIES)]
 
 
 # Volumes to studies
@@ -396,15 +400,22 @@ def _patient_of(path: Path) -> str:
 
 
 def _labelled(nifti: Sequence[Found]) -> list[Found]:
-    """Of files that share their name, those in a folder for masks (`labelsTr` beside `imagesTr`) are masks."""
+    """Files that share their name, by their folders: masks (`labelsTr` beside `imagesTr`), sequences (`flair`, `t1`)."""
     folders: dict[str, set[str]] = {}
     for v in nifti:
         folders.setdefault(v.paths[0].name, set()).add(v.paths[0].parent.name)
 
-    def labels(v: Found) -> bool:
-        return for_masks(v.paths[0].parent.name) and not all(map(for_masks, folders[v.paths[0].name]))
+    def told(folder: str) -> Role | None:
+        return "mask" if for_masks(folder) else role_of(folder, masks=False)
 
-    return [replace(v, role="mask", name=f"{v.name}_mask") if labels(v) else v for v in nifti]
+    def labelled(v: Found) -> Found:
+        role, all_told = told(v.paths[0].parent.name), set(map(told, folders[v.paths[0].name]))
+        a_folder_each = len(all_told) > 1 and "flair" in all_told and None not in all_told
+        if role and ((a_folder_each and v.role is None) or (role == "mask" and all_told != {"mask"})):
+            return replace(v, role=role, name=f"{v.name}_{role}")
+        return v
+
+    return [labelled(v) for v in nifti]
 
 
 def _by_folder(nifti: list[Found]) -> list[list[Found]]:
@@ -578,17 +589,23 @@ def _attach_volumes(
     problems: list[UnreadableScan] = []
     reached: set[int] = set()
     absent = set(lost) - {_patient_of(path) for case in attached for path in case.paths}
-    alone = len({f.paths[0] for f in references}) == 1 if instead else not absent
+    # Those that one is called after: others, given with it, are not theirs.
+    names = [f for f in references if f.study and not f.dicom]
+    claimed = {n for n, case in enumerate(attached) if any(_named_alike(case, f, later=True) for f in names)}
     for found in references:
         try:
             unmatched = UnreadableScan(found.paths[0].name, "mask_unmatched")
             if _patient_of(found.paths[0]) in absent:
                 raise unmatched
-            n = _owner(attached, found, alone, by_grid=not absent)
+            n = _owner(attached, found, later=instead, sure=not absent)
+            if instead and n in claimed and not _named_alike(attached[n], found, later=True):
+                raise unmatched
+            if absent and _headers(attached[n])[1] and not found.dicom:
+                raise unmatched  # only their folder, which may be that of all, puts them together
             if attached[n].reference is not None and not instead:
                 if of_anatomy(found.name):
                     continue  # a brain's beside a lesion's
-                if n not in reached and not _named_alike(attached[n], found):
+                if n not in reached and not _named_alike(attached[n], found, later=False):
                     raise unmatched
             mask = with_role(found.load(), "mask")
             attached[n] = _with_reference(attached[n], mask, together=not instead or n in reached)
@@ -607,27 +624,40 @@ def _headers(case: Referable) -> tuple[Grid | None, tuple[Dataset, ...], str]:
     return getattr(source, "grid", None), getattr(source, "instances", ()), files[0][0] if files else ""
 
 
-def _named_alike(case: Referable, found: Found) -> bool:
-    """Whether a volume says that it belongs to a case: by its study's UID, by its name, or by its folder."""
-    _, instances, _ = _headers(case)
+def _named_alike(case: Referable, found: Found, later: bool) -> bool:
+    """Whether a volume says that it belongs to a case: by its study's UID, by its name or, where that says nothing, by its
+    folder. later: it was not given together with the case, so that their folders say nothing either.
+    """
+    grid, instances, _ = _headers(case)
+    beside = case.paths[0].parent.absolute() == found.paths[0].parent.absolute()
+    if grid is None:
+        return False
     if instances:
-        return bool(instances[0].StudyInstanceUID == found.study)
-    return _patient_of(case.paths[0]) == _patient_of(found.paths[0])
+        if found.dicom:
+            return bool(instances[0].StudyInstanceUID == found.study)
+        return not later and not found.study and beside
+    subject = subject_of(nifti_name(case.paths[0]))
+    if not subject:
+        return not found.study and (later or beside)
+    return f"{found.study} ".startswith(f"{subject} ")  # `ann_oedema_mask` is of `ann`
 
 
-def _owner(cases: Sequence[Referable], found: Found, alone: bool, by_grid: bool) -> int:
+def _owner(cases: Sequence[Referable], found: Found, later: bool, sure: bool) -> int:
     """Which case a reference belongs to. Raises UnreadableScan where none, or several alike, could be meant.
 
-    alone: it is the only study's, whatever its name. by_grid: that of the same grid will do.
+    later: see `_named_alike`. sure: nobody's scan is missing, so that the only study, or the one of the same grid, is meant
+    whatever they are called.
     """
     grids = {n: grid for n, case in enumerate(cases) if (grid := _headers(case)[0]) is not None}
-    if alone and len(grids) == 1:
+    if sure and len(grids) == 1:
         return next(iter(grids))
-    named = [n for n in grids if _named_alike(cases[n], found)]
+    named = [n for n in grids if _named_alike(cases[n], found, later)]
+    exactly = [n for n in named if subject_of(nifti_name(cases[n].paths[0])) == found.study]
     fits = [
-        [n for n in named if cases[n].paths[0].parent == found.paths[0].parent],
+        *([n for n in some if cases[n].paths[0].parent == found.paths[0].parent] for some in (exactly, named)),
+        exactly,
         named,
-        [n for n, grid in grids.items() if by_grid and same_grid(grid, found.grid)],
+        [n for n, grid in grids.items() if sure and same_grid(grid, found.grid)],
     ]
     for fit in fits:
         if len(fit) == 1:

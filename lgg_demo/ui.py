@@ -17,7 +17,8 @@ import signal
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -141,19 +142,20 @@ class Uploads:
         self._gone = False
         self._timer: threading.Timer | None = None
         self.paths: list[Path] = []
-        self.late: list[UnreadableScan] = []
+        times = Counter(Path(upload).name for upload in uploads or [])
+        met: Counter[str] = Counter()
         for upload in uploads or []:
             source = Path(upload)
-            target = Path(self._folder.name) / source.name
-            if target in self.paths:  # one name from two folders
-                target = Path(tempfile.mkdtemp(dir=self._folder.name)) / source.name
-            if not source.exists():  # Gradio deleted it while it waited (`delete_cache`), or a client names what never was
-                self.late.append(UnreadableScan(source.name, "upload_gone"))
-                continue
-            shutil.move(source, target)
-            if not any(source.parent.iterdir()):
-                source.parent.rmdir()
-            self.paths.append(target)
+            # Gradio drops the folders. Names that repeat are of several patients: the first of each together, the second,
+            # and so on; what has no namesake may be anybody's, and lies beside none of them.
+            met[source.name] += 1
+            place = Path(self._folder.name, str(met[source.name]) if times[source.name] > 1 else "")
+            place.mkdir(exist_ok=True)
+            if source.exists():  # else Gradio deleted it while it waited (`delete_cache`), or a client names what never was
+                shutil.move(source, place / source.name)
+                if not any(source.parent.iterdir()):
+                    source.parent.rmdir()
+            self.paths.append(place / source.name)
 
     def read(self, choose: Mapping[str, str] | None = None) -> tuple[list[Case], list[UnreadableScan]]:
         """`read_study` of the files. Raises FilesGone."""
@@ -161,7 +163,7 @@ class Uploads:
             if self._gone:
                 raise FilesGone
             cases, problems = read_study(self.paths, choose)
-            return cases, [*self.late, *problems]
+            return cases, too_late(problems)
 
     def delete_after(self, seconds: float) -> None:
         """Delete the files then, whatever becomes of the session: Gradio keeps that of a closed tab for an hour."""
@@ -178,12 +180,17 @@ class Uploads:
             self._folder.cleanup()
 
 
+def too_late(problems: Iterable[UnreadableScan]) -> list[UnreadableScan]:
+    """Of an upload that is not there any more, that it is to be dropped once more."""
+    return [UnreadableScan(p.file, "upload_gone") if p.sentence.key == "not_found" else p for p in problems]
+
+
 @contextmanager
-def taken_over(uploads: Sequence[str] | None) -> Iterator[tuple[list[Path], list[UnreadableScan]]]:
-    """The paths of uploads, which are deleted on leaving, and what is said of those that are gone."""
+def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
+    """The paths of uploads, which are deleted on leaving."""
     taken = Uploads(uploads)
     try:
-        yield taken.paths, list(taken.late)
+        yield taken.paths
     finally:
         taken.delete()
 
@@ -393,13 +400,13 @@ class Page:
         self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
     ) -> tuple[Any, ...]:
         """Attach masks to the result that is there, without running the network again."""
-        with taken_over(uploads) as (masks, late):
+        with taken_over(uploads) as masks:
             if session is None or not session.results:
                 warned = Session(done=(Sentence("images_first"),))
                 return None, warned, gr.skip(), warned.messages(language)
             results, problems = attach(session.results, masks)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
-        session = replace(session, results=tuple(results), reference_problems=(*late, *problems), done=done)
+        session = replace(session, results=tuple(results), reference_problems=tuple(too_late(problems)), done=done)
         cases = [viewer_reference(r) for r in results]
         value = self.value(session, threshold, cases)
         return None, session, value, session.messages(language)
@@ -448,12 +455,12 @@ class Page:
             probability, the DICOM segmentation, the table and the page.
         """
         language = language_of(request)
-        with taken_over(scan) as (images, gone), taken_over(reference) as (masks, late):
+        with taken_over(scan) as images, taken_over(reference) as masks:
             cases, problems = read_study(images)
-            problems = [*gone, *late, *problems]
             if masks:
                 cases, more = attach(cases, masks)
                 problems += more
+            problems = too_late(problems)
             if not cases:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
                 raise gr.Error(" ".join(sentences), print_exception=False)

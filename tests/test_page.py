@@ -24,6 +24,7 @@ from conftest import needs_browser
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from test_volumes import nifti, turned
 
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import say
@@ -134,6 +135,7 @@ def test_uploads_of_one_name_and_their_end(tmp_path: Path) -> None:
     uploads = Uploads(given)
     assert [p.name for p in uploads.paths] == ["1", "2", "1", "2"] and all(p.is_file() for p in uploads.paths)
     assert not any(Path(p).exists() for p in given)
+    assert uploads.paths[0].parent == uploads.paths[1].parent != uploads.paths[2].parent == uploads.paths[3].parent
     assert len(uploads.read()[1]) == 4  # no pictures, by their names
     uploads.delete_after(0.05)
     for _ in range(100):
@@ -143,6 +145,17 @@ def test_uploads_of_one_name_and_their_end(tmp_path: Path) -> None:
     assert not any(p.exists() for p in uploads.paths)
     with pytest.raises(FilesGone):
         uploads.read()
+
+
+def test_what_has_no_namesake_lies_beside_none(tmp_path: Path) -> None:
+    """Of two patients' folders the page knows the files alone: what only one of them has may be either's."""
+    given = []
+    for name in ("ann/flair.nii", "bob/flair.nii", "bob/seg.nii", "bob/t1.nii"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        nifti(tmp_path / name, *turned("LPS"))
+        given.append(str(tmp_path / name))
+    cases, _ = Uploads(given).read()
+    assert {c.scan.name: c.reference is None for c in cases} == {"flair": True, "flair (2)": True, "t1": False}
 
 
 def test_an_upload_whose_turn_comes_too_late_is_to_be_dropped_again(shipped: Segmenter, tmp_path: Path) -> None:

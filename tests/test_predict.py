@@ -247,6 +247,13 @@ def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_pre
     assert run_predict(tmp_path) == run_predict(tmp_path), "out lies below the folder given"
 
 
+def test_what_lies_in_out_but_is_none_of_ours_is_read(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+    (tmp_path / "out" / "scans").mkdir(parents=True)
+    write_phantom(tmp_path / "out" / "scans", "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
+    for _ in range(2):
+        assert [image["file"] for image in run_predict(tmp_path)["images"]] == ["out/scans/s.png"]
+
+
 def test_out_may_lie_above_the_folder_given(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
     (tmp_path / "out" / "in").mkdir(parents=True)
     write_phantom(tmp_path / "out" / "in", "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +220,17 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
         ({"sub-01/flair.nii": SCAN, "sub-02_lesion/flair.nii": SCAN}, {"flair": None, "flair (2)": None}, []),
         # several masks of the only scan are one reference
         ({"head.nii": SCAN, "core_mask.nii": 10, "oedema_mask.nii": 20}, {"head": 20}, []),
+        # called after its scan, with a word more
+        ({"ann_flair.nii": SCAN, "ann_seg.nii": 10, "ann_oedema_mask.nii": 20}, {"ann_flair": 20}, []),
+        (  # a folder for each sequence
+            {
+                f"{place}/{n}.nii": what
+                for n in (1, 2)
+                for place, what in (("flair", SCAN), ("T1", SCAN), ("masks", 10 * n))
+            },
+            {"1_flair": 10, "2_flair": 20},
+            [],
+        ),
         (  # visits
             {"s/sub-01_ses-1_FLAIR.nii": SCAN, "s/sub-01_ses-2_T1w.nii": SCAN, "s/sub-01_ses-2_lesion_mask.nii": 10},
             {"sub-01_ses-1_FLAIR": None, "sub-01_ses-2_T1w": 10},
@@ -246,6 +258,50 @@ def test_whose_mask_is_whose(
     rows = {c.scan.name: None if c.reference is None else int(c.reference.any(axis=(0, 2)).sum()) for c in cases}
     assert (rows, [p.file for p in unread]) == (expected, problems)
     assert all(c.reference is None or c.reference[:, : rows[c.scan.name]].all() for c in cases)
+
+
+@pytest.mark.parametrize(
+    ("scans", "masks", "expected", "problems"),
+    [
+        (["ann_flair"], {"ann_seg": 10, "bob_seg": 20}, {"ann_flair": 10}, ["bob_seg.nii"]),
+        (["ann_flair"], {"bob_seg": 20, "ann_seg": 10}, {"ann_flair": 10}, ["bob_seg.nii"]),
+        (["flair", "ann_flair"], {"seg": 10, "ann_seg": 20}, {"flair": 10, "ann_flair": 20}, []),
+        (["flair"], {"seg": 10, "t1_seg": 20}, {"flair": 20}, []),
+        (["flair"], {"oedema_seg": 10, "core_seg": 20}, {"flair": 20}, []),
+        (["ann_flair"], {"truth": 10}, {"ann_flair": 10}, []),
+    ],
+)
+def test_whose_mask_is_whose_when_it_comes_later(
+    tmp_path: Path, scans: list[str], masks: dict[str, int], expected: dict[str, int], problems: list[str]
+) -> None:
+    cases, _ = read_study([lay(tmp_path / "scans", {f"{name}.nii": SCAN for name in scans})])
+    results = [
+        replace(result_of(c, np.zeros(c.scan.pixels.shape[:3], np.uint8)), paths=(Path(c.paths[0].name),)) for c in cases
+    ]
+    lay(tmp_path / "masks", {f"{name}.nii": rows for name, rows in masks.items()})
+    results, unread = attach(results, [tmp_path / "masks" / f"{name}.nii" for name in masks])
+    rows = {r.files[0][0]: None if r.reference is None else int(r.reference.any(axis=(0, 2)).sum()) for r in results}
+    assert (rows, [p.file for p in unread]) == (expected, problems)
+
+
+def test_masks_beside_their_dicom_series(tmp_path: Path) -> None:
+    for patient, rows in (("p1", 10), ("p2", 20)):
+        series(tmp_path / patient)
+        lay(tmp_path / patient, {"seg.nii": rows})
+    cases, problems = read_study([tmp_path])
+    assert not problems and [int(c.reference.any(axis=(0, 2)).sum()) for c in cases if c.reference is not None] == [10, 20]
+    (tmp_path / "p1" / "IM0003").write_bytes(b"")
+    (tmp_path / "p1" / "LEE.dcm").write_bytes(b"")
+    (case,), problems = read_study([tmp_path / "p1"])
+    assert case.reference is not None and [p.sentence.key for p in problems] == ["empty_file"], "a slice less"
+
+
+def test_the_mask_of_a_scan_beyond_the_limit_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "MOST_FILES", 2)
+    lay(tmp_path, {"ann_flair.nii": SCAN, "bob_seg.nii": 10, "bob_flair.nii": SCAN})
+    (case,), problems = read_study([tmp_path / f"{name}.nii" for name in ("ann_flair", "bob_seg", "bob_flair")])
+    assert case.reference is None
+    assert [p.sentence.key for p in problems] == ["too_many_files", "mask_unmatched"]
 
 
 def test_a_choice_of_one_patients_sequence_leaves_the_others_alone(tmp_path: Path) -> None:
