@@ -144,13 +144,16 @@ class Uploads:
         self.paths: list[Path] = []
         times = Counter(Path(upload).name for upload in uploads or [])
         met: Counter[str] = Counter()
+        places: dict[int, Path] = {}  # of random names: the first masks of a name are not the first images'
         for upload in uploads or []:
             source = Path(upload)
             # Gradio drops the folders. Names that repeat are of several patients: the first of each together, the second,
             # and so on; what has no namesake may be anybody's, and lies beside none of them.
             met[source.name] += 1
-            place = Path(self._folder.name, str(met[source.name]) if times[source.name] > 1 else "")
-            place.mkdir(exist_ok=True)
+            which = met[source.name] if times[source.name] > 1 else 0
+            if which not in places:
+                places[which] = Path(tempfile.mkdtemp(dir=self._folder.name))
+            place = places[which]
             if source.exists():  # else Gradio deleted it while it waited (`delete_cache`), or a client names what never was
                 shutil.move(source, place / source.name)
                 if not any(source.parent.iterdir()):

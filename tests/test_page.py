@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,8 @@ from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.predict import predict
 from lgg_demo.readers import read_cases
 from lgg_demo.report import build_report, result_of
-from lgg_demo.ui import KEEP_SECONDS, PHANTOMS, FilesGone, Page, Uploads, launch_page
+from lgg_demo.study import attach
+from lgg_demo.ui import KEEP_SECONDS, PHANTOMS, FilesGone, Page, Uploads, launch_page, taken_over
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,20 @@ def test_what_has_no_namesake_lies_beside_none(tmp_path: Path) -> None:
         given.append(str(tmp_path / name))
     cases, _ = Uploads(given).read()
     assert {c.scan.name: c.reference is None for c in cases} == {"flair": True, "flair (2)": True, "t1": False}
+
+
+def test_masks_of_one_name_are_not_matched_by_their_order(tmp_path: Path) -> None:
+    (image,) = write_phantom(tmp_path, "s", draw_head(1, lesion="frontal"))
+    mask = tmp_path / "s_mask.png"
+    boxes: dict[str, list[str]] = {"scan": [], "reference": []}
+    for box, file in (("scan", image), ("reference", mask)):
+        for patient in ("ann", "bob"):
+            (tmp_path / box / patient).mkdir(parents=True)
+            boxes[box].append(shutil.copy(file, tmp_path / box / patient))
+    cases, _ = Uploads(boxes["scan"]).read()
+    with taken_over(boxes["reference"][::-1]) as masks:
+        attached, problems = attach(cases, masks)
+    assert all(c.reference is None for c in attached) and [p.sentence.key for p in problems] == ["mask_unmatched"] * 2
 
 
 def test_an_upload_whose_turn_comes_too_late_is_to_be_dropped_again(shipped: Segmenter, tmp_path: Path) -> None:
