@@ -47,7 +47,6 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 SHARED = (
     "epochs",
     "slices_per_epoch",
-    "batch_size",
     "validation_fold",
     "leave_out_fold",
     "validate",
@@ -218,7 +217,7 @@ def compare_pair(before: Path, after: Path) -> dict[str, Any]:
     usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came after a run was made
     old, new = (usual | result["settings"] for result in results)
     kept = ("volume_dice_mean", "volume_dice_ci95", "volume_dice_median", "pooled_dice", "patients")
-    own = {*ASIDE, "begin"} - {"seed", "epochs", "slices_per_epoch", "batch_size"}
+    own = {*ASIDE, "begin"} - {"seed", "epochs", "slices_per_epoch"}
     changed = {k: v for k, v in new.items() if k not in own and old[k] != v}
     if "blend" in results[1]:
         changed["blend"] = results[1]["blend"]

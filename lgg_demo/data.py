@@ -66,7 +66,8 @@ def index_dataset(folder: Path, patients: Iterable[str] | None = None) -> pd.Dat
     rows = [row for part, _ in parts for row in part]
     problems += [problem for _, part in parts for problem in part]
     if problems:
-        raise DatasetError(f"{folder} has {len(problems)} fault(s):\n  " + "\n  ".join(problems))
+        count = "1 fault" if len(problems) == 1 else f"{len(problems)} faults"
+        raise DatasetError(f"{folder} has {count}:\n  " + "\n  ".join(problems))
     if not rows:
         raise DatasetError(
             f"{folder} holds no slices; it should be the kaggle_3m folder, with a folder of .tif files for each patient."

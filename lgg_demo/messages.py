@@ -21,14 +21,26 @@ class Sentence:
 
     def say(self, language: Language) -> str:
         """The sentence in a language."""
-        return CATALOGUE[self.key][language].format(**{k: _written(v, language) for k, v in self.values.items()})
+        return CATALOGUE[self.key][language].format(**{k: _Written(v, language) for k, v in self.values.items()})
 
 
-def _written(value: object, language: Language) -> object:
-    """A number with the language's decimal sign."""
-    if not isinstance(value, float):
-        return value
-    return f"{value:g}".replace(".", ",") if language == "fr" else f"{value:g}"
+@dataclass(frozen=True)
+class _Written:
+    """A value as a sentence has it: `{mm}`, a number with the language's decimal sign; `{slices:slice|slices}`, a number and
+    the word that goes with it, which French has in the singular below two, English at one alone.
+    """
+
+    value: object
+    language: Language
+
+    def __format__(self, words: str) -> str:
+        value, french = self.value, self.language == "fr"
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        text = text.replace(".", ",") if french and isinstance(value, float) else text
+        if not words:
+            return text
+        one, several = words.split("|")
+        return f"{text} {one if value == 1 or (french and value == 0) else several}"
 
 
 def say(key: str, language: Language, **values: object) -> str:
@@ -114,16 +126,16 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     },
     # What a user should know of a file that was used
     "corrected_by_hand": {
-        "en": "{file}: corrected by hand; {pixels} pixel(s) differ from the network’s outline.",
-        "fr": "{file} : corrigé à la main ; {pixels} pixel(s) diffèrent du contour du réseau.",
+        "en": "{file}: corrected by hand; {pixels:pixel differs|pixels differ} from the network’s outline.",
+        "fr": "{file} : corrigé à la main ; {pixels:pixel diffère|pixels diffèrent} du contour du réseau.",
     },
     "corrections_unusable": {
         "en": "The corrections do not fit the result that is kept; nothing was written. Give the images again.",
         "fr": "Les corrections ne correspondent pas au résultat conservé ; rien n’a été écrit. Redonnez les images.",
     },
     "slices_blank": {
-        "en": "{file}: {blank} of {slices} slice(s) have no contrast at all; nothing can be found there.",
-        "fr": "{file} : {blank} coupe(s) sur {slices} sans aucun contraste ; rien ne peut y être trouvé.",
+        "en": "{file}: {blank:slice|slices} of {slices} without any contrast; nothing can be found there.",
+        "fr": "{file} : {blank:coupe|coupes} sur {slices} sans aucun contraste ; rien ne peut y être trouvé.",
     },
     "colour_as_sequences": {
         "en": "{file}: a colour image is read as pre-contrast (red), FLAIR (green) and post-contrast (blue); if it is "
@@ -233,27 +245,27 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : le fichier ne donne pas l’épaisseur des coupes ; longueurs, surfaces et volumes restent en pixels.",
     },
     "series_missing": {
-        "en": "{file}: {slices} slice(s) are missing from the series; their places are blank, and volumes leave them out.",
-        "fr": "{file} : il manque {slices} coupe(s) dans la série ; leur place reste vide et les volumes n’en tiennent pas "
-        "compte.",
+        "en": "{file}: {slices:slice is|slices are} missing from the series; the place stays blank, and volumes leave it out.",
+        "fr": "{file} : il manque {slices:coupe|coupes} dans la série ; la place reste vide et n’entre pas dans les volumes.",
     },
     "series_gaps": {
-        "en": "{file}: the slices are not evenly spaced ({gaps} gap(s)); slices may be missing, and volumes are approximate.",
-        "fr": "{file} : les coupes ne sont pas régulièrement espacées ({gaps} écart(s)) ; il peut en manquer, et les volumes "
+        "en": "{file}: the slices are not evenly spaced ({gaps:gap|gaps}); slices may be missing, and volumes are approximate.",
+        "fr": "{file} : les coupes ne sont pas régulièrement espacées ({gaps:écart|écarts}) ; il peut en manquer, et les volumes "
         "sont approximatifs.",
     },
     "series_damaged": {
-        "en": "{file}: {slices} slice(s) of the series are damaged; their places are blank, and volumes leave them out.",
-        "fr": "{file} : {slices} coupe(s) de la série sont abîmées ; leur place reste vide et les volumes n’en tiennent pas "
-        "compte.",
+        "en": "{file}: {slices:slice of the series is|slices of the series are} damaged; the place stays blank, and volumes "
+        "leave it out.",
+        "fr": "{file} : {slices:coupe de la série est abîmée|coupes de la série sont abîmées} ; la place reste vide et n’entre "
+        "pas dans les volumes.",
     },
     "burned_in": {
         "en": "{file}: the header says that text is burned into the picture; it may show the patient’s name.",
         "fr": "{file} : l’en-tête indique du texte incrusté dans l’image ; le nom du patient peut s’y trouver.",
     },
     "not_finite": {
-        "en": "{file}: {count} voxel(s) hold no number and were taken as dark; check that none of them lies in the brain.",
-        "fr": "{file} : {count} voxel(s) ne contiennent pas de nombre et sont pris comme sombres ; vérifiez qu’aucun n’est "
+        "en": "{file}: {count:voxel holds|voxels hold} no number and counted as dark; check that none of them lies in the brain.",
+        "fr": "{file} : {count:voxel sans valeur, pris comme sombre|voxels sans valeur, pris comme sombres} ; vérifiez qu’aucun n’est "
         "dans le cerveau.",
     },
     "text_in_corner": {
@@ -358,12 +370,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Déposez des fichiers dans « Coupes d’IRM ou examen », ou cliquez sur un fantôme.",
     },
     "done": {
-        "en": "{images} image(s), {slices} slice(s) outlined by {model}.",
-        "fr": "{images} image(s), {slices} coupe(s) délimitée(s) par {model}.",
+        "en": "{images:image|images}, {slices:slice|slices} outlined by {model}.",
+        "fr": "{images:image|images}, {slices:coupe délimitée|coupes délimitées} par {model}.",
     },
     "scored": {
-        "en": "Ground truth found for {slices} slice(s).",
-        "fr": "Vérité terrain trouvée pour {slices} coupe(s).",
+        "en": "Ground truth found for {slices:slice|slices}.",
+        "fr": "Vérité terrain trouvée pour {slices:coupe|coupes}.",
     },
     "images_first": {
         "en": "Give the images before their ground truth: there is no result to compare it with (results are forgotten "
@@ -512,8 +524,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "réseau.",
     },
     "corrected_note": {
-        "en": "Corrected by hand: {pixels} pixel(s). Scores, volumes and the download follow; the server keeps nothing of it.",
-        "fr": "Corrigé à la main : {pixels} pixel(s). Scores, volumes et téléchargement en tiennent compte ; le serveur n’en "
+        "en": "Corrected by hand: {pixels:pixel|pixels}. Scores, volumes and the download follow; the server keeps nothing of it.",
+        "fr": "Corrigé à la main : {pixels:pixel|pixels}. Scores, volumes et téléchargement en tiennent compte ; le serveur n’en "
         "garde rien.",
     },
     "expected": {"en": "Expected Dice (without ground truth)", "fr": "Dice attendu (sans vérité terrain)"},
@@ -602,7 +614,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "picture_of": {"en": "{panel} of {label}", "fr": "{panel} de {label}"},
     # The report on paper
     "report_title": {"en": "Outline of the FLAIR abnormality", "fr": "Délimitation de l’anomalie FLAIR"},
-    "report_slices": {"en": "{slices} slice(s)", "fr": "{slices} coupe(s)"},
+    "report_slices": {"en": "{slices:slice|slices}", "fr": "{slices:coupe|coupes}"},
     "report_voxels": {"en": "voxels of {voxel} mm", "fr": "voxels de {voxel} mm"},
     "report_threshold": {"en": "threshold {threshold}", "fr": "seuil {threshold}"},
     "report_slice": {"en": "Slice {slice}", "fr": "Coupe {slice}"},

@@ -50,13 +50,12 @@ from lgg_demo.volumes import is_nifti, nifti_name
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
 
 
-def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], dict[Path, str], list[UnreadableScan]]:
+def collect(inputs: list[Path], ours: Collection[Path]) -> tuple[dict[Path, str], dict[Path, str], list[UnreadableScan]]:
     """Pictures of files and folders, each with the name its outputs take (its path below the folder given); then whatever
     else may hold a study, volumes, DICOM files, zips, with that path too.
 
-    What earlier runs wrote into `out` is passed over.
+    ours: what earlier runs wrote, which is passed over; resolved paths.
     """
-    ours = {(out / name).resolve() for name in written_by(out)}
     pictures: dict[Path, str] = {}
     others: dict[Path, str] = {}
     problems = []
@@ -83,13 +82,12 @@ def masks_beside(image: Path) -> list[Path]:
     return [p for suffix in IMAGE_SUFFIXES if (p := image.with_name(f"{image.stem}{MASK_ENDING}{suffix}")).is_file()]
 
 
-def refuse_to_overwrite(out: Path, names: Iterable[str], read: Collection[Path] = ()) -> None:
-    """Raise FileExistsError where a name below `out` is a file that was read, or that no earlier run wrote."""
-    ours = written_by(out)
+def refuse_to_overwrite(out: Path, names: Iterable[str], written: Collection[str], read: Collection[Path] = ()) -> None:
+    """Raise FileExistsError where a name below `out` is a file that was read, or that no earlier run has `written`."""
     for name in names:
         if (out / name).resolve() in read:
             raise FileExistsError(f"{out / name} was read and would be written over; give another --out.")
-        if name not in ours and (out / name).exists():
+        if name not in written and (out / name).exists():
             raise FileExistsError(f"{out / name} is not of an earlier run, and would be written over; give another --out.")
 
 
@@ -104,8 +102,9 @@ def predict(
     """Segment, write, and return what could not be used. Raises FileExistsError rather than write over a file that no
     earlier run of its own wrote, or that it read.
     """
-    refuse_to_overwrite(out, [REPORT, TABLE, PAGE])
-    files, others, problems = collect(inputs, out)
+    written = written_by(out)
+    refuse_to_overwrite(out, [REPORT, TABLE, PAGE], written)
+    files, others, problems = collect(inputs, {(out / name).resolve() for name in written})
     for image in [p for p in files if not is_mask_name(p)]:
         for mask in masks_beside(image):
             files.setdefault(mask, mask.name)
@@ -146,8 +145,8 @@ def predict(
     given = [file for path in references for file in (visible_files(path) if path.is_dir() else [path])]
     read = {p.resolve() for p in (*files, *others, *given)}
     own = {REPORT, TABLE, PAGE, *(name for result in output_names(results) for names in result for name in names)}
-    refuse_to_overwrite(out, sorted(own), read)
-    report = build_report(results, threshold, segmenter.record, problems) | {WRITTEN: sorted(own | written_by(out))}
+    refuse_to_overwrite(out, sorted(own), written, read)
+    report = build_report(results, threshold, segmenter.record, problems) | {WRITTEN: sorted(own | written)}
     write_outputs(results, threshold, report, out, pictures, documents=True)
     total = report["total"]
     volume = f", {total['volume_ml']:.2f} mL" if "volume_ml" in total else ""

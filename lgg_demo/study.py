@@ -396,7 +396,12 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
 
 def _patient_of(path: Path) -> str:
     """Whose a file is: its name without the words that tell the sequence or, where nothing is left, its folder."""
-    return subject_of(nifti_name(path)) or str(path.parent.absolute())
+    return _subject(path) or str(path.parent.absolute())
+
+
+def _subject(path: Path) -> str:
+    """What the names of a subject's NIfTI files share; empty where they tell the sequence and no more."""
+    return subject_of(nifti_name(path))
 
 
 def _labelled(nifti: Sequence[Found]) -> list[Found]:
@@ -471,8 +476,10 @@ def _meant_for(group: Sequence[Found], choose: Mapping[str, str]) -> Mapping[str
     return choose if not named or named & {v.name for v in group} else {}
 
 
-def _pick(group: Sequence[Found], choose: Mapping[str, str]) -> tuple[dict[Role, Found], list[Sentence]]:
-    """The volume of each role, and what the user should know of the choice."""
+def _pick(
+    group: Sequence[Found], choose: Mapping[str, str]
+) -> tuple[dict[Role, Found], list[Sentence], tuple[Sentence, ...]]:
+    """The volume of each role, and what the user should know of the choice: of the images, and of the mask."""
     by_name = {v.name: v for v in group}
     corrected: dict[Role, Found | None] = {}
     for role in (*CHANNELS, "mask"):
@@ -482,6 +489,7 @@ def _pick(group: Sequence[Found], choose: Mapping[str, str]) -> tuple[dict[Role,
     taken = {v.name for v in corrected.values() if v is not None}
     picked: dict[Role, Found] = {}
     warnings: list[Sentence] = []
+    of_mask: tuple[Sentence, ...] = ()
     for role in ("flair", "mask", "pre", "post"):
         own: Role = role
         if own in corrected:
@@ -499,11 +507,11 @@ def _pick(group: Sequence[Found], choose: Mapping[str, str]) -> tuple[dict[Role,
         elif len(candidates) > 1 and own == "flair":
             warnings.append(Sentence("flair_several", {"file": candidates[0].name, "count": len(candidates)}))
         elif len(candidates) > 1 and own == "mask":
-            warnings.append(Sentence("mask_several", {"file": candidates[0].name, "count": len(candidates)}))
+            of_mask = (Sentence("mask_several", {"file": candidates[0].name, "count": len(candidates)}),)
         if candidates:
             picked[own] = candidates[0]
             taken.add(candidates[0].name)
-    return picked, warnings
+    return picked, warnings, of_mask
 
 
 def _worth(v: Found) -> tuple[bool, int]:
@@ -518,9 +526,7 @@ def _read_group(
 
     left: values that may be held yet. While it is read, three times the largest volume comes on top of what stays.
     """
-    picked, warnings = _pick(group, choose)
-    of_mask = tuple(w for w in warnings if w.key == "mask_several")
-    warnings = [w for w in warnings if w not in of_mask]
+    picked, warnings, of_mask = _pick(group, choose)
     problems: list[UnreadableScan] = []
     if "flair" not in picked:
         return None, 0, []
@@ -636,7 +642,7 @@ def _named_alike(case: Referable, found: Found, later: bool) -> bool:
         if found.dicom:
             return bool(instances[0].StudyInstanceUID == found.study)
         return not later and not found.study and beside
-    subject = subject_of(nifti_name(case.paths[0]))
+    subject = _subject(case.paths[0])
     if not subject:
         return not found.study and (later or beside)
     return f"{found.study} ".startswith(f"{subject} ")  # `ann_oedema_mask` is of `ann`
@@ -652,7 +658,7 @@ def _owner(cases: Sequence[Referable], found: Found, later: bool, sure: bool) ->
     if sure and len(grids) == 1:
         return next(iter(grids))
     named = [n for n in grids if _named_alike(cases[n], found, later)]
-    exactly = [n for n in named if subject_of(nifti_name(cases[n].paths[0])) == found.study]
+    exactly = [n for n in named if _subject(cases[n].paths[0]) == found.study]
     fits = [
         *([n for n in some if cases[n].paths[0].parent == found.paths[0].parent] for some in (exactly, named)),
         exactly,

@@ -73,6 +73,7 @@ CSS = """
 #language span[data-testid="block-info"] { position: absolute; clip-path: inset(50%); }
 #language .wrap { flex-wrap: nowrap; }
 #messages { min-height: 64px; }
+#messages [data-language="en"] [lang="fr"], #messages [data-language="fr"] [lang="en"] { display: none; }
 #viewer { padding: 0; }
 @media (max-width: 700px) { /* one column: what one reads once comes below the result, and below what has a focus */
   #work { flex-direction: column; }
@@ -216,13 +217,20 @@ class Session:
     chosen: Mapping[str, str] = field(default_factory=dict)
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
 
-    def messages(self, language: Language) -> str:
-        """What went wrong, what to beware of and what was done, as an HTML list."""
+    def messages(self) -> str:
+        """What went wrong, what to beware of and what was done, as an HTML list in each language.
+
+        The page shows one of them: a run that began before the switch was turned still speaks the other language then.
+        """
         lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
         lines += [("warning", s) for r in self.results for s in (*r.warnings, *r.reference_warnings)]
         lines += [("done", s) for s in self.done]
-        items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
-        return f"<ul>{items}</ul>" if items else ""
+
+        def listed(language: Language) -> str:
+            items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
+            return f'<ul lang="{language}">{items}</ul>'
+
+        return "".join(listed(language) for _, language in LANGUAGES) if lines else ""
 
 
 def viewer_script() -> str:
@@ -316,7 +324,7 @@ class Page:
     def shown(self, session: Session, value: dict[str, Any] | None, language: Language) -> tuple[Any, ...]:
         """Session, viewer, messages and buttons after a result; where nothing could be read, what was there goes."""
         usable = gr.update(interactive=bool(session.results))
-        return session, value, session.messages(language), usable, usable, *self.choices(session, language)
+        return session, value, session.messages(), usable, usable, *self.choices(session, language)
 
     def choices(self, session: Session, language: Language) -> list[Any]:
         """The group of sequences and its drop-downs: what was found, and which of it plays each role."""
@@ -347,7 +355,7 @@ class Page:
         if uploads and all(says_mask(Path(u)) for u in uploads):
             # Masks alone are no scan: outlining them would throw away the result they were meant for.
             rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
-            yield *self.on_reference(uploads, session, threshold, language), *rest
+            yield *self.on_reference(uploads, session, threshold), *rest
             return
         if before is not None:
             before.delete()
@@ -399,20 +407,18 @@ class Page:
             *_, (session, value) = self.run(lambda: read_study(files), threshold, progress, language)
         return *self.shown(session, value, language), None
 
-    def on_reference(
-        self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
-    ) -> tuple[Any, ...]:
+    def on_reference(self, uploads: list[str] | None, session: Session | None, threshold: float) -> tuple[Any, ...]:
         """Attach masks to the result that is there, without running the network again."""
         with taken_over(uploads) as masks:
             if session is None or not session.results:
                 warned = Session(done=(Sentence("images_first"),))
-                return None, warned, gr.skip(), warned.messages(language)
+                return None, warned, gr.skip(), warned.messages()
             results, problems = attach(session.results, masks)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
         session = replace(session, results=tuple(results), reference_problems=tuple(too_late(problems)), done=done)
         cases = [viewer_reference(r) for r in results]
         value = self.value(session, threshold, cases)
-        return None, session, value, session.messages(language)
+        return None, session, value, session.messages()
 
     def on_clear(self, held: Uploads | None) -> tuple[Any, ...]:
         if held is not None:
@@ -519,7 +525,12 @@ class Page:
                         gr.File(label=say("reference", "en"), file_count="multiple", height=150, elem_id="reference"),
                         "reference",
                     )
-                    messages = gr.HTML("", elem_id="messages", html_template="<div role='status'>${value}</div>")
+                    messages = gr.HTML(
+                        "",
+                        elem_id="messages",
+                        html_template="<div role='status' data-language='${language}'>${value}</div>",
+                        language="en",
+                    )
                     with gr.Group(visible=False, elem_id="sequences") as sequences:
                         chosen = [
                             named(
@@ -577,7 +588,7 @@ class Page:
             scan.upload(self.on_scan, [scan, session, held, threshold, language], [scan, *shown], **once)
             reference.upload(
                 self.on_reference,
-                [reference, session, threshold, language],
+                [reference, session, threshold],
                 [reference, session, viewer, messages],
                 **alone,
                 **private,
@@ -627,7 +638,7 @@ class Page:
                     for role, dropdown in zip(CHOICES, chosen, strict=True):
                         by_component[dropdown]["choices"] = self.listed(session, role, lang)
                 updates = [gr.update(**values) for values in by_component.values()]
-                return [lang, gr.update(language=lang), session.messages(lang) if session else "", *updates]
+                return [lang, gr.update(language=lang), gr.update(language=lang), *updates]
 
             targets = [language, viewer, messages, *dict.fromkeys(component for component, _, _ in labels)]
             switch.input(relabel, [switch, session], targets, show_progress="hidden", **private)

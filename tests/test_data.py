@@ -87,7 +87,7 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         index_dataset(tmp_path, [A, B, C, D])
     head, *faults = str(caught.value).splitlines()
-    assert head == f"{tmp_path} has 11 fault(s):"
+    assert head == f"{tmp_path} has 11 faults:"
     expected = [
         f"{D}: no folder of this patient",
         f"{C}: no slices in this patient's folder",

@@ -66,7 +66,7 @@ def test_both_languages_say_the_same(key: str) -> None:
 
 @pytest.mark.parametrize("key", [k for k in CATALOGUE if " " in CATALOGUE[k]["fr"]])
 def test_french_typography(key: str) -> None:
-    text = CATALOGUE[key]["fr"]
+    text = say(key, "fr", **dict.fromkeys(placeholders(CATALOGUE[key]["fr"]), 2))
     assert "'" not in text  # ’
     assert not re.search(r"\S[:;!?»]|«\S", text)
 
@@ -107,6 +107,23 @@ def test_unknown_key_and_missing_value_do_not_pass() -> None:
         say("no_such_key", "en")
     with pytest.raises(KeyError):
         say("not_found", "en")
+
+
+@pytest.mark.parametrize(
+    ("count", "english", "french"),
+    [
+        (0, "found for 0 slices.", "trouvée pour 0 coupe."),
+        (1, "found for 1 slice.", "trouvée pour 1 coupe."),
+        (2, "found for 2 slices.", "trouvée pour 2 coupes."),
+    ],
+)
+def test_words_go_with_their_number(count: int, english: str, french: str) -> None:
+    assert say("scored", "en", slices=count).endswith(english)
+    assert say("scored", "fr", slices=count).endswith(french)
+
+
+def test_no_plural_is_put_in_brackets() -> None:
+    assert [key for key, entry in CATALOGUE.items() if re.search(r"\w\(e?s\)", "".join(entry.values()))] == []
 
 
 def test_numbers_have_the_language_s_decimal_sign() -> None:

@@ -492,9 +492,14 @@ def test_bad_file_on_the_page_in_french(browser: Any, url: str, tmp_path: Path) 
     broken = tmp_path / "cassé.tif"
     broken.write_bytes(b"II*\0" + bytes(40))
     give(page, "scan", [broken])
-    page.wait_for_selector("#messages li.problem")
-    assert "cassé.tif" in page.inner_text("#messages")
+    page.wait_for_selector("#messages [lang=fr] li.problem")
+    assert page.inner_text("#messages") == say("damaged", "fr", file="cassé.tif")
     assert "Traceback" not in page.content()
+    page.click("#language >> text=English")
+    page.wait_for_selector("#messages [lang=en] li.problem")
+    assert page.inner_text("#messages") == say("damaged", "en", file="cassé.tif")
+    page.click("#language >> text=Français")
+    page.wait_for_selector("#messages [lang=fr] li.problem")
     page.click("#phantom_single")  # the page goes on
     wait_for_result(page)
     page.click("#language >> text=English")
@@ -502,6 +507,17 @@ def test_bad_file_on_the_page_in_french(browser: Any, url: str, tmp_path: Path) 
     assert page.inner_text('#viewer [data-panel="image"] figcaption') == "Image"
     assert page.inner_text('#viewer [data-panel="reference"] figcaption') == "Ground truth"
     context.close()
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_run_that_began_in_another_language_ends_in_the_one_that_is_chosen(page: Any) -> None:
+    page.click("#phantom_series")
+    page.click("#language >> text=Français")
+    wait_for_result(page)
+    page.wait_for_selector("#messages [lang=fr] li.done")
+    assert page.inner_text("#messages").splitlines()[-1] == say("scored", "fr", slices=12)
+    assert page.errors == []
 
 
 @needs_browser

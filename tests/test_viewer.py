@@ -16,7 +16,7 @@ import pytest
 from conftest import needs_browser
 
 from lgg_demo.geometry import Grid
-from lgg_demo.messages import CATALOGUE, VIEWER_KEYS
+from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, say
 from lgg_demo.metrics import binarise
 from lgg_demo.phantom import draw_head
 from lgg_demo.readers import Case, Scan
@@ -383,6 +383,16 @@ def test_the_template_has_no_words() -> None:
     text = (VIEWER / "viewer.html").read_text(encoding="utf-8")
     assert not re.search(r">[^<]*[A-Za-z][^<]*<", text)
     assert not re.search(r"\b(aria-label|title|alt|placeholder)=", text)
+
+
+@needs_browser
+@pytest.mark.browser
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_words_go_with_their_number_as_on_the_server(alone: Any, language: Language) -> None:
+    put(alone, stage(value_of(study(), threshold=0.5), language=language))
+    for pixels in (0, 1, 2):
+        text = alone.evaluate("(n) => say('corrected_note', { pixels: number(n, 0) })", pixels)
+        assert text == say("corrected_note", language, pixels=pixels)
 
 
 @needs_browser

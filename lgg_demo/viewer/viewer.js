@@ -51,7 +51,9 @@ const windowNow = () => {
 
 const say = (key, values = {}) => {
   const strings = props.strings[props.language] ?? props.strings.en;
-  return strings[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const alone = props.language === "fr" ? ["0", "1"] : ["1"]; // as `_Written` of messages.py has it
+  return strings[key].replace(/\{(\w+)(?::(.*?)\|(.*?))?\}/g, (_, name, one, several) =>
+    several === undefined ? values[name] : `${values[name]} ${alone.includes(values[name]) ? one : several}`);
 };
 const formats = new Map(); // making one takes longer than drawing a slice
 const number = (value, digits) => {
