@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -60,7 +61,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     },
     "unknown_type": {
         "en": "{file}: this type of file is not read; use one of {types}.",
-        "fr": "{file} : ce type de fichier n’est pas lu ; utilisez {types}.",
+        "fr": "{file} : ce type de fichier n’est pas lu ; utilisez l’un de ceux-ci : {types}.",
     },
     "empty_file": {
         "en": "{file}: the file is empty (0 bytes); export it again.",
@@ -80,11 +81,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     },
     "too_small": {
         "en": "{file}: {size} pixels are too few for an MRI slice; give slices of at least {side} pixels a side.",
-        "fr": "{file} : {size} pixels sont trop peu pour une coupe d’IRM ; {side} pixels de côté au moins.",
+        "fr": "{file} : {size} pixels, c’est trop peu pour une coupe d’IRM ; {side} pixels de côté au moins.",
     },
     "too_many_slices": {
         "en": "{file}: {slices} slices are too many for one study; give at most {most}.",
-        "fr": "{file} : {slices} coupes sont trop pour un seul examen ; {most} au plus.",
+        "fr": "{file} : {slices} coupes, c’est trop pour un seul examen ; {most} au plus.",
     },
     "tiff_compression": {
         "en": "{file}: this TIFF is compressed in a way that is not read; save it uncompressed, with LZW or deflate, or as "
@@ -109,7 +110,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     },
     "mask_slices_differ": {
         "en": "{file}: the mask has {slices} slices, its image {expected}; give one mask slice for each image slice.",
-        "fr": "{file} : le masque a {slices} coupes, son image {expected} ; donnez une coupe de masque par coupe.",
+        "fr": "{file} : le masque a {slices} coupes, son image {expected} ; donnez une coupe de masque par coupe de l’image.",
     },
     "too_much_at_once": {
         "en": "{file}: more data at once than this app holds in memory; give fewer or smaller slices at a time.",
@@ -134,8 +135,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Les corrections ne correspondent pas au résultat conservé ; rien n’a été écrit. Redonnez les images.",
     },
     "slices_blank": {
-        "en": "{file}: {blank:slice|slices} of {slices} without any contrast; nothing can be found there.",
-        "fr": "{file} : {blank:coupe|coupes} sur {slices} sans aucun contraste ; rien ne peut y être trouvé.",
+        "en": "{file}: {blank:slice|slices} of {slices} of one single grey value; nothing can be found there.",
+        "fr": "{file} : {blank:coupe|coupes} sur {slices} d’une seule valeur de gris ; rien ne peut y être trouvé.",
     },
     "colour_as_sequences": {
         "en": "{file}: a colour image is read as pre-contrast (red), FLAIR (green) and post-contrast (blue); if it is "
@@ -165,9 +166,9 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "sa géométrie.",
     },
     "volume_few_slices": {
-        "en": "{file}: the volume is not axial and has too few slices ({slices}, at least {least}) to be resliced; give "
+        "en": "{file}: the volume is not axial and has too few slices ({slices}; at least {least} are needed) to be resliced; give "
         "an axial series.",
-        "fr": "{file} : le volume n’est pas axial et a trop peu de coupes ({slices}, au moins {least}) pour être "
+        "fr": "{file} : le volume n’est pas axial et a trop peu de coupes ({slices} ; il en faut au moins {least}) pour être "
         "reformaté ; donnez une série axiale.",
     },
     "volume_colour": {
@@ -222,7 +223,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     },
     "volumes_several": {
         "en": "{file}: the file holds {volumes} volumes; check that the one shown is FLAIR.",
-        "fr": "{file} : le fichier contient {volumes} volumes ; vérifiez que celui affiché est FLAIR.",
+        "fr": "{file} : le fichier contient {volumes} volumes ; vérifiez que celui qui est affiché est bien la FLAIR.",
     },
     "dicom_no_position": {
         "en": "{file}: the headers do not say where the slices lie; they are in the order of their numbers, taken as axial, "
@@ -233,8 +234,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "dicom_no_spacing": {
         "en": "{file}: the headers do not give the size of a pixel; 1 mm is assumed, so no length, area or volume can be "
         "trusted.",
-        "fr": "{file} : les en-têtes ne donnent pas la taille d’un pixel ; 1 mm est supposé, donc aucune longueur, surface "
-        "ou volume n’est fiable.",
+        "fr": "{file} : les en-têtes ne donnent pas la taille d’un pixel ; 1 mm est supposé, donc aucune longueur, aucune "
+        "surface ni aucun volume n’est fiable.",
     },
     "series_duplicates": {
         "en": "{file}: some slices come several times at one position; the first of each is used.",
@@ -282,7 +283,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     },
     "mask_several": {
         "en": "{file}: {count} masks were found; this one is the ground truth, drop another below to have that instead.",
-        "fr": "{file} : {count} masques trouvés ; celui-ci sert de vérité terrain, déposez-en un autre dessous au besoin.",
+        "fr": "{file} : {count} masques trouvés ; celui-ci sert de vérité terrain, déposez-en un autre ci-dessous au besoin.",
     },
     "sequence_apart": {
         "en": "{file}: this sequence does not cover {other}; it is left out.",
@@ -438,7 +439,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "brush": {"en": "Brush", "fr": "Pinceau"},
     "eraser": {"en": "Eraser", "fr": "Gomme"},
     "undo": {"en": "Undo", "fr": "Annuler"},
-    "save": {"en": "Save PNG", "fr": "Enregistrer PNG"},
+    "save": {"en": "Save PNG", "fr": "Enregistrer le PNG"},
     "copy": {"en": "Copy report", "fr": "Copier le rapport"},
     "reset": {"en": "Reset view", "fr": "Vue initiale"},
     "help": {"en": "Keys and mouse", "fr": "Clavier et souris"},
@@ -495,10 +496,13 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "side_back": {"en": "P", "fr": "P"},
     "side_up": {"en": "S", "fr": "S"},
     "previous_finding": {
-        "en": "Previous slice with tumour, or unsure (P)",
-        "fr": "Coupe précédente avec tumeur, ou incertaine (P)",
+        "en": "Previous slice with an outline, or unsure (P)",
+        "fr": "Coupe précédente avec un contour, ou incertaine (P)",
     },
-    "next_finding": {"en": "Next slice with tumour, or unsure (N)", "fr": "Coupe suivante avec tumeur, ou incertaine (N)"},
+    "next_finding": {
+        "en": "Next slice with an outline, or unsure (N)",
+        "fr": "Coupe suivante avec un contour, ou incertaine (N)",
+    },
     "no_finding": {
         "en": "No further slice with tumour or unsure in this direction.",
         "fr": "Plus de coupe avec tumeur ou incertaine dans cette direction.",
@@ -531,9 +535,9 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "expected": {"en": "Expected Dice (without ground truth)", "fr": "Dice attendu (sans vérité terrain)"},
     "expected_note": {
         "en": "Expected Dice: what the model’s own probabilities say of this outline; right only as far as they are. "
-        "Uncertainty: the chance that the outline at 0.5 is wrong in a pixel.",
+        "Uncertainty: where the outline at 0.5 may be wrong; a guide, no exact chance.",
         "fr": "Dice attendu : ce que les probabilités du modèle disent de ce contour ; il ne vaut que ce qu’elles valent. "
-        "Incertitude : le risque que le contour à 0,5 soit faux en un pixel.",
+        "Incertitude : où le contour à 0,5 peut être faux ; un repère, pas un risque exact.",
     },
     "proportions_note": {
         "en": "The distance between slices is not known: proportions of the planes and the surface are guessed.",
@@ -552,12 +556,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Flèches, Page préc. / suiv., Début, Fin : changer de coupe",
     },
     "help_findings": {
-        "en": "N, P: next, previous slice with tumour, or unsure",
-        "fr": "N, P : coupe suivante, précédente avec tumeur, ou incertaine",
+        "en": "N, P: next, previous slice with an outline, or unsure",
+        "fr": "N, P : coupe suivante, précédente avec un contour, ou incertaine",
     },
     "help_layers": {
         "en": "1 to 5: image, prediction, ground truth, agreement, uncertainty on or off",
-        "fr": "1 à 5 : image, prédiction, vérité terrain, concordance, incertitude",
+        "fr": "1 à 5 : afficher ou masquer image, prédiction, vérité terrain, concordance, incertitude",
     },
     "help_blink": {
         "en": "Space: hide every layer while it is held",
@@ -653,6 +657,9 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "NIfTI est fourni.",
     },
 }
+# French sets a no-break space before these marks and inside its quotes; it is put here, where no hand forgets it.
+for _entry in CATALOGUE.values():
+    _entry["fr"] = re.sub(r" (?=[:;!?»])|(?<=«) ", "\N{NO-BREAK SPACE}", _entry["fr"])
 
 VIEWER_KEYS = (
     "all_slices", "area", "best_mark", "brush", "brush_size", "caution", "channel_flair", "channel_post",
