@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from lgg_demo.readers import (
 from lgg_demo.transforms import NORMALISATION, NORMALISATIONS, to_model, with_neighbours
 
 SIDE = 256  # every slice of the dataset
+PUBLISHED = "LGG MRI Segmentation (Buda et al. 2019, doi:10.1016/j.compbiomed.2019.05.002)"
 HELD_OUT_FOLD = 0  # patients of this fold are never trained on and never chosen on
 COLUMNS = ["patient", "slice", "image", "mask", "tumour"]
 TEST_SHARE, VALIDATION_SHARE = 0.1, 0.2  # the student report's: of all slices, and of those that are left
@@ -79,6 +80,13 @@ def institution(patient: str) -> str:
     """The second field of a TCGA name (`TCGA_CS_4941_19960909` gives CS), empty for any other name."""
     fields = patient.split("_")
     return fields[1] if fields[0] == "TCGA" and len(fields) > 2 else ""
+
+
+def source_of(patients: Collection[str], folder: Path) -> str:
+    """Where these patients come from, in words: the public data set for its own names, else the folder alone."""
+    others = sum(not institution(patient) for patient in patients)
+    own = f"{others} patient{'s' if others > 1 else ''} of the folder {folder.name}"
+    return own if others == len(patients) else f"{PUBLISHED}; {own}" if others else PUBLISHED
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -504,13 +504,13 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Coupe suivante avec un contour, ou incertaine (N)",
     },
     "no_finding": {
-        "en": "No further slice with tumour or unsure in this direction.",
-        "fr": "Plus de coupe avec tumeur ou incertaine dans cette direction.",
+        "en": "No further slice with an outline, or unsure, in this direction.",
+        "fr": "Aucune autre coupe avec un contour, ou incertaine, dans cette direction.",
     },
     "strip": {
-        "en": "Below: predicted area of each slice ({tumour} of {slices} with tumour), the ground truth’s as a line. Above: "
+        "en": "Below: predicted area of each slice ({filled} of {slices} with an outline), the ground truth’s as a line. Above: "
         "uncertainty; a dot marks an unsure slice ({unsure}).",
-        "fr": "En bas : surface prédite de chaque coupe ({tumour} sur {slices} avec tumeur), celle de la vérité terrain en "
+        "fr": "En bas : surface prédite de chaque coupe ({filled} sur {slices} avec un contour), celle de la vérité terrain en "
         "trait. En haut : incertitude ; un point marque une coupe incertaine ({unsure}).",
     },
     "curve": {"en": "Dice against threshold", "fr": "Dice selon le seuil"},

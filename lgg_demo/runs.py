@@ -26,6 +26,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from lgg_demo import __version__
+from lgg_demo.data import source_of
 from lgg_demo.model import CHECKPOINT
 
 matplotlib.use("Agg")
@@ -146,13 +147,13 @@ def write_start(out: Path, settings: Any, split: dict[str, Any]) -> None:
     write_json(out / SPLIT, split)
 
 
-def provenance(settings: Any) -> dict[str, Any]:
-    """What the record of every run says beside its figures: who made it, from what, for what."""
+def provenance(settings: Any, taught: Collection[str]) -> dict[str, Any]:
+    """What the record of every run says beside its figures: who made it, from what, for what. taught: names of patients."""
     return {
         "created_by": f"lgg-demo {__version__}",
         "intended_use": "Research and teaching: outlines the FLAIR abnormality of a suspected lower-grade glioma. "
         "Not a medical device, not for diagnosis.",
-        "training_data": "LGG MRI Segmentation (Buda et al. 2019, doi:10.1016/j.compbiomed.2019.05.002)",
+        "training_data": source_of(taught, settings.data),
         "settings": as_json(settings),
         "versions": {
             "python": platform.python_version(),

@@ -283,7 +283,7 @@ class SeedRecorder(History):
             "epoch": trainer.current_epoch + 1,
             "validation": {"protocol": f"{SOFT}; the epoch of the lowest loss is kept", **figures},
             "split": self.split,
-            **provenance(self.settings),
+            **provenance(self.settings, self.split["train"]),
         }
         save_checkpoint(self.settings.out / CHECKPOINT, learner.network, self.network_settings, record)
 

@@ -290,7 +290,7 @@ class Recorder(History):
             "validation": chosen if dice is not None else None,
             "split": self.split,
             **({"begun_from": self.begun_from} if self.begun_from else {}),
-            **provenance(self.settings),
+            **provenance(self.settings, self.split["train"]),
         }
         save_checkpoint(self.settings.out / CHECKPOINT, learner.network, self.network_settings, record)
 

@@ -13,6 +13,7 @@ import torch
 
 from lgg_demo.data import (
     COLUMNS,
+    PUBLISHED,
     DatasetError,
     PatientDataset,
     SliceDataset,
@@ -21,6 +22,7 @@ from lgg_demo.data import (
     institution,
     read_patient,
     read_patients,
+    source_of,
     split_by_fold,
     split_by_seed,
 )
@@ -279,3 +281,15 @@ def test_augmentation_follows_its_seed_and_leaves_what_is_held_alone(dataset: Pa
         assert not torch.equal(sample["image"], different["image"])
     assert torch.equal(patients[0]["image"], before[0])
     assert torch.equal(patients[0]["mask"], before[1])
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"),
+    [
+        (["TCGA_CS_4941_19960909"], PUBLISHED),
+        (["ann", "bob"], "2 patients of the folder mine"),
+        (["TCGA_CS_4941_19960909", "ann"], f"{PUBLISHED}; 1 patient of the folder mine"),
+    ],
+)
+def test_the_record_says_whose_patients_taught(patients: list[str], said: str) -> None:
+    assert source_of(patients, Path("somewhere/mine")) == said

@@ -122,3 +122,18 @@ def test_no_pickle_is_ever_loaded_as_one() -> None:
         assert "import pickle" not in text
         for call in re.findall(r"torch\.load\([^\n]*\)", text):
             assert "weights_only=True" in call
+
+
+def test_a_card_of_other_networks_does_not_tell_our_search() -> None:
+    record, validated = weights_file("lgg-unet.json"), weights_file("cross_validation.json")
+    ours, theirs = (card.model_card(record, v, None) for v in (validated, validated | {"networks": {"1": "other"}}))
+    assert "The recipe was settled" in ours and "The recipe was settled" not in theirs
+
+
+def test_the_card_says_which_limits_are_exceeded() -> None:
+    measured = weights_file("robustness.json")
+    rows = [r for r in measured["changes"] if r["limit"] is not None]
+    text = card.robustness_table(measured, weights_file("cross_validation.json"))
+    assert text.count(", exceeded |") == sum(r["drop"] > r["limit"] for r in rows)
+    worse = measured | {"changes": [r | {"drop": 1.0} for r in measured["changes"]]}
+    assert card.robustness_table(worse, weights_file("cross_validation.json")).count(", exceeded |") == len(rows)

@@ -606,7 +606,7 @@ function drawStripNow() {
   }));
   drawStrip(canvas, slices, place, STAGE, ratioNow());
   const filled = slices.filter((s) => s.area).length, unsure = slices.filter((s) => s.unsure).length;
-  const label = frames[place].pending ? say("slice") : say("strip", { tumour: filled, unsure, slices: slices.length });
+  const label = frames[place].pending ? say("slice") : say("strip", { filled, unsure, slices: slices.length });
   if (canvas.getAttribute("aria-label") !== label) {
     canvas.setAttribute("aria-label", label);
     canvas.title = label;
