@@ -43,37 +43,32 @@ from lgg_demo.report import (
     write_outputs,
     written_by,
 )
-from lgg_demo.study import attach, find_volumes, outline_studies
+from lgg_demo.study import TYPES, attach, earlier_outputs, find_volumes, outline_studies
 from lgg_demo.volumes import is_nifti, nifti_name
 
 # The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
 
 
-def collect(inputs: list[Path], ours: Collection[Path]) -> tuple[dict[Path, str], dict[Path, str], list[UnreadableScan]]:
+def collect(inputs: list[Path]) -> tuple[dict[Path, str], dict[Path, str], list[UnreadableScan]]:
     """Pictures of files and folders, each with the name its outputs take (its path below the folder given); then whatever
     else may hold a study, volumes, DICOM files, zips, with that path too.
 
-    ours: what earlier runs wrote, which is passed over; resolved paths.
+    What earlier runs wrote is passed over, and an error where a folder, or all that was given, holds no more than that.
     """
     pictures: dict[Path, str] = {}
     others: dict[Path, str] = {}
     problems = []
-    for path in inputs:
-        if not path.is_dir():
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                pictures.setdefault(path, path.name)
-            else:
-                others.setdefault(path, path.name)
-            continue
-        found, rest = find_images(path), find_volumes(path)
-        found, rest = ([p for p in files if p.resolve() not in ours] for files in (found, rest))
-        if not found and not rest:
+    listed = {path: [*find_images(path), *find_volumes(path)] if path.is_dir() else [path] for path in inputs}
+    ours = earlier_outputs(p for files in listed.values() for p in files)
+    for path, files in listed.items():
+        for file in (p for p in files if p not in ours):
+            kind = pictures if file.suffix.lower() in IMAGE_SUFFIXES else others
+            kind.setdefault(file, path.name if file == path else file.relative_to(path).as_posix())
+        if path.is_dir() and ours.issuperset(files):
             problems.append(UnreadableScan(path.name, "no_images"))
-        for image in found:
-            pictures.setdefault(image, image.relative_to(path).as_posix())
-        for volume in rest:
-            others.setdefault(volume, volume.relative_to(path).as_posix())
+    if not (pictures or others or problems):
+        problems.append(UnreadableScan(inputs[0].name, "nothing_inside", types=", ".join(TYPES)))
     return pictures, others, problems
 
 
@@ -102,11 +97,13 @@ def predict(
     """Segment, write, and return what could not be used. Raises FileExistsError rather than write over a file that no
     earlier run of its own wrote, or that it read.
     """
-    written = written_by(out)
+    written = written_by(out / REPORT)
     refuse_to_overwrite(out, [REPORT, TABLE, PAGE], written)
-    files, others, problems = collect(inputs, {(out / name).resolve() for name in written})
-    for image in [p for p in files if not is_mask_name(p)]:
-        for mask in masks_beside(image):
+    files, others, problems = collect(inputs)
+    near = [mask for image in files if not is_mask_name(image) for mask in masks_beside(image)]
+    ours = earlier_outputs(near)
+    for mask in near:
+        if mask not in ours:
             files.setdefault(mask, mask.name)
     series, masks = sort_into_series(files)
     beside: dict[tuple[Path, str], list[Path]] = {}

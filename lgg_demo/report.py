@@ -434,14 +434,19 @@ def write_outputs(
     return [*written, path]
 
 
-def written_by(folder: Path) -> set[str]:
-    """Names, below a folder, of what earlier runs of `predict` wrote into it, as the last one's report lists them."""
+def written_by(file: Path) -> set[str]:
+    """Names, below its folder, of what a report of ours lists: what the run wrote, and those of `predict` before it.
+
+    Without what a hand corrected, which is no longer the network's.
+    """
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        report = json.loads(file.read_text(encoding="utf-8"))
         if not report["software"].startswith(SOFTWARE):
             return set()
-        own = (str(i[kind]) for i in report["images"] for kind in OUTPUTS if kind in i)  # before reports had such a list
-        return {REPORT, TABLE, PAGE, *own, *map(str, report.get(WRITTEN, []))}
+        images = report["images"]
+        own = {str(i[kind]) for i in images for kind in OUTPUTS if kind in i}  # before reports had such a list
+        by_hand = {str(i[kind]) for i in images if i.get("corrected") for kind in ("mask", "segmentation") if kind in i}
+        return {REPORT, TABLE, PAGE, *own, *map(str, report.get(WRITTEN, []))} - by_hand
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
 

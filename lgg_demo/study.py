@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
@@ -35,6 +35,7 @@ from lgg_demo.readers import (
     read_cases,
     visible_files,
 )
+from lgg_demo.report import REPORT, written_by
 from lgg_demo.sequences import out_of_order
 from lgg_demo.volumes import (
     DICOM_SUFFIXES,
@@ -181,7 +182,7 @@ def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R]
     same grid.
     """
     attached = list(cases)
-    with _unpacked(reference_paths) as files:
+    with _unpacked(reference_paths, chosen=True) as files:
         problems = list(files.problems)
         if files.pictures:
             attached, own = readers.attach_references(attached, files.pictures)
@@ -205,23 +206,29 @@ class _Files:
 
 
 @contextmanager
-def _unpacked(paths: Iterable[Path]) -> Iterator[_Files]:
-    """The files by kind; what was unpacked from zips is gone afterwards."""
+def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
+    """The files by kind; what was unpacked from zips is gone afterwards.
+
+    What earlier runs wrote is passed over, unless it was `chosen`: given for what it is.
+    """
     files = _Files()
     with tempfile.TemporaryDirectory(prefix="lgg-demo-") as name:  # goes at exit too, if a thread is cut off in here
         folder = Path(name)
         loose, inside = _listed(paths, files)
         zips = [p for p in (*loose, *inside) if _is_zip(p)]
         unpacked: list[Path] = []
+        over = {*zips, *(() if chosen else earlier_outputs([*loose, *inside]))}
         left = [MOST_UNPACKED]
         for n, path in enumerate(zips):
             try:
-                unpacked += _unzip(path, folder / str(n), left)
+                entries = _unzip(path, folder / str(n), left)
+                unpacked += entries.values()
+                if not chosen:
+                    over |= _listed_by({place: p for place, p in entries.items() if place.name == REPORT}, entries)
             except UnreadableScan as error:
                 files.problems.append(error)
                 files.lost.append(path)
-        packed = set(zips)
-        _sort(files, [p for p in loose if p not in packed], [p for p in inside if p not in packed] + unpacked)
+        _sort(files, [p for p in loose if p not in over], [p for p in (*inside, *unpacked) if p not in over])
         given = [*zips, *loose, *inside]
         if given and not (files.pictures or files.volumes or files.problems):
             files.problems.append(UnreadableScan(given[0].name, "nothing_inside", types=", ".join(TYPES)))
@@ -245,6 +252,19 @@ def _listed(paths: Iterable[Path], files: _Files) -> tuple[list[Path], list[Path
             files.problems.append(UnreadableScan(beyond[0].name, "too_many_files", most=MOST_FILES))
             files.lost += beyond
     return loose[:MOST_FILES], inside[:MOST_FILES]
+
+
+def earlier_outputs(files: Iterable[Path]) -> set[Path]:
+    """Which of these files earlier runs wrote, as our reports beside or above them list it (`written_by`)."""
+    places: dict[PurePath, Path] = {p.absolute(): p for p in files}
+    above = {folder / REPORT: Path(folder / REPORT) for place in places for folder in place.parents}
+    return _listed_by(above, places)
+
+
+def _listed_by(reports: Mapping[PurePath, Path], files: Mapping[PurePath, Path]) -> set[Path]:
+    """Which files are listed by a report of ours; both by the place they had when it was written, which a zip keeps."""
+    listed = (place.parent / name for place, report in reports.items() for name in written_by(report))
+    return {files[place] for place in listed if place in files}
 
 
 def find_volumes(folder: Path) -> list[Path]:
@@ -271,9 +291,12 @@ def _is_zip(path: Path) -> bool:
         return False
 
 
-def _unzip(path: Path, folder: Path, left: list[int]) -> list[Path]:
-    """Unpack a zip, each of its folders into one of ours; `left`: bytes that may still be unpacked. UnreadableScan."""
-    files: list[Path] = []
+def _unzip(path: Path, folder: Path, left: list[int]) -> dict[PurePath, Path]:
+    """Unpack a zip, each of its folders into one of ours: place in the zip to file. UnreadableScan.
+
+    left: bytes that may still be unpacked.
+    """
+    files: dict[PurePath, Path] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [e for e in archive.infolist() if not e.is_dir() and not _hidden(e.filename)]
@@ -309,7 +332,7 @@ def _unzip(path: Path, folder: Path, left: list[int]) -> list[Path]:
                 _extract(archive, entry, target, path, left)
                 if _is_zip(target):
                     raise UnreadableScan(path.name, "zip_nested")
-                files.append(target)
+                files[inner] = target
     except UnreadableScan:
         raise
     except Exception:  # zipfile raises many things on a broken file

@@ -112,6 +112,7 @@ _OTHER = re.compile(
     r"^(s?t2\w*|adc|dwi|diff\w*|swi|swan|dti|trace\w*|ep2d|asl|perf\w*|pwi|dsc|dce|cbv|rcbv|cbf|mtt|tof|mra|bold|fmri|"
     r"loc\w*|scout|survey|subtr\w*|phase|pha|fa|colfa|eadc|isodwi|b0|b1000|spectro\w*|flow|fiesta|ciss|drive|angio\w*)$"
 )
+_CHANCE = re.compile(r"^prob(ability|abilities|seg)$")  # what a program, ours too, makes of a scan
 _T1 = re.compile(r"^(s?t1\w{0,6}|mprage|mpr|spgr|fspgr|bravo|tfl|vibe|tfe|ffe)$")
 _T1_POST = re.compile(r"^s?t1\w*(ce|gd|gad|c|post|km|contrast)$")
 _POST = re.compile(
@@ -153,6 +154,8 @@ def role_of(text: str, contrast: bool = False, masks: bool = True) -> Role | Non
     def some(*patterns: re.Pattern[str]) -> bool:
         return any(p.search(w) for w in words for p in patterns)
 
+    if some(_CHANCE):
+        return "other"
     if masks and (some(_MASK) or (words and _LESION.search(words[-1]))):
         return "mask"
     t1 = some(_T1, _T1_POST)
@@ -182,7 +185,7 @@ def of_anatomy(name: str) -> bool:
 
 def subject_of(name: str) -> str:
     """A file name without the words that tell the sequence: what the files of one subject share."""
-    patterns = (_MASK, _LESION, _OTHER, _T1, _T1_POST, _POST, _PRE, _FLAIR)
+    patterns = (_MASK, _LESION, _OTHER, _CHANCE, _T1, _T1_POST, _POST, _PRE, _FLAIR)
     return " ".join(w for w in _tokens(name) if not any(p.search(w) for p in patterns))
 
 

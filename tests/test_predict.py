@@ -247,6 +247,36 @@ def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_pre
     assert run_predict(tmp_path) == run_predict(tmp_path), "out lies below the folder given"
 
 
+def test_nor_does_a_run_into_another_folder(tmp_path: Path, run_predict: Predict, run: Path) -> None:
+    nifti(tmp_path / "ann.nii.gz", *turned("LPS"))
+    Image.fromarray(HEAD.flair[3]).save(tmp_path / "s.png")
+    first = run_predict(tmp_path)
+    again = ["--checkpoint", str(run), "--out", str(tmp_path / "second")]
+    for given in ([tmp_path], [tmp_path / "s.png", *sorted(tmp_path.glob("*/*.nii.gz")), tmp_path / "ann.nii.gz"]):
+        assert predict.main([*map(str, given), *again]) == 0
+        report = json.loads((tmp_path / "second" / "report.json").read_text(encoding="utf-8"))
+        assert report["images"] == first["images"] and not any("dice" in image for image in report["images"])
+
+
+def test_outputs_beside_their_picture_are_no_reference_of_the_next_run(tmp_path: Path, run_predict: Predict) -> None:
+    (tmp_path / "out").mkdir()
+    Image.fromarray(HEAD.flair[3]).save(tmp_path / "out" / "s.png")
+    first = run_predict(tmp_path / "out" / "s.png")
+    assert run_predict(tmp_path / "out" / "s.png") == run_predict(tmp_path / "out") == first
+
+
+def test_outputs_alone_are_nothing_to_outline(
+    tmp_path: Path, run_predict: Predict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(HEAD.flair[3]).save(tmp_path / "s.png")
+    run_predict(tmp_path / "s.png")
+    for given, said in (
+        (tmp_path / "out", "no image in this folder"),
+        (tmp_path / "out" / "s_mask.png", "no image inside"),
+    ):
+        assert run_predict(given, code=2)["images"] == [] and said in capsys.readouterr().err
+
+
 def test_what_lies_in_out_but_is_none_of_ours_is_read(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
     (tmp_path / "out" / "scans").mkdir(parents=True)
     write_phantom(tmp_path / "out" / "scans", "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))

@@ -39,7 +39,7 @@ from lgg_demo.geometry import Grid
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
 from lgg_demo.readers import Case, Scan
-from lgg_demo.report import Result, result_of, warnings_of
+from lgg_demo.report import REMOVED, Result, build_report, result_of, warnings_of, write_outputs
 from lgg_demo.study import Study, attach, find_volumes, inspect, outline_studies, read_study, says_mask
 from lgg_demo.transforms import frame_of, to_model
 
@@ -567,6 +567,31 @@ def test_a_budget_for_all_together(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     results, problems = outline_studies([*paths, mask], None, finished)  # one after the other they do
     assert not problems and [r.files[0][0] for r in results] == ["ann", "bob", "cleo"]
     assert [r.reference is not None for r in results] == [False, False, True]
+
+
+@pytest.mark.parametrize("way", ["folder", "loose", "zip"])
+def test_what_an_earlier_run_wrote_is_passed_over_but_for_what_a_hand_corrected(tmp_path: Path, way: str) -> None:
+    folder = lay(tmp_path / "in", {"p1/flair.nii": SCAN, "p2/flair.nii": SCAN})
+    cases, _ = read_study([folder])
+    results = [
+        result_of(c, np.full(c.scan.pixels.shape[:3], 255, np.uint8), [f"{p}/flair"])
+        for c, p in zip(cases, ("p1", "p2"), strict=True)
+    ]
+    edits = np.zeros(results[1].levels.shape, np.uint8)
+    edits[:, 10:] = REMOVED
+    results[1] = replace(results[1], edits=edits)
+    write_outputs(results, 0.5, build_report(results, 0.5, {}), folder)
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    given = {"folder": [folder], "loose": files}.get(way) or [
+        zipped(tmp_path / "x.zip", {f"top/{p.relative_to(folder).as_posix()}": p.read_bytes() for p in files})
+    ]
+    cases, problems = read_study(given)
+    assert not problems and [c.scan.files[0][0] for c in cases] == ["flair", "flair (2)"]
+    assert cases[0].reference is None
+    np.testing.assert_array_equal(cases[1].reference, results[1].mask(0.5))
+    if way != "zip":  # its folders are gone, and both masks have one name
+        (scored, _), problems = attach(cases, [folder / "p1" / "flair_mask.nii.gz"])
+        assert not problems and scored.reference is not None, "given for what it is"
 
 
 # References
