@@ -2,7 +2,8 @@
 
 Serves the page with the shipped weights and drives it headless with phantoms: the threshold of one 256 x 256 slice is
 dragged, a study of 155 slices is scrolled; and, in the same run, the same threshold step is done through the server, as a
-page without this viewer would: a Gradio event that draws the overlay there. Prints a table, writes docs/benchmark.json and
+page without this viewer would: a Gradio event that draws the overlay there. The network's own time is that of the same
+study, before any page is open. Prints a table, writes docs/benchmark.json and
 the figures in README.md; `--readme` only writes the README from the file.
 """
 
@@ -15,6 +16,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ from lgg_demo.card import README, with_figures
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.readers import read_cases
+from lgg_demo.readers import Scan, read_cases
 from lgg_demo.render import grey
+from lgg_demo.study import read_study
 from lgg_demo.ui import Page, launch_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +114,16 @@ def through_the_server(picture: np.ndarray, levels: np.ndarray) -> gr.Blocks:
     return demo
 
 
+def outline(segmenter: Segmenter, scan: Scan) -> list[float]:
+    """Milliseconds a slice of a scan takes the network, with its normalisation, views and calibration, for each batch."""
+    times, last = [], time.perf_counter()
+    for part in segmenter.probabilities(scan):
+        now = time.perf_counter()
+        times.append(1000 * (now - last) / len(part))
+        last = now
+    return times
+
+
 def summary(values: list[float]) -> dict[str, float]:
     """Median, 95th percentile and maximum of milliseconds."""
     return {
@@ -125,14 +138,17 @@ def measure() -> dict[str, Any]:
     from playwright.sync_api import sync_playwright  # of the tests, not of what runs
 
     segmenter = Segmenter.load()
-    page_app = Page(segmenter).build()
-    _, url, _ = launch_page(page_app, prevent_thread_lock=True, quiet=True)
     with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
         study = Path(folder) / "study.nii.gz"
         stack = draw_head(SLICES).flair.transpose(2, 1, 0)
         nibabel.save(nibabel.Nifti1Image(stack, np.diag([-1.0, -1.0, 1.0, 1.0])), study)
+        (whole,), _ = read_study([study])
+        outline(segmenter, whole.scan)  # warm
+        network = outline(segmenter, whole.scan)
         write_phantom(Path(folder), "phantom", draw_head(1))
         (case,), _ = read_cases([Path(folder) / "phantom.png"])
+        page_app = Page(segmenter).build()
+        _, url, _ = launch_page(page_app, prevent_thread_lock=True, quiet=True)
         server_app = through_the_server(grey(case.scan)[0], segmenter.segment(case.scan)[0])
         _, server_url, _ = server_app.launch(prevent_thread_lock=True, quiet=True)
         with sync_playwright() as playwright:
@@ -165,6 +181,7 @@ def measure() -> dict[str, Any]:
         "threshold": {"work": summary(drag["work"]), "frames": summary(drag["gaps"]), "steps": STEPS},
         "scroll": {"work": summary(scroll["work"]), "frames": summary(scroll["gaps"]), "slices": SLICES},
         "server": {"step": summary(server), "steps": SERVER_STEPS},
+        "network": {"slice": summary(network), "slices": SLICES, "device": segmenter.device.type},
     }
 
 
@@ -191,6 +208,10 @@ def table(figures: dict[str, Any]) -> str:
         row(f"Scrolling a study of {figures['scroll']['slices']} slices: work a slice", figures["scroll"]["work"]),
         row("The same: from frame to frame", figures["scroll"]["frames"]),
         row("The same threshold step through the server (this machine, no network between)", figures["server"]["step"]),
+        row(
+            f"The network outlines a slice of that study ({figures['network']['device'].upper()})",
+            figures["network"]["slice"],
+        ),
         "",
         f"Chromium {machine['chromium']}, headless, without a graphics card; "
         f"{machine['cores']} cores of {machine['processor']}.",

@@ -29,7 +29,8 @@ ROBUSTNESS = "robustness.json"  # what `robustness` wrote for the networks of th
 BOUNDS = (
     "Patients of fold 0 are kept for a test that has not been made here. Every patient has a tumour, so how often "
     "something is outlined in a brain without one is not known. Measured on the data set's slices, which tell no "
-    "spacing; DICOM and NIfTI with theirs go through the same network in a frame of millimetres, which has no score of its own."
+    "spacing; DICOM and NIfTI with theirs go through the same network in a frame of millimetres, which has no score of "
+    "its own."
 )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from lgg_demo.data import DatasetError, PatientDataset, index_dataset, read_patients, rows_of_patients
+from lgg_demo.data import DatasetError, PatientDataset, index_dataset, of_fold, read_patients, rows_of_patients
 from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
 from lgg_demo.runs import METRICS, SETTINGS, finished, flag, quiet, read_json, trained_already, write_json
 from lgg_demo.seed import EPOCHS, HARD, RESULTS, SOFT, SeedSettings, assess, run
@@ -96,7 +96,7 @@ def own_run(settings: TrainSettings) -> None:
     index, split, sides = sides_of(settings)
     if sides is None:
         folds = read_patients(settings.folds, "fold")
-        test = sorted(folds.loc[pd.to_numeric(folds["fold"]) == settings.leave_out_fold, "patient"])
+        test = of_fold(folds, settings.leave_out_fold)
         index = index_dataset(settings.data, [*split.train, *split.validation, *test])
         sides = rows_of_patients(index, split, test, settings.seed)
     normalisation = load_checkpoint(settings.out / CHECKPOINT)[1]["normalisation"]

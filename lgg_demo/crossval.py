@@ -1,8 +1,9 @@
 """Cross-validate: `python -m lgg_demo.crossval --data DIR --folds CSV --out RUNS [--release weights]`.
 
 Each fold of CSV but the held-out fold 0 is predicted by a network trained on the others, for a length fixed beforehand:
-no patient chooses anything for himself. Calibration and best threshold of a fold come from the other folds' patients. The
-flags of `train` are taken too. RUNS receives a run a fold, its probabilities, cross_validation.json and reliability.png.
+no patient chooses anything for himself. Calibration and best threshold of a fold come from the other folds' patients (for
+the threshold as they are served: by curves that this fold helped to fit). The flags of `train` are taken too. RUNS receives
+a run a fold, its probabilities, cross_validation.json and reliability.png.
 --release then trains on all folds with the same settings, as many looks at each patient included, and writes the network
 there, calibrated on these patients. --begin takes the RUNS of an earlier cross-validation, and trains each of its networks
 on; with --blend the mean of the weights before and after is what is scored and released. The same command goes on after a
@@ -30,7 +31,16 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
-from lgg_demo.data import HELD_OUT_FOLD, DatasetError, index_dataset, institution, read_patient, read_patients
+from lgg_demo.data import (
+    HELD_OUT_FOLD,
+    DatasetError,
+    index_dataset,
+    institution,
+    missing_sequences,
+    of_fold,
+    read_patient,
+    read_patients,
+)
 from lgg_demo.evaluate import PROTOCOL, Scored, dice_by_level, score, summary
 from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
@@ -43,7 +53,6 @@ from lgg_demo.model import (
     load_checkpoint,
     save_checkpoint,
 )
-from lgg_demo.readers import FLAIR
 from lgg_demo.runs import finished, quiet, read_json, trained_already
 from lgg_demo.train import TrainSettings, epochs_of, minutes_of, parser_for, settings_from, train
 
@@ -124,9 +133,7 @@ def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fol
             segmenter = segmenter or Segmenter.load(checkpoint)
             p = torch.cat([part.cpu() for part in segmenter.probabilities(scan)])
             fine = (p * FINE).round().numpy().astype(np.uint16)
-        flair = scan.pixels[..., FLAIR]
-        lost = [word for c, word in ((0, "pre"), (2, "post")) if np.array_equal(scan.pixels[..., c], flair)]
-        out.append(Predicted(str(name), fold, fine, reference, " and ".join(lost)))
+        out.append(Predicted(str(name), fold, fine, reference, " and ".join(missing_sequences(scan.pixels))))
     if segmenter is not None:
         partial = file.with_name("part.npz")
         np.savez_compressed(partial, allow_pickle=False, **{p.patient: p.fine for p in out}, **{NETWORK: np.array(network)})
@@ -320,7 +327,7 @@ def cross_validate(settings: TrainSettings, to: Path | None = None, share: float
     predicted: list[Predicted] = []
     for fold in folds:
         own = of_run(settings, f"fold-{fold}", leave_out_fold=fold)
-        names = list(table.loc[table["fold"] == fold, "patient"])
+        names = of_fold(table, fold)
         trained(own)
         predicted += predict_fold(index, kept(own.out, own.begin, share), names, fold)
     result = assess(predicted) | ({"blend": share} if share else {})

@@ -16,6 +16,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch.utils.data import Dataset
 
 from lgg_demo.readers import (
+    FLAIR,
     MASK_ENDING,
     TIFF_SUFFIXES,
     Scan,
@@ -169,17 +170,35 @@ def read_patients(csv: Path, *columns: str) -> pd.DataFrame:
     table = table[["patient", *columns]].dropna(subset="patient").drop_duplicates(ignore_index=True)
     if table.empty:
         raise DatasetError(f"{csv} names no patient.")
+    if "fold" in columns:
+        table = table.assign(fold=_fold_numbers(table))
     twice = table.loc[table["patient"].duplicated(), "patient"]
     if len(twice):
         raise DatasetError(f"{csv} names {twice.iloc[0]} twice, with more than one {' and '.join(columns)}.")
     return table
 
 
+def _fold_numbers(table: pd.DataFrame) -> pd.Series:
+    """The column `fold` as numbers. Raises DatasetError: a patient without a fold may be a held-out one."""
+    fold = pd.to_numeric(table["fold"], errors="coerce")
+    if fold.isna().any():
+        raise DatasetError(f"The fold of {table.loc[fold.isna(), 'patient'].iloc[0]} is not a number.")
+    return fold
+
+
+def of_fold(table: pd.DataFrame, fold: int) -> list[str]:
+    """The patients of one fold in a table of `read_patients`, in alphabetical order."""
+    return sorted(table.loc[table["fold"] == fold, "patient"])
+
+
+def missing_sequences(pixels: np.ndarray) -> tuple[str, ...]:
+    """Which of `pre` and `post` are copies of FLAIR in a stack (S, H, W, 3), as the dataset fills gaps."""
+    return tuple(word for c, word in ((0, "pre"), (2, "post")) if np.array_equal(pixels[..., c], pixels[..., FLAIR]))
+
+
 def split_by_fold(folds: pd.DataFrame, validation_fold: int | None, left_out: int = HELD_OUT_FOLD) -> Split:
     """Validate on one fold (none for None), train on all others but the held-out fold 0 and the fold `left_out`."""
-    fold = pd.to_numeric(folds["fold"], errors="coerce")
-    if fold.isna().any():  # a patient without a fold may be a held-out one
-        raise DatasetError(f"The fold of {folds.loc[fold.isna(), 'patient'].iloc[0]} is not a number.")
+    fold = _fold_numbers(folds)
     hidden = {HELD_OUT_FOLD, left_out}
     if validation_fold in hidden:
         raise DatasetError(f"Fold {validation_fold} is held out: nothing is trained or chosen on it.")

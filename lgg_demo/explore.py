@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lgg_demo.data import SIDE, DatasetError, index_dataset, institution, read_patient
-from lgg_demo.readers import FLAIR, read_mask, read_scan
+from lgg_demo.data import SIDE, DatasetError, index_dataset, institution, missing_sequences, read_patient
+from lgg_demo.readers import read_mask, read_scan
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -31,9 +31,9 @@ COLOURS, HATCHES = ("tab:blue", "tab:orange", "tab:green", "tab:red"), ("", "//"
 
 
 def missing_sequence(pixels: np.ndarray) -> str:
-    """Which sequences of a stack (S, H, W, 3) are copies of its FLAIR, as the dataset fills gaps: one of MISSING."""
-    pre, post = (bool(np.array_equal(pixels[..., c], pixels[..., FLAIR])) for c in (0, 2))
-    return MISSING[pre + 2 * post]
+    """Which sequences of a stack (S, H, W, 3) are copies of its FLAIR, in words: one of MISSING."""
+    lost = missing_sequences(pixels)
+    return MISSING[("pre" in lost) + 2 * ("post" in lost)]
 
 
 def measure(index: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:

@@ -35,6 +35,7 @@ from lgg_demo.data import (
     Sides,
     SliceDataset,
     index_dataset,
+    of_fold,
     read_patients,
     rows_of_patients,
     split_by_fold,
@@ -183,7 +184,7 @@ def sides_of(settings: SeedSettings) -> tuple[pd.DataFrame, Sides]:
         return index, split_by_slice(len(index), settings.seed)
     if folds is not None:
         split = split_by_fold(folds, settings.validation_fold, settings.test_fold)
-        test = sorted(folds.loc[pd.to_numeric(folds["fold"]) == settings.test_fold, "patient"])
+        test = of_fold(folds, settings.test_fold)
         index = index_dataset(settings.data, [*split.train, *split.validation, *test])
     else:
         index = index_dataset(settings.data)

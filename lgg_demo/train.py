@@ -537,8 +537,8 @@ def main(arguments: list[str] | None = None) -> int:
     if best is None:
         print(f"{checkpoint}: epoch {record['epoch']}, trained on {len(record['split']['train'])} patients.")
         return 0
-    print(f"{checkpoint}: epoch {record['epoch']}, mean volume Dice {best['volume_dice_mean']:.4f}, "
-          f"median {best['volume_dice_median']:.4f} on {best['patients']} validation patients.")  # fmt: skip
+    print(f"{checkpoint}: epoch {record['epoch']}, Dice {best['volume_dice_mean']:.4f}, median "
+          f"{best['volume_dice_median']:.4f} of {best['patients']} validation patients ({best['protocol']}).")  # fmt: skip
     return 0
 
 

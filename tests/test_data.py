@@ -20,6 +20,7 @@ from lgg_demo.data import (
     Split,
     index_dataset,
     institution,
+    of_fold,
     read_patient,
     read_patients,
     source_of,
@@ -293,3 +294,16 @@ def test_augmentation_follows_its_seed_and_leaves_what_is_held_alone(dataset: Pa
 )
 def test_the_record_says_whose_patients_taught(patients: list[str], said: str) -> None:
     assert source_of(patients, Path("somewhere/mine")) == said
+
+
+@pytest.mark.parametrize("name", ["folds.csv", "folds.json"])
+def test_folds_are_numbers_however_they_are_written(tmp_path: Path, name: str) -> None:
+    rows = [{"patient": "ann", "fold": "0"}, {"patient": "bob", "fold": "1"}, {"patient": "cem", "fold": " 1"}]
+    file = tmp_path / name
+    table = pd.DataFrame(rows)
+    file.write_text(json.dumps({"per_patient": rows}) if name.endswith("json") else table.to_csv(index=False))
+    read = read_patients(file, "fold")
+    assert of_fold(read, 0) == ["ann"] and of_fold(read, 1) == ["bob", "cem"]
+    file.write_text(file.read_text().replace(" 1", "one"))
+    with pytest.raises(DatasetError, match="The fold of cem is not a number"):
+        read_patients(file, "fold")
