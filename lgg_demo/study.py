@@ -401,7 +401,8 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
 
 
 def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found]]:
-    """Volumes that belong together: DICOM by its study, NIfTI by its name without the words that tell the sequence.
+    """Volumes that belong together: DICOM by its study (careless anonymisers leave none, or one for all: then also by
+    folder), NIfTI by its name without the words that tell the sequence.
 
     Each NIfTI is named like none before. lost: of whom something cannot be read, as `_patient_of` says it.
     """
@@ -409,9 +410,9 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
     for v in volumes:
         if v.dicom:
             studies.setdefault(v.study, []).append(v)
-    groups = list(studies.values())
+    groups = [group for uid, study in studies.items() for group in _patients_of(study, sure=bool(uid))]
     taken: set[str] = set()
-    for patient in _by_folder(_labelled([v for v in volumes if not v.dicom])):
+    for patient in _by_folder(_labelled([v for v in volumes if not v.dicom]), lambda v: (v.paths[0].name, v.role)):
         groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost)]
     # Masks alone last: they look for the study they belong to, and a lesion's before a brain's.
     return sorted(groups, key=lambda g: all(v.role == "mask" for v in g) + all(of_anatomy(v.name) for v in g))
@@ -446,25 +447,36 @@ def _labelled(nifti: Sequence[Found]) -> list[Found]:
     return [labelled(v) for v in nifti]
 
 
-def _by_folder(nifti: list[Found]) -> list[list[Found]]:
-    """Apart where files of one name lie in several folders: these are a folder each for several patients, or visits.
+def _patients_of(study: list[Found], sure: bool) -> list[list[Found]]:
+    """DICOM of one study's UID, apart where a FLAIR of one plane comes from several folders.
+
+    sure: there is such a UID, so that they are one study after all unless each folder holds a FLAIR, and series of its own.
+    """
+    parts = _by_folder(study, lambda v: v.grid.slice_direction if v.role == "flair" else v.name)
+    headless = any({v.role for v in part} - {"mask"} and all(v.role != "flair" for v in part) for part in parts)
+    spread = any(len({path.parent for path in v.paths}) > 1 for v in study)
+    return [study] if sure and (headless or spread) else parts
+
+
+def _by_folder(volumes: list[Found], kind: Callable[[Found], object]) -> list[list[Found]]:
+    """Apart where files of one kind lie in several folders: these are a folder each for several patients, or visits.
 
     A file whose name tells its patient stays with the patient's others.
     """
-    homes: dict[tuple[str, Role | None], set[Path]] = {}
-    for v in nifti:
-        homes.setdefault((v.paths[0].name, v.role), set()).add(v.paths[0].parent.absolute())
+    homes: dict[object, set[Path]] = {}
+    for v in volumes:
+        homes.setdefault(kind(v), set()).add(v.paths[0].parent.absolute())
     twice = [folder.parts for folders in homes.values() if len(folders) > 1 for folder in folders]
     if not twice:
-        return [nifti]
+        return [volumes]
     depth = next(n for n, level in enumerate(zip_longest(*twice)) if len(set(level)) > 1)
-    shared = {v.study for v in nifti if len(homes[v.paths[0].name, v.role]) > 1} | {""}
+    shared = {v.study for v in volumes if len(homes[kind(v)]) > 1} | {""}
     first: dict[str, tuple[str, ...]] = {}
     parts: dict[tuple[str, ...], list[Found]] = {}
-    for v in nifti:
+    for v in volumes:
         own = v.paths[0].parent.absolute().parts[: depth + 1]
         parts.setdefault(own if v.study in shared else first.setdefault(v.study, own), []).append(v)
-    return [group for part in parts.values() for group in _by_folder(part)]
+    return [group for part in parts.values() for group in _by_folder(part, kind)]
 
 
 def _by_name(nifti: list[Found], lost: Collection[str]) -> list[list[Found]]:

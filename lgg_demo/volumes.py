@@ -840,7 +840,8 @@ def find_dicom(paths: Iterable[Path]) -> tuple[list[Found], list[UnreadableScan]
             if same in seen:
                 continue  # the same image once more, whatever its file is called
             seen.add(same)
-        series.setdefault((head.study, head.series), []).append(head)
+        # Without a UID, files of several folders are hardly one series.
+        series.setdefault((head.study, head.series or str(path.parent)), []).append(head)
     found: list[Found] = []
     names: Counter[str] = Counter()  # over all studies: a name is what a user chooses a sequence by
     for (study, _), heads in series.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -412,6 +413,31 @@ def test_a_choice_for_one_study_leaves_the_other_alone(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.scan.pixels[..., 1], other.scan.pixels[..., 1])
     assert isinstance(after[0], Study) and after[0].chosen == getattr(before[0], "chosen", None)
     assert isinstance(after[1], Study) and "post" not in after[1].chosen
+
+
+@pytest.mark.parametrize("uids", [{"StudyInstanceUID": ""}, {"StudyInstanceUID": "1.2.3"},
+                                  {"StudyInstanceUID": "", "SeriesInstanceUID": ""}])  # fmt: skip
+@pytest.mark.parametrize("inner", [("", ""), ("a", "b")])
+def test_patients_without_a_study_of_their_own(tmp_path: Path, uids: dict[str, str], inner: tuple[str, str]) -> None:
+    one, two = ((STACK * gain).round() for gain in (1, 0.5))
+    series(tmp_path / "p1" / inner[0], one, **uids)
+    series(tmp_path / "p2" / inner[0], two, **uids)
+    t1 = series(tmp_path / "t1", two + 5, SeriesDescription="AX T1", SeriesNumber=4, **uids)
+    if "SeriesInstanceUID" not in uids or inner[1]:  # else nothing tells the series of one folder apart
+        (tmp_path / "p2" / inner[1]).mkdir(exist_ok=True)
+        for n, path in enumerate(t1):
+            path.rename(tmp_path / "p2" / inner[1] / f"T1_{n}")
+    shutil.rmtree(tmp_path / "t1")
+    cases, problems = read_study([tmp_path])
+    assert not problems and len(cases) == 2
+    np.testing.assert_array_equal(cases[0].scan.pixels, np.repeat(one[..., None], 3, axis=-1))
+    np.testing.assert_array_equal(cases[1].scan.pixels[..., 1], two)
+
+
+def test_two_flair_of_one_study_in_a_folder_each_are_one_patient(tmp_path: Path) -> None:
+    paths = [p for n in (2, 3) for p in series(tmp_path / str(n), SeriesNumber=n, StudyInstanceUID="1.2.3")]
+    paths += series(tmp_path / "4", SeriesDescription="AX T1", SeriesNumber=4, StudyInstanceUID="1.2.3")
+    assert warned(only(paths)) == ["flair_several"]
 
 
 def test_axial_flair_comes_before_sagittal(tmp_path: Path) -> None:

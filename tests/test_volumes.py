@@ -340,8 +340,8 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
         ("T1 SUB", "other"), ("3D_Brain_VIEW_FLAIR", "flair"), ("localizer", "other"), ("MPRAGE", "pre"),
         ("tumor_01_flair", "flair"), ("x_flair_lesion", "mask"), ("t1_postop", "pre"), ("x_post-op_flair", "flair"),
         ("sT1W_3D_TFE", "pre"), ("T1SE +C", "post"), ("Segura_FLAIR", "flair"), ("SEGAL-FLAIR", "flair"),
-        ("x_brain_parenchyma_segmentation", "mask"), ("x_seg2", "mask"), ("flair_probability", "other"), ("x_label_probseg", "other"),
-        ("brain_mask", "mask"), ("x_segmented", "mask"),
+        ("x_brain_parenchyma_segmentation", "mask"), ("x_seg2", "mask"),
+        ("flair_probability", "other"), ("x_label_probseg", "other"), ("brain_mask", "mask"), ("x_segmented", "mask"),
     ],
 )  # fmt: skip
 def test_roles(text: str, role: str | None) -> None:
