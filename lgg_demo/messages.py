@@ -71,6 +71,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: the content is not the image its name promises; export it again as PNG or TIFF.",
         "fr": "{file} : le contenu n’est pas l’image que son nom annonce ; exportez-le de nouveau en PNG ou TIFF.",
     },
+    "dicom_as_image": {
+        "en": "{file}: this is DICOM, not the image its name promises; name it “.dcm” and give it again.",
+        "fr": "{file} : c’est du DICOM, pas l’image que son nom annonce ; nommez-le « .dcm » et donnez-le de nouveau.",
+    },
     "damaged": {
         "en": "{file}: the file is damaged or incomplete; copy or export it again.",
         "fr": "{file} : le fichier est abîmé ou incomplet ; copiez-le ou exportez-le de nouveau.",
@@ -303,6 +307,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "mask_graded": {
         "en": "{file}: the mask has more than eight values; what is at least half of its maximum counts.",
         "fr": "{file} : le masque a plus de huit valeurs ; ce qui atteint la moitié de son maximum compte.",
+    },
+    "mask_covers": {
+        "en": "{file}: the mask covers nearly all of {slices:slice|slices}; check that it is not inverted, and that its "
+        "background is black.",
+        "fr": "{file} : le masque couvre presque en entier {slices:coupe|coupes} ; vérifiez qu’il n’est pas inversé et que "
+        "son fond est noir.",
     },
     "plane_coronal": {
         "en": "{file}: the series is coronal; it is resliced to axial with pixels of up to {mm} mm, and results are less "

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from pydicom import Dataset
 
 from lgg_demo.geometry import Grid
@@ -54,6 +54,12 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow would warn in the log; the bounds above 
 # A mask with no more distinct values than this is a label map, where everything above 0 is tumour; one with more was
 # resampled or compressed, and is cut at half of its maximum.
 LABEL_VALUES = 8
+
+# A mask drawn in colour on white: shares of its largest value.
+BRIGHT = 0.75  # a background's darkest channel, at least
+ALIKE = 0.1  # how far the pixels of one background, and the channels of a grey, may differ
+COLOURED = 0.25  # how far the channels of a colour differ, at least
+MOST_COVERED = 0.9  # of a picture; no tumour fills it, a mask that is inverted or has a light background does
 
 _NUMBERED = re.compile(r"^(?P<stem>.*?)[ _-]?(?P<number>\d+)$")
 
@@ -274,7 +280,7 @@ def attach_references(
         shape = (sum(case.slices), *case.size)
         reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
         referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
-        start, reached = 0, False
+        start, reached, covered = 0, False, Counter[str]()
         for path, slices in zip(case.paths, case.slices, strict=True):
             place = slice(start, start + slices)
             start += slices
@@ -290,8 +296,11 @@ def attach_references(
                 problems.append(error)
                 continue
             reference[place], referenced[place], reached = values, True, True
+            covered[mask.name] += int((values.mean(axis=(1, 2)) > MOST_COVERED).sum())
         if reached:
-            changes = {"reference": reference, "referenced": referenced, "reference_warnings": ()}
+            full = [name for name, slices in covered.items() if slices]
+            warnings = [Sentence("mask_covers", {"file": name, "slices": covered.total()}) for name in full[:1]]
+            changes = {"reference": reference, "referenced": referenced, "reference_warnings": tuple(warnings)}
             case = replace(case, **changes)  # type: ignore[type-var]
         attached.append(case)
     problems += [UnreadableScan(p.name, "mask_unmatched") for p in references if p not in used]
@@ -328,9 +337,10 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a reference mask: (S, H, W) bool. `size`: the (height, width) it must have, that of its image.
 
     Up to eight distinct values are labels, all above 0 taken; more, and any JPEG, are cut at half of the maximum. A
-    colour mask counts where any of its channels does. Raises UnreadableScan.
+    colour mask counts where any of its channels does, one in colour on white where it is not white; what is transparent
+    is no mask. Raises UnreadableScan.
     """
-    values = _read_pages(path).max(axis=-1)
+    values = _drawn(_read_pages(path, mask=True))
     if size is not None and values.shape[1:] != size:
         (h, w), (h0, w0) = values.shape[1:], size
         raise UnreadableScan(path.name, "mask_size_differs", size=f"{w}×{h}", expected=f"{w0}×{h0}")
@@ -341,8 +351,47 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     return np.asarray(values > 0 if labels else values >= top / 2, dtype=bool)
 
 
-def _read_pages(path: Path) -> np.ndarray:
-    """The pixels of one file as (pages, H, W, 1 or 3) float32. Raises UnreadableScan."""
+def _drawn(values: np.ndarray) -> np.ndarray:
+    """How much is drawn at each pixel of a mask (S, H, W, 1 or 3): (S, H, W), its brightest channel.
+
+    Of a drawing in colour on white it is how far a pixel is from that white, which is the commonest colour, also at the
+    border; black on white may as well be a large mask, and is taken as it is.
+    """
+    brightest = values.max(axis=-1)
+    if values.shape[-1] == 1:
+        return np.asarray(brightest)
+    top = float(brightest.max())
+    border = np.concatenate([values[:, [0, -1]].reshape(-1, 3), values[:, :, [0, -1]].reshape(-1, 3)])
+    white = np.median(border, axis=0)
+    if white.min() < BRIGHT * top or np.ptp(white) > ALIKE * top:
+        return np.asarray(brightest)
+    away = np.abs(values - white).max(axis=-1)
+    around = np.abs(border - white).max(axis=-1) <= ALIKE * top
+    colours = np.ptp(values[away > ALIKE * top], axis=-1)
+    most = around.mean() > 0.5 and 0 < colours.size < away.size / 2
+    return np.asarray(away if most and np.median(colours) > COLOURED * top else brightest)
+
+
+def _over_black(values: np.ndarray, opaque: float) -> np.ndarray:
+    """A mask (S, H, W, 1 or 3 and its opacity) as it looks over black, or its opacity where all that shows has one colour.
+
+    opaque: the opacity that hides what is behind. Where opacity is the same everywhere it tells nothing of a drawing that
+    has several colours.
+    """
+    colours, opacity = values[..., :-1], values[..., -1:]
+    shown = colours[opacity[..., 0] > 0]
+    if (opacity == opacity.flat[0]).all() and not (colours == colours[0, 0, 0]).all():
+        return colours
+    if (opacity != opacity.flat[0]).any() and (shown == shown[0]).all():
+        return opacity
+    return np.asarray(colours * (opacity / opaque))
+
+
+def _read_pages(path: Path, mask: bool = False) -> np.ndarray:
+    """The pixels of one file as (pages, H, W, 1 or 3) float32. Raises UnreadableScan.
+
+    Transparency is dropped, but for a mask, which may be drawn in it: see `_over_black`.
+    """
     try:
         if not path.is_file():
             raise UnreadableScan(path.name, "not_found")
@@ -351,11 +400,11 @@ def _read_pages(path: Path) -> np.ndarray:
         if path.stat().st_size == 0:
             raise UnreadableScan(path.name, "empty_file")
         with np.errstate(over="ignore"):  # a float64 that is too large for float32 becomes infinite, see below
-            values = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_picture(path)
+            values = (_read_tiff if path.suffix.lower() in TIFF_SUFFIXES else _read_picture)(path, mask)
     except UnreadableScan:
         raise
     except UnidentifiedImageError:
-        raise UnreadableScan(path.name, "not_an_image") from None
+        raise _not_an_image(path) from None
     except MemoryError:
         raise UnreadableScan(path.name, "too_large", side=LARGEST_SIDE) from None
     except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
@@ -367,6 +416,13 @@ def _read_pages(path: Path) -> np.ndarray:
         # Voxels that are no number lie outside the head in practice: they become its darkest value.
         values = np.where(usable, values, values[usable].min())
     return values
+
+
+def _not_an_image(path: Path) -> UnreadableScan:
+    """What to say of a file that is no picture: DICOM is read, under a name of its own."""
+    with path.open("rb") as file:
+        dicom = file.read(132).endswith(b"DICM")
+    return UnreadableScan(path.name, "dicom_as_image") if dicom else UnreadableScan(path.name, "not_an_image")
 
 
 def _held(slices: int, height: int, width: int) -> int:
@@ -385,34 +441,55 @@ def _check_header(path: Path, pages: int, height: int, width: int) -> None:
         raise UnreadableScan(path.name, "too_much_at_once")
 
 
-def _read_picture(path: Path) -> np.ndarray:
-    """PNG or JPEG: (1, H, W, 1 or 3) float32. Transparency is dropped, a palette resolved."""
+def _read_picture(path: Path, mask: bool) -> np.ndarray:
+    """PNG or JPEG: (1, H, W, 1 or 3) float32. A palette is resolved, transparency dropped or, of a mask, applied."""
     with Image.open(path, formats=("PNG", "JPEG")) as picture:
         _check_header(path, 1, picture.height, picture.width)
         if str(picture.tile[0].args).endswith(";16B") and picture.mode.startswith("RGB"):
             values = imagecodecs.png_decode(path.read_bytes())  # Pillow cuts 16-bit colour to 8 bits
-            return values[None, ..., : 1 if values.shape[-1] == 2 else 3].astype(np.float32)
+            values = values[None].astype(np.float32)
+            if mask and values.shape[-1] in (2, 4):
+                return _over_black(values, 65535)
+            return values[..., : 1 if values.shape[-1] == 2 else 3]
         picture.load()
-        plain: Image.Image = picture
+        plain: Image.Image = _as_shown(picture)
+        if mask and picture.has_transparency_data and picture.mode != "I;16":
+            return _over_black(np.asarray(picture.convert("RGBA"), dtype=np.float32)[None], 255)
         if picture.mode in ("P", "PA", "CMYK", "YCbCr", "RGBA", "RGBX"):
-            plain = picture.convert("RGB")
+            plain = plain.convert("RGB")
         elif picture.mode in ("LA", "La", "1"):
-            plain = picture.convert("L")
+            plain = plain.convert("L")
         values = np.asarray(plain, dtype=np.float32)
     return values[None, ..., None] if values.ndim == 2 else values[None]
 
 
-def _read_tiff(path: Path) -> np.ndarray:
-    """TIFF through tifffile, which keeps 16-bit and float in colour where Pillow does not."""
+def _as_shown(picture: ImageFile.ImageFile) -> Image.Image:
+    """A JPEG turned as its EXIF says, which is how everybody sees it and draws its mask; any other picture as it is."""
+    if picture.format == "PNG":
+        return picture
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # broken EXIF raises many things, and viewers pass over it
+        return picture
+
+
+def _read_tiff(path: Path, mask: bool) -> np.ndarray:
+    """TIFF, each page a slice, as `_read_picture`; tifffile keeps 16-bit and float in colour where Pillow does not."""
     try:
         tiff = tifffile.TiffFile(path)
     except tifffile.TiffFileError:
-        raise UnreadableScan(path.name, "not_an_image") from None
+        raise _not_an_image(path) from None
     with tiff:
         pages = _tiff_pages(path, tiff)
         first = pages[0]
-        values = np.concatenate([_tiff_values(page) for page in pages])
-    if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        inverted = first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        see_through = mask and not inverted and all(len(p.extrasamples) == 1 and p.extrasamples[0] in ALPHA for p in pages)
+        values = np.concatenate([_tiff_values(page, see_through) for page in pages])
+    if see_through:
+        values = _over_black(
+            values, 1 if first.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP else 2**first.bitspersample - 1
+        )
+    if inverted:
         values = values.max(initial=0, where=np.abs(values) < LARGEST_VALUE) - values
     return values
 
@@ -467,12 +544,14 @@ def _colours(page: tifffile.TiffPage) -> int:
     return page.samplesperpixel - sum(extra in ALPHA for extra in page.extrasamples)
 
 
-def _tiff_values(page: tifffile.TiffPage) -> np.ndarray:
-    """(depth, H, W, 1 or 3) float32 of one page; a palette is resolved, transparency dropped."""
+def _tiff_values(page: tifffile.TiffPage, opacity: bool) -> np.ndarray:
+    """(depth, H, W, 1 or 3) float32 of one page; a palette is resolved, transparency dropped. opacity: it is kept instead,
+    as a last channel.
+    """
     values = page.asarray(squeeze=False)  # (separate samples, depth, H, W, samples together)
     values = np.moveaxis(values, 0, -2).reshape(*values.shape[1:4], page.samplesperpixel)
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
         values = np.moveaxis(page.colormap[:, values[..., 0]], 0, -1)
     else:
-        values = values[..., : _colours(page)]
+        values = values[..., : _colours(page) + opacity]
     return values.astype(np.float32)

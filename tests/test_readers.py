@@ -161,6 +161,27 @@ def test_jpeg(tmp_path: Path) -> None:
     assert np.abs(read_scan(tmp_path / "print.jpg").pixels[0] - colour).max() <= 12
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpeg_is_read_as_it_is_shown(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    corner = np.zeros((HEIGHT, WIDTH), np.uint8)
+    corner[:8, :16] = 255
+    shown = {1: corner, 2: corner[:, ::-1], 3: corner[::-1, ::-1], 4: corner[::-1], 5: corner.T, 6: np.rot90(corner, -1),
+             7: corner[::-1, ::-1].T, 8: np.rot90(corner)}[orientation]  # fmt: skip
+    for name in ("a.jpg", "a_mask.jpg"):
+        Image.fromarray(corner).save(tmp_path / name, quality=95, exif=exif)
+    (case,), problems = read_cases(readers.find_images(tmp_path))
+    assert not problems and case.size == shown.shape and case.reference is not None
+    np.testing.assert_array_equal(case.scan.pixels[0, ..., 0] > 127, shown > 127)
+    np.testing.assert_array_equal(case.reference[0], shown > 127)
+
+
+def test_broken_exif_is_passed_over(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12\x01")
+    assert read_scan(tmp_path / "a.jpg").size == (HEIGHT, WIDTH)
+
+
 TIFFS: list[tuple[str, np.ndarray, dict[str, object]]] = [
     ("uint8", GREY, {}),
     ("uint16", noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536), {}),
@@ -308,6 +329,79 @@ def test_softened_mask_is_cut_at_half(tmp_path: Path) -> None:
 def test_noise_of_jpeg_is_no_tumour(tmp_path: Path, mask: np.ndarray, quality: int) -> None:
     Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "a.jpg", quality=quality)
     np.testing.assert_array_equal(read_mask(tmp_path / "a.jpg")[0], mask)
+
+
+INK = SQUARE[..., None]
+WHITE = np.full((HEIGHT, WIDTH, 3), 255)
+RED = np.where(INK, [255, 0, 0], WHITE)
+
+
+def with_alpha(colours: np.ndarray | int, opacity: np.ndarray = SQUARE) -> np.ndarray:
+    """An RGBA picture, (HEIGHT, WIDTH, 4) uint8; opacity: (HEIGHT, WIDTH) bool."""
+    return np.dstack([np.broadcast_to(colours, (HEIGHT, WIDTH, 3)), opacity * 255]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        with_alpha(0),
+        with_alpha(255),
+        with_alpha(np.where(INK, 0, WHITE)),
+        with_alpha(RED),
+        with_alpha(INK * 255, SQUARE | True),
+        with_alpha(INK * 255, SQUARE & False),
+        with_alpha(RED, SQUARE | True),
+        RED.astype(np.uint8),
+        np.where(INK & (np.arange(WIDTH) < 20)[:, None], [255, 200, 0], RED).astype(np.uint8),
+    ],
+    ids=["black in alpha", "white in alpha", "black on white with alpha", "red with alpha", "opaque", "alpha says nothing",
+         "red on white, opaque", "red on white", "red and orange on white"],
+)  # fmt: skip
+def test_mask_drawn_in_transparency_or_on_white(tmp_path: Path, values: np.ndarray) -> None:
+    extra = {"extrasamples": ["unassalpha"]} if values.shape[-1] == 4 else {}
+    pages = np.stack([values, values])
+    for mask in (png(tmp_path / "a.png", values), tiff(tmp_path / "a.tif", pages, photometric="rgb", **extra)):
+        np.testing.assert_array_equal(
+            read_mask(mask), np.broadcast_to(SQUARE, (1 + (mask.suffix == ".tif"), *SQUARE.shape))
+        )
+
+
+def test_mask_with_a_palette_or_grey_transparency(tmp_path: Path) -> None:
+    red = Image.fromarray(SQUARE.astype(np.uint8), "P")
+    red.putpalette([255, 255, 255, 255, 0, 0])
+    red.save(tmp_path / "white.png")
+    red.putpalette([255, 0, 0, 255, 0, 0])
+    red.save(tmp_path / "clear.png", transparency=0)
+    Image.fromarray(np.dstack([SQUARE * 0, SQUARE * 255]).astype(np.uint8), "LA").save(tmp_path / "grey.png")
+    deep = with_alpha(0).astype(np.uint16) * 257
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    tiff(tmp_path / "grey.tif", deep[..., [0, 3]], extrasamples=["unassalpha"], planarconfig="contig")
+    for path in sorted(tmp_path.iterdir()):
+        np.testing.assert_array_equal(read_mask(path)[0], SQUARE, err_msg=path.name)
+
+
+def test_jpeg_of_a_drawing_on_white(tmp_path: Path) -> None:
+    Image.fromarray(RED.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.jpg")[0], SQUARE)
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, 0), (255, HEIGHT * WIDTH)])
+def test_mask_of_one_colour_is_empty_where_it_is_transparent(tmp_path: Path, alpha: int, expected: int) -> None:
+    mask = png(tmp_path / "a.png", with_alpha(255, np.full((HEIGHT, WIDTH), alpha > 0)))
+    assert read_mask(mask).sum() == expected
+    assert not read_mask(png(tmp_path / "b.png", with_alpha(0, np.full((HEIGHT, WIDTH), alpha > 0)))).any()
+
+
+def test_mask_that_covers_the_picture_is_told(tmp_path: Path) -> None:
+    images = [png(tmp_path / f"s_{n}.png") for n in (1, 2, 3)]
+    hole = SQUARE & (np.arange(WIDTH) < 25)
+    inverted = [png(tmp_path / f"s_{n}_mask.png", np.where(hole, 0, 255).astype(np.uint8)) for n in (1, 2)]
+    (case,), problems = read_cases([*images, *inverted, mask_png(tmp_path / "s_3_mask.png")])
+    assert not problems and case.reference is not None and case.reference[0].sum() == (~hole).sum()
+    (told,) = case.reference_warnings
+    assert told.key == "mask_covers" and told.values == {"file": "s_1_mask.png", "slices": 2}
+    (case,), _ = attach_references([case], [mask_png(tmp_path / "truth" / f"s_{n}_mask.png") for n in (1, 2)])
+    assert case.reference_warnings == ()
 
 
 def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -511,6 +605,12 @@ def test_picture_of_another_kind_than_its_name_says(tmp_path: Path) -> None:
     assert refused(tmp_path / "b.png") == "not_an_image"
     Image.fromarray(GREY).save(tmp_path / "c.png", format="JPEG")  # both are read alike
     assert read_scan(tmp_path / "c.png").grey
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_dicom_under_the_name_of_a_picture(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(128) + b"DICM" + bytes(100))
+    assert refused(tmp_path / name) == "dicom_as_image"
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.dcm", "a", "a.gif", "{file}.pdf"])
