@@ -151,7 +151,7 @@ def _each_study(
                 made.append(used(case))
             else:
                 masks += group
-        made, own = _attach_volumes(made, masks, lost)
+        made, own = _attach_volumes(made, [m for m in masks if not (made and _of_anatomy(m))], lost)
         return made, problems + own
 
 
@@ -414,8 +414,8 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
     taken: set[str] = set()
     for patient in _by_folder(_labelled([v for v in volumes if not v.dicom]), lambda v: (v.paths[0].name, v.role)):
         groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost)]
-    # Masks alone last: they look for the study they belong to, and a lesion's before a brain's.
-    return sorted(groups, key=lambda g: all(v.role == "mask" for v in g) + all(of_anatomy(v.name) for v in g))
+    # Masks alone last: they look for the study they belong to.
+    return sorted(groups, key=lambda g: all(v.role == "mask" for v in g))
 
 
 def _patient_of(path: Path) -> str:
@@ -426,6 +426,12 @@ def _patient_of(path: Path) -> str:
 def _subject(path: Path) -> str:
     """What the names of a subject's NIfTI files share; empty where they tell the sequence and no more."""
     return subject_of(nifti_name(path))
+
+
+def _of_anatomy(mask: Found) -> bool:
+    """Whether a mask is of the brain or the like by its own name or its folder's: no reference, unless given as one."""
+    path = mask.paths[0]
+    return of_anatomy(nifti_name(path)) or of_anatomy(path.parent.name)
 
 
 def _labelled(nifti: Sequence[Found]) -> list[Found]:
@@ -532,8 +538,9 @@ def _pick(
                 picked[own] = one
             continue
         candidates = sorted((v for v in group if v.role == own and v.name not in taken), key=_worth)
-        if own == "mask":
-            candidates.sort(key=lambda v: of_anatomy(v.name))
+        if own == "mask":  # `brain_mask` is a brain's, but that of `brain` may be a lesion's in it
+            brain = [f"{v.name}_mask" for v in picked.values() if v.role is None and v.name.isalpha()]
+            candidates = [v for v in candidates if nifti_name(v.paths[0]) in brain or not _of_anatomy(v)]
         if not candidates and own == "flair":
             rest = [v for v in group if v.role != "mask" and v.name not in taken]
             candidates = sorted(rest, key=lambda v: v.role is not None)[:1]
@@ -643,11 +650,9 @@ def _attach_volumes(
                 raise unmatched
             if absent and _headers(attached[n])[1] and not found.dicom:
                 raise unmatched  # only their folder, which may be that of all, puts them together
-            if attached[n].reference is not None and not instead:
-                if of_anatomy(found.name):
-                    continue  # a brain's beside a lesion's
-                if n not in reached and not _named_alike(attached[n], found, later=False):
-                    raise unmatched
+            another = attached[n].reference is not None and n not in reached and not instead
+            if another and not _named_alike(attached[n], found, later=False):
+                raise unmatched
             mask = with_role(found.load(), "mask")
             attached[n] = _with_reference(attached[n], mask, together=not instead or n in reached)
             reached.add(n)

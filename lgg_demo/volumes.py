@@ -177,7 +177,7 @@ def for_masks(folder: str) -> bool:
 
 
 def of_anatomy(name: str) -> bool:
-    """Whether a mask's name says that it is of the brain or the like: not the one to take where there is another."""
+    """Whether a mask's name says that it is of the brain or the like, and not of a lesion."""
     words = _tokens(name)
     before = [words[n - 1] for n, w in enumerate(words) if n and _MASK.search(w)]
     return "aseg" in words or any(_ANATOMY.search(w) for w in before)

@@ -754,6 +754,31 @@ def test_of_several_masks_the_lesions_is_taken_with_a_warning(tmp_path: Path) ->
     assert warned(replaced) == [], "what was said of the choice goes with it"
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"flair_bet.nii": SCAN, "flair_bet_mask.nii": 20}, None),
+        ({"flair.nii": SCAN, "brain_mask.nii": 20}, None),
+        ({"ann_flair.nii": SCAN, "ann_t1.nii": SCAN, "ann_brain_mask.nii": 20}, None),
+        ({"ann_flair.nii": SCAN, "bet_mask.nii": 20, "lesion_mask.nii": 10}, 10),
+        ({"images/ann.nii": SCAN, "brain_masks/ann.nii": 20}, None),
+        ({"images/ann_brain.nii": SCAN, "labels/ann_brain.nii": 20}, 20),  # a skull-stripped scan's
+    ],
+)
+def test_the_mask_of_a_brain_is_no_reference_unless_given_as_one(
+    tmp_path: Path, files: dict[str, str | int], expected: int | None
+) -> None:
+    case = only([lay(tmp_path, files)])
+    assert (None if case.reference is None else int(case.reference.any(axis=(0, 2)).sum())) == expected
+    if expected is None:
+        mask = next(tmp_path / name for name, what in files.items() if what == 20)
+        (given_later,), problems = attach([case], [mask])
+        assert not problems and given_later.reference is not None
+        names = [s.name for s in case.sequences if s.role == "mask"]
+        assert all(only([tmp_path], {"mask": name}).reference is not None for name in names)
+        assert keys([mask]) == ["mask_unmatched"] or "mask" not in mask.name
+
+
 def test_masks_of_a_dicom_series_in_another_order_of_voxels(tmp_path: Path) -> None:
     """As converters write them: never on the series' own grid. A series of another modality beside is no loss."""
     series(tmp_path / "mr")
