@@ -412,7 +412,7 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
             studies.setdefault(v.study, []).append(v)
     groups = [group for uid, study in studies.items() for group in _patients_of(study, sure=bool(uid))]
     taken: set[str] = set()
-    for patient in _by_folder(_labelled([v for v in volumes if not v.dicom]), lambda v: (v.paths[0].name, v.role)):
+    for patient in _by_folder(_labelled([v for v in volumes if not v.dicom]), lambda v: (nifti_name(v.paths[0]), v.role)):
         groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost)]
     # Masks alone last: they look for the study they belong to.
     return sorted(groups, key=lambda g: all(v.role == "mask" for v in g))
@@ -435,18 +435,22 @@ def _of_anatomy(mask: Found) -> bool:
 
 
 def _labelled(nifti: Sequence[Found]) -> list[Found]:
-    """Files that share their name, by their folders: masks (`labelsTr` beside `imagesTr`), sequences (`flair`, `t1`)."""
+    """Files whose names do not tell what they are, by their folders: masks (`labelsTr` beside others), and where files
+    share their name, sequences too (`flair`, `t1`).
+    """
     folders: dict[str, set[str]] = {}
     for v in nifti:
-        folders.setdefault(v.paths[0].name, set()).add(v.paths[0].parent.name)
+        folders.setdefault(nifti_name(v.paths[0]), set()).add(v.paths[0].parent.name)
+    masks_alone = all(for_masks(v.paths[0].parent.name) for v in nifti)
 
     def told(folder: str) -> Role | None:
         return "mask" if for_masks(folder) else role_of(folder, masks=False)
 
     def labelled(v: Found) -> Found:
-        role, all_told = told(v.paths[0].parent.name), set(map(told, folders[v.paths[0].name]))
+        role, all_told = told(v.paths[0].parent.name), set(map(told, folders[nifti_name(v.paths[0])]))
         a_folder_each = len(all_told) > 1 and "flair" in all_told and None not in all_told
-        if role and ((a_folder_each and v.role is None) or (role == "mask" and all_told != {"mask"})):
+        of_one = role == "mask" and (all_told != {"mask"} or (v.role is None and not masks_alone))
+        if role and ((a_folder_each and v.role is None) or of_one):
             return replace(v, role=role, name=f"{v.name}_{role}")
         return v
 

@@ -223,6 +223,15 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
         ({"head.nii": SCAN, "core_mask.nii": 10, "oedema_mask.nii": 20}, {"head": 20}, []),
         # called after its scan, with a word more
         ({"ann_flair.nii": SCAN, "ann_seg.nii": 10, "ann_oedema_mask.nii": 20}, {"ann_flair": 20}, []),
+        # in a folder for masks, whatever the file and its ending are called, beside what is in none
+        ({"scans/ann.nii.gz": SCAN, "labels/ann.nii": 10}, {"ann": 10}, []),
+        (
+            {"imagesTr/ann_x.nii": SCAN, "imagesTr/bob_x.nii": SCAN, "labelsTr/ann.nii": 10},
+            {"ann_x": None, "bob_x": None},
+            ["ann.nii"],
+        ),
+        ({"p1/scan.nii": SCAN, "p1/seg/roi_1.nii": 10}, {"scan": 10}, []),
+        ({"masks/ann.nii": SCAN, "masks/bob.nii": SCAN}, {"ann": None, "bob": None}, []),
         (  # a folder for each sequence
             {
                 f"{place}/{n}.nii": what
@@ -776,7 +785,7 @@ def test_the_mask_of_a_brain_is_no_reference_unless_given_as_one(
         assert not problems and given_later.reference is not None
         names = [s.name for s in case.sequences if s.role == "mask"]
         assert all(only([tmp_path], {"mask": name}).reference is not None for name in names)
-        assert keys([mask]) == ["mask_unmatched"] or "mask" not in mask.name
+        assert "mask" not in mask.name or keys([mask]) == ["mask_unmatched"]
 
 
 def test_masks_of_a_dicom_series_in_another_order_of_voxels(tmp_path: Path) -> None:
