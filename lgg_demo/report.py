@@ -43,6 +43,7 @@ SOFTWARE = "lgg-demo "
 WRITTEN = "written"  # of a report in a folder: the files of this run, and of those before
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
+MOST_JSON = 100_000_000  # bytes
 TABLE = "report.csv"
 PAGE = "report.pdf"
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
@@ -440,15 +441,23 @@ def written_by(file: Path) -> set[str]:
     Without what a hand corrected, which is no longer the network's.
     """
     try:
-        report = json.loads(file.read_text(encoding="utf-8"))
+        report = read_json(file)
         if not report["software"].startswith(SOFTWARE):
             return set()
         images = report["images"]
         own = {str(i[kind]) for i in images for kind in OUTPUTS if kind in i}  # before reports had such a list
         by_hand = {str(i[kind]) for i in images if i.get("corrected") for kind in ("mask", "segmentation") if kind in i}
         return {REPORT, TABLE, PAGE, *own, *map(str, report.get(WRITTEN, []))} - by_hand
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return set()
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file holds, whoever wrote it; None where there is none, or more of it than any report or list needs."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.stat().st_size <= MOST_JSON else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _write_picture(path: Path, stack: np.ndarray) -> None:

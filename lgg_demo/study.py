@@ -35,7 +35,7 @@ from lgg_demo.readers import (
     read_cases,
     visible_files,
 )
-from lgg_demo.report import REPORT, written_by
+from lgg_demo.report import REPORT, read_json, written_by
 from lgg_demo.sequences import out_of_order
 from lgg_demo.volumes import (
     DICOM_SUFFIXES,
@@ -76,6 +76,9 @@ HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a 
 HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the bright ones
 AIR_OF_CT = -500.0
 _VISIT = re.compile(r"(?:^|[_-])sub-([a-z0-9]+)(?:_ses-([a-z0-9]+))?", re.IGNORECASE)  # BIDS
+# nnU-Net: `imagesTr/CASE_0000.nii.gz`, `CASE_0001` … for the channels of a case, `labelsTr/CASE.nii.gz` for its mask.
+_CHANNEL = re.compile(r"^(.+)_(\d{4})$")
+_IMAGES = re.compile(r"^images(Tr|Ts|Val)$")
 LETTER_ROWS = 4  # pixels; no letter is lower
 LETTERS_SHARE = 0.35  # letters leave most of a corner dark; noise does not
 
@@ -412,7 +415,8 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
             studies.setdefault(v.study, []).append(v)
     groups = [group for uid, study in studies.items() for group in _patients_of(study, sure=bool(uid))]
     taken: set[str] = set()
-    for patient in _by_folder(_labelled([v for v in volumes if not v.dicom]), lambda v: (nifti_name(v.paths[0]), v.role)):
+    nifti = _labelled(_channels([v for v in volumes if not v.dicom]))
+    for patient in _by_folder(nifti, lambda v: (nifti_name(v.paths[0]), v.role)):
         groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost)]
     # Masks alone last: they look for the study they belong to.
     return sorted(groups, key=lambda g: all(v.role == "mask" for v in g))
@@ -426,6 +430,40 @@ def _patient_of(path: Path) -> str:
 def _subject(path: Path) -> str:
     """What the names of a subject's NIfTI files share; empty where they tell the sequence and no more."""
     return subject_of(nifti_name(path))
+
+
+def _channels(nifti: Sequence[Found]) -> list[Found]:
+    """Files laid out as nnU-Net has them, by case, each in the role of its channel in dataset.json; others as they are.
+
+    Such a folder is called `imagesTr` or has a dataset.json beside it, and nothing in it but channels.
+    """
+    folders: dict[Path, list[Found]] = {}
+    for v in nifti:
+        folders.setdefault(v.paths[0].parent, []).append(v)
+    channels: dict[Path, tuple[str, Role | None]] = {}
+    for folder, members in folders.items():
+        told = [_CHANNEL.match(nifti_name(v.paths[0])) for v in members]
+        listed = _channel_names(folder)
+        if None not in told and (listed or _IMAGES.match(folder.name)):
+            for v, name in zip(members, told, strict=True):
+                if name:
+                    channels[v.paths[0]] = name[1], role_of(str(listed.get(str(int(name[2])), "")), masks=False)
+
+    def of_case(v: Found) -> Found:
+        case, role = channels[v.paths[0]]
+        return replace(v, study=subject_of(case), role=role)
+
+    return [of_case(v) if v.paths[0] in channels else v for v in nifti]
+
+
+def _channel_names(folder: Path) -> dict[str, object]:
+    """What nnU-Net's dataset.json in a folder, or in the one above it, calls its channels by number; else nothing."""
+    for place in (folder, *folder.parents[:2]):  # two: from a zip, each folder lies in one of ours
+        dataset = read_json(place / "dataset.json")
+        if isinstance(dataset, dict):
+            names = dataset.get("channel_names", dataset.get("modality"))
+            return names if isinstance(names, dict) else {}
+    return {}
 
 
 def _of_anatomy(mask: Found) -> bool:
@@ -689,7 +727,13 @@ def _named_alike(case: Referable, found: Found, later: bool) -> bool:
     subject = _subject(case.paths[0])
     if not subject:
         return not found.study and (later or beside)
-    return f"{found.study} ".startswith(f"{subject} ")  # `ann_oedema_mask` is of `ann`
+    return f"{found.study} ".startswith(f"{subject} ") or _exactly(case, found)  # `ann_oedema_mask` is of `ann`
+
+
+def _exactly(case: Referable, found: Found) -> bool:
+    """Whether a NIfTI is called like a case, or like all of its channels."""
+    channel = _CHANNEL.match(nifti_name(case.paths[0]))
+    return found.study in (_subject(case.paths[0]), subject_of(channel[1]) if channel else None)
 
 
 def _owner(cases: Sequence[Referable], found: Found, later: bool, sure: bool) -> int:
@@ -702,7 +746,7 @@ def _owner(cases: Sequence[Referable], found: Found, later: bool, sure: bool) ->
     if sure and len(grids) == 1:
         return next(iter(grids))
     named = [n for n in grids if _named_alike(cases[n], found, later)]
-    exactly = [n for n in named if _subject(cases[n].paths[0]) == found.study]
+    exactly = [n for n in named if _exactly(cases[n], found)]
     fits = [
         *([n for n in some if cases[n].paths[0].parent == found.paths[0].parent] for some in (exactly, named)),
         exactly,

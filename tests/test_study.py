@@ -153,6 +153,45 @@ def test_masks_in_a_folder_for_masks_have_the_names_of_their_images(tmp_path: Pa
         np.testing.assert_array_equal(case.reference, HEAD.mask)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "chosen", "warning"),
+    [
+        ({"channel_names": {"0": "T1", "1": "T1-Gd", "2": "T2", "3": "T2-FLAIR"}}, {"flair": 3, "pre": 0, "post": 1}, []),
+        ({"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}}, {"flair": 0, "pre": 1, "post": 2}, []),
+        (None, {"flair": 0}, ["no_flair"]),
+    ],
+)
+@pytest.mark.parametrize("way", ["folder", "zip", "later"])
+def test_cases_of_nnunet(
+    tmp_path: Path, way: str, dataset: dict[str, object] | None, chosen: dict[str, int], warning: list[str]
+) -> None:
+    cases_of = {"glioma_01": 10, "glioma_01_2": 20}
+    folder = lay(tmp_path / "Dataset1", {f"imagesTr/{case}_{n:04d}.nii.gz": SCAN for case in cases_of for n in range(4)})
+    masks = lay(folder if way != "later" else tmp_path, {f"labelsTr/{case}.nii.gz": n for case, n in cases_of.items()})
+    if dataset is not None:
+        (folder / "dataset.json").write_text(json.dumps(dataset))
+    files = {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    cases, problems = read_study([zipped(tmp_path / "x.zip", files) if way == "zip" else folder])
+    if way == "later":
+        cases, problems = attach(cases, [masks / "labelsTr"])
+    assert not problems and len(cases) == 2
+    for case, (name, rows) in zip(cases, cases_of.items(), strict=True):
+        assert isinstance(case, Study) and warned(case) == warning
+        assert {r: n for r, n in case.chosen.items() if r != "mask"} == {r: f"{name}_{n:04d}" for r, n in chosen.items()}
+        assert case.reference is not None and int(case.reference.any(axis=(0, 2)).sum()) == rows
+
+
+def test_a_single_channel_of_nnunet_is_flair_and_numbers_elsewhere_are_none(tmp_path: Path) -> None:
+    for folder, kept in (("imagesTr", 2), ("scans", 2)):
+        lay(tmp_path, {f"{folder}/{name}_0000.nii": SCAN for name in ("ann", "bob")})
+        cases, problems = read_study([tmp_path / folder])
+        assert not problems and len(cases) == kept and not any(warned(c) for c in cases if isinstance(c, Study))
+    cases, _ = read_study([lay(tmp_path / "years", {f"scans/ann_{year}.nii": SCAN for year in (2019, 2020)})])
+    assert len(cases) == 2
+    (tmp_path / "years" / "dataset.json").write_text("[" * 100_000)
+    assert len(read_study([tmp_path / "years"])[0]) == 2
+
+
 def test_the_mask_of_what_cannot_be_read_is_nobody_elses(tmp_path: Path) -> None:
     ann = nifti(tmp_path / "ann.nii.gz", *turned("LPS"))
     mask = nifti(tmp_path / "bob_mask.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)))
