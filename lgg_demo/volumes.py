@@ -105,9 +105,14 @@ class Found:
 
 # What names and descriptions tell
 
-_MASK = re.compile(r"^(seg(ment(ation|ations|ed))?\d*|segs|masks?|labels?(tr|ts)?|gt|glistrboost\w*|aseg)$")
+_MASK = re.compile(
+    r"^(seg(m|ment(ation|ations|ed))?\d*|segs|masks?|labels?(tr|ts)?|gt|(ground)?truth|annotations?|consensus|glistrboost\w*|"
+    r"aseg)$"
+)
 _ANATOMY = re.compile(r"^(brain|bet|parenchyma|skull|wm|gm|csf)$")  # before a word for mask: hardly a lesion's
-_LESION = re.compile(r"^(lesions?|tumou?rs?|roi|wholetumor)$")  # a mask where it ends the name, else a study's subject
+_LESION = re.compile(
+    r"^(lesions?|tumou?rs?|wmh|[rv]oi|wholetumor|manual)$"
+)  # a mask where it ends the name, else a study's subject
 _OTHER = re.compile(
     r"^(s?t2\w*|adc|dwi|diff\w*|swi|swan|dti|trace\w*|ep2d|asl|perf\w*|pwi|dsc|dce|cbv|rcbv|cbf|mtt|tof|mra|bold|fmri|"
     r"loc\w*|scout|survey|subtr\w*|phase|pha|fa|colfa|eadc|isodwi|b0|b1000|spectro\w*|flow|fiesta|ciss|drive|angio\w*)$"
@@ -137,8 +142,8 @@ _MODALITIES = frozenset(MODALITIES.split())
 
 
 def _tokens(text: str) -> list[str]:
-    """The words of a name or description in lower case; `C+` and `+Gd` stay whole, dark-fluid is one word."""
-    lower = re.sub(r"dark[ _-]fluid", " darkfluid ", text.lower())
+    """The words of a name or description in lower case; `C+`, `+Gd`, dark-fluid, ground-truth are one each."""
+    lower = re.sub(r"(dark|ground)[ _-](fluid|truth)", r" \1\2 ", text.lower())
     lower = re.sub(r"(pre|post)[ _-]op", r"\1op", lower)  # before and after surgery: nothing of contrast
     plus = [m.group().replace(" ", "") for m in _PLUS.finditer(lower)]
     return [w for w in re.split(r"[^a-z0-9]+", _PLUS.sub(" ", lower)) if w] + plus

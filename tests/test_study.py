@@ -269,6 +269,11 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
             {"ann_x": None, "bob_x": None},
             ["ann.nii"],
         ),
+        (
+            {"ann_flair.nii": SCAN, "bob_flair.nii": SCAN, "ann_ground_truth.nii": 10, "bob_manual.nii": 20},
+            {"ann_flair": 10, "bob_flair": 20},
+            [],
+        ),
         ({"p1/scan.nii": SCAN, "p1/seg/roi_1.nii": 10}, {"scan": 10}, []),
         ({"masks/ann.nii": SCAN, "masks/bob.nii": SCAN}, {"ann": None, "bob": None}, []),
         (  # a folder for each sequence

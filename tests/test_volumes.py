@@ -341,7 +341,10 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
         ("tumor_01_flair", "flair"), ("x_flair_lesion", "mask"), ("t1_postop", "pre"), ("x_post-op_flair", "flair"),
         ("sT1W_3D_TFE", "pre"), ("T1SE +C", "post"), ("Segura_FLAIR", "flair"), ("SEGAL-FLAIR", "flair"),
         ("x_brain_parenchyma_segmentation", "mask"), ("x_seg2", "mask"),
-        ("flair_probability", "other"), ("x_label_probseg", "other"), ("brain_mask", "mask"), ("x_segmented", "mask"),
+        ("x_segm", "mask"), ("x_ground_truth", "mask"), ("x_groundtruth", "mask"), ("x_truth", "mask"),
+        ("x_manual", "mask"), ("annotations", "mask"), ("x_consensus", "mask"), ("wmh", "mask"), ("x_voi", "mask"),
+        ("wmh_01_flair", "flair"), ("x_manual_flair", "flair"), ("flair_probability", "other"), ("x_label_probseg", "other"),
+        ("brain_mask", "mask"), ("x_segmented", "mask"),
     ],
 )  # fmt: skip
 def test_roles(text: str, role: str | None) -> None:
