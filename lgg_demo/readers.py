@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import struct
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -28,6 +29,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 TIFF_SUFFIXES = (".tif", ".tiff")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 MASK_ENDING = "_mask"
+MASK_ENDINGS = (MASK_ENDING, "_gt", "_label", "_seg")  # other programs'; these make a mask beside their image alone
 FLAIR = 1  # its place among the three channels
 
 # A slice of a clinical scanner has at most 1024 pixels a side; what is far beyond is a photograph or a bomb. The bounds
@@ -61,7 +63,15 @@ ALIKE = 0.1  # how far the pixels of one background, and the channels of a grey,
 COLOURED = 0.25  # how far the channels of a colour differ, at least
 MOST_COVERED = 0.9  # of a picture; no tumour fills it, a mask that is inverted or has a light background does
 
-_NUMBERED = re.compile(r"^(?P<stem>.*?)[ _-]?(?P<number>\d+)$")
+# `mask_0` of `img_0`: a word, and what both names share.
+_WORDED = re.compile(r"^(?P<word>[^\W\d_]+)(?P<rest>(?:[ _-]|\d).*)$")
+_MASK_WORDS = tuple(ending[1:] for ending in MASK_ENDINGS)
+_MASK_FOLDER = re.compile(r"(?:^|[^a-z0-9])(?:masks?|gts?|labels?(?:tr|ts)?|segs?|segmentations?)(?:$|[^a-z0-9])")
+
+# The number that counts the files of a series: before a total, else at the end, bare or as ` (3)`, else the last there is.
+_OF_TOTAL = re.compile(r"^(?P<stem>.*?)[ _-]?\(?(?P<number>\d+)(?P<rest>[ _-]?(?:of|sur)[ _-]?\d+)\)?$", re.IGNORECASE)
+_NUMBERED = re.compile(r"^(?P<stem>.*?)(?:(?P<open> \()|[ _-])?(?P<number>\d+)(?(open)\))$")
+_LAST_NUMBER = re.compile(r"^(?P<stem>.*?)[ _-]?(?P<number>\d+)(?P<rest>\D+)$")
 
 
 class UnreadableScan(Exception):
@@ -190,22 +200,105 @@ def find_images(folder: Path) -> list[Path]:
     return [p for p in visible_files(folder) if p.suffix.lower() in IMAGE_SUFFIXES]
 
 
+def _folded(stem: str) -> str:
+    """A name without the differences that systems make in writing it: case, and accents as signs of their own."""
+    return unicodedata.normalize("NFC", stem).casefold()
+
+
+class _Stems:
+    """The stems of images of one place, to find the one that a mask is called after."""
+
+    def __init__(self, stems: Iterable[str]) -> None:
+        self._spelled: dict[str, set[str]] = {}
+        self._worded: dict[str, set[str]] = {}
+        for stem in stems:
+            self._spelled.setdefault(_folded(stem), set()).add(stem)
+            match = _WORDED.match(_folded(stem))
+            if match and match["word"] not in _MASK_WORDS:
+                self._worded.setdefault(match["rest"], set()).add(stem)
+
+    def meant_by(self, mask: Path, alike: bool) -> str | None:
+        """The stem that a mask's name means; None where it is no image's, or that of several. alike: it may be the same."""
+        stem = mask.stem
+        tried = [stem] if alike and not is_mask_name(mask) else []
+        for one in (*tried, *(stem[: -len(e)] for e in MASK_ENDINGS if stem.lower().endswith(e))):
+            spelled = self._spelled.get(_folded(one), set())
+            if one in spelled or len(spelled) == 1:
+                return one if one in spelled else next(iter(spelled))
+        match = _WORDED.match(_folded(stem))
+        found = self._worded.get(match["rest"], set()) if match and match["word"] in _MASK_WORDS else set()
+        return next(iter(found)) if len(found) == 1 else None
+
+
+def _worth(mask: Path) -> int:
+    """Sort key of the mask to take of several: by its ending."""
+    return next((n for n, ending in enumerate(MASK_ENDINGS) if mask.stem.lower().endswith(ending)), len(MASK_ENDINGS))
+
+
+def masks_among(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """The images among the files that have masks there, and these; the first is the one to take.
+
+    A mask is called after an image beside it: `NAME_mask` (or `_gt`, `_label`, `_seg`), or `mask_NAME` where there is one
+    `img_NAME`, whatever its word. Or it lies in a folder for masks, and one sibling of that folder has its image at the
+    same place, called so or alike. Any other file is an image, whatever its name.
+    """
+    files = list(dict.fromkeys(files))
+    images: dict[tuple[Path, str], list[Path]] = {}
+    named: dict[Path, list[str]] = {}
+    for path in files:
+        if not is_mask_name(path):
+            images.setdefault((path.parent, path.stem), []).append(path)
+            named.setdefault(path.parent, []).append(path.stem)
+    stems = {folder: _Stems(own) for folder, own in named.items()}
+    twins: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Path]] = {}  # folders that one level alone tells apart
+    for folder in stems:
+        for n, part in enumerate(folder.parts):
+            if not _MASK_FOLDER.search(part.lower()):
+                twins.setdefault((folder.parts[:n], folder.parts[n + 1 :]), []).append(folder)
+
+    def meant_by(path: Path) -> list[Path]:
+        parts = path.parent.parts
+        if path.parent in stems and (stem := stems[path.parent].meant_by(path, alike=False)) is not None:
+            return images[path.parent, stem]
+        for n, part in enumerate(parts):
+            there = twins.get((parts[:n], parts[n + 1 :]), []) if _MASK_FOLDER.search(part.lower()) else []
+            found = [(f, stem) for f in there if (stem := stems[f].meant_by(path, alike=True)) is not None]
+            if len(found) == 1:
+                return images[found[0]]
+        return []
+
+    masks: dict[Path, list[Path]] = {}
+    taken: set[Path] = set()
+    for path in sorted(files, key=_worth):
+        if path in masks:
+            continue  # `brain_seg` that has a `brain_seg_mask` is an image
+        own = [image for image in meant_by(path) if image not in taken]
+        taken |= {path} if own else set()
+        for image in own:
+            masks.setdefault(image, []).append(path)
+    return masks
+
+
+def _counted(stem: str) -> tuple[str, str] | None:
+    """What the stems of one series share before and after the number that counts them; None without a number."""
+    match = _OF_TOTAL.match(stem) or _NUMBERED.match(stem) or _LAST_NUMBER.match(stem)
+    return (match["stem"], match.groupdict().get("rest", "")) if match else None
+
+
 def sort_into_series(images: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:
-    """Series of image files in slice order, and the `NAME_mask` files that lie beside a `NAME` among them.
+    """Series of image files in slice order, and the files that are masks of images among them (`masks_among`).
 
     Numbered files of one folder and type that differ in nothing but the number are one series, in the order of the
     numbers; any other file is a series of its own.
     """
     files = list(dict.fromkeys(images))
-    stems = {(p.parent, p.stem) for p in files if not is_mask_name(p)}
-    masks = dict.fromkeys(p for p in files if is_mask_name(p) and (p.parent, image_stem(p)) in stems)
-    groups: dict[tuple[Path, str, str], list[Path]] = {}
+    masks = dict.fromkeys(mask for own in masks_among(files).values() for mask in own)
+    groups: dict[tuple[Path, str, tuple[str, str] | None], list[Path]] = {}
     for path in files:
         if path in masks:
             continue
-        match = _NUMBERED.match(path.stem)
-        key = (path.parent, match["stem"], path.suffix.lower()) if match else (path.parent, path.name, "")
-        groups.setdefault(key, []).append(path)
+        shared = _counted(path.stem)
+        groups.setdefault((path.parent, path.suffix.lower() if shared else path.name, shared), []).append(path)
     return [sorted(g, key=lambda p: natural_key(p.name)) for g in groups.values()], list(masks)
 
 
@@ -221,9 +314,10 @@ def read_scan(paths: Path | Sequence[Path], name: str | None = None) -> Scan:
 def read_cases(images: Iterable[Path]) -> tuple[list[Case], list[UnreadableScan]]:
     """Read all that can be read: a case for each series of one size, and one error for each file that cannot be used.
 
-    `NAME_mask` among the images becomes the reference of `NAME`.
+    A mask among the images becomes the reference of its own, see `masks_among`.
     """
-    series, masks = sort_into_series(images)
+    images = list(images)
+    series, _ = sort_into_series(images)
     cases: list[Case] = []
     problems: list[UnreadableScan] = []
     values_read = 0
@@ -244,50 +338,55 @@ def read_cases(images: Iterable[Path]) -> tuple[list[Case], list[UnreadableScan]
                 cases.append(Case(_stack(members), tuple(path for path, _ in members)))
             except UnreadableScan as error:
                 problems.append(error)
-    read = {(path.parent, path.stem) for case in cases for path in case.paths}
-    masks = [m for m in masks if (m.parent, image_stem(m)) in read]  # the image of any other is a problem already
-    cases, mask_problems = attach_references(cases, masks, same_folder=True)
+    cases, mask_problems = _with_masks(cases, masks_among(images))
     return cases, problems + mask_problems
 
 
-def attach_references(
-    cases: Sequence[R], references: Iterable[Path], same_folder: bool = False
-) -> tuple[list[R], list[UnreadableScan]]:
-    """Cases with the reference masks that belong to their files, by name with or without `_mask`.
+def attach_references(cases: Sequence[R], references: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
+    """Cases with the reference masks that belong to their files, by name, as in `masks_among` or the same.
 
     One image and one reference belong together whatever their names; where several images or several references have
-    one name, their folders must have one name too. `same_folder` asks that image and reference lie beside each other. A
-    mask that cannot be read, does not fit or fits no image becomes an error, and its slices stay without one.
+    one name, their folders must have one name too. A mask that cannot be read, does not fit or fits no image becomes an
+    error, and its slices stay without one.
     """
     references = list(references)
-    beside = {(p.parent, image_stem(p)) for p in references if is_mask_name(p)}
-    # NAME given together with NAME_mask is the picture.
-    references = [p for p in references if is_mask_name(p) or (p.parent, p.stem) not in beside]
+    pictures = masks_among(references)  # given together with their masks
+    references = [p for p in references if p not in pictures]
     images = [path for case in cases for path in case.paths]
-    ambiguous = _repeated(images) | _repeated(references)
+    stems = _Stems(image_stem(p) for p in images)
+    meant = {p: stems.meant_by(p, alike=True) or image_stem(p) for p in references} | {p: image_stem(p) for p in images}
+    times = [Counter(p.name for p in paths) for paths in (images, references)]
+    ambiguous = {meant[p] for paths, t in zip((images, references), times, strict=True) for p in paths if t[p.name] > 1}
 
     def key(path: Path) -> tuple[str, str]:
-        stem = image_stem(path)
-        return (str(path.parent) if same_folder else path.parent.name if stem in ambiguous else "", stem)
+        return path.parent.name if meant[path] in ambiguous else "", meant[path]
 
-    by_key = {key(p): p for p in references}
-    if len(images) == len(references) == 1 and not same_folder:
-        by_key = {key(images[0]): references[0]}
+    by_key: dict[tuple[str, str], list[Path]] = {}
+    for reference in sorted(references, key=_worth):
+        by_key.setdefault(key(images[0] if len(images) == len(references) == 1 else reference), []).append(reference)
+    masks = {path: by_key[key(path)] for path in images if key(path) in by_key}
+    attached, problems = _with_masks(cases, masks)
+    used = {mask for own in masks.values() for mask in own}
+    return attached, problems + [UnreadableScan(p.name, "mask_unmatched") for p in references if p not in used]
+
+
+def _with_masks(cases: Sequence[R], masks: Mapping[Path, Sequence[Path]]) -> tuple[list[R], list[UnreadableScan]]:
+    """Cases with the first of the masks of each of their files; one that cannot be read or does not fit is an error."""
     problems: list[UnreadableScan] = []
-    used: set[Path] = set()
     attached = []
     for case in cases:
         shape = (sum(case.slices), *case.size)
         reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
         referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
-        start, reached, covered = 0, False, Counter[str]()
+        renewed = np.zeros(shape[0], dtype=bool)
+        several: list[Sentence] = []
+        start = 0
         for path, slices in zip(case.paths, case.slices, strict=True):
             place = slice(start, start + slices)
             start += slices
-            mask = by_key.get(key(path))
-            if mask is None:
+            if not masks.get(path):
                 continue
-            used.add(mask)
+            mask, *others = masks[path]
             try:
                 values = read_mask(mask, case.size)
                 if len(values) != slices:
@@ -295,21 +394,24 @@ def attach_references(
             except UnreadableScan as error:
                 problems.append(error)
                 continue
-            reference[place], referenced[place], reached = values, True, True
-            covered[mask.name] += int((values.mean(axis=(1, 2)) > MOST_COVERED).sum())
-        if reached:
-            full = [name for name, slices in covered.items() if slices]
-            warnings = [Sentence("mask_covers", {"file": name, "slices": covered.total()}) for name in full[:1]]
-            changes = {"reference": reference, "referenced": referenced, "reference_warnings": tuple(warnings)}
+            reference[place], referenced[place], renewed[place] = values, True, True
+            if others:
+                several.append(Sentence("mask_several", {"file": mask.name, "count": 1 + len(others)}))
+        if renewed.any():
+            before = [] if renewed[referenced].all() else [w for w in case.reference_warnings if w.key != "mask_covers"]
+            warnings = (*before, *several, *_covering(case, reference))
+            changes = {"reference": reference, "referenced": referenced, "reference_warnings": warnings}
             case = replace(case, **changes)  # type: ignore[type-var]
         attached.append(case)
-    problems += [UnreadableScan(p.name, "mask_unmatched") for p in references if p not in used]
     return attached, problems
 
 
-def _repeated(paths: Iterable[Path]) -> set[str]:
-    """Stems, without `_mask`, of the file names that occur more than once."""
-    return {image_stem(Path(name)) for name, times in Counter(p.name for p in paths).items() if times > 1}
+def _covering(case: Referable, reference: np.ndarray) -> list[Sentence]:
+    """What to say where a reference covers slices almost whole, under the name of the first such image."""
+    covered = reference.mean(axis=(1, 2)) > MOST_COVERED
+    names = [path.name for path, slices in zip(case.paths, case.slices, strict=True) for _ in range(slices)]
+    values = {"file": names[int(covered.argmax())], "slices": int(covered.sum())}
+    return [Sentence("mask_covers", values)] if covered.any() else []
 
 
 def _stack(members: Sequence[tuple[Path, np.ndarray]], name: str | None = None) -> Scan:
@@ -328,8 +430,8 @@ def _stack(members: Sequence[tuple[Path, np.ndarray]], name: str | None = None) 
         pixels[start : start + len(values)] = values  # a grey page is copied into all three channels
         start += len(values)
     if name is None:
-        match = _NUMBERED.match(first.stem)
-        name = match["stem"] if match and len(members) > 1 and match["stem"] else first.stem
+        shared = _counted(first.stem) if len(members) > 1 else None
+        name = "".join(shared or ()).lstrip(" _-") or first.stem
     return Scan(pixels, name, tuple((path.name, len(values)) for path, values in members), grey)
 
 
