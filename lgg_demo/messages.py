@@ -207,8 +207,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : le zip contient des fichiers qui sortiraient de leur dossier ; refaites-le.",
     },
     "zip_nested": {
-        "en": "{file}: the zip holds another zip; unpack it and give the inner one.",
-        "fr": "{file} : le zip contient un autre zip ; décompressez-le et donnez celui de l’intérieur.",
+        "en": "{file}: the zip holds another zip, which is passed over; unpack it and give the inner one.",
+        "fr": "{file} : le zip contient un autre zip, laissé de côté ; décompressez-le et donnez celui de l’intérieur.",
     },
     "nothing_inside": {
         "en": "{file}: there is no image inside; give files of these types: {types}.",

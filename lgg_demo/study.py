@@ -224,7 +224,7 @@ def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
         left = [MOST_UNPACKED]
         for n, path in enumerate(zips):
             try:
-                entries = _unzip(path, folder / str(n), left)
+                entries = _unzip(path, folder / str(n), left, files)
                 unpacked += entries.values()
                 if not chosen:
                     over |= _listed_by({place: p for place, p in entries.items() if place.name == REPORT}, entries)
@@ -287,19 +287,21 @@ def says_mask(path: Path) -> bool:
 
 
 def _is_zip(path: Path) -> bool:
+    """Whether a file is a zip by its content; with another ending, as a talk has, it is no bundle of scans."""
     try:
         with path.open("rb") as file:
-            return file.read(4) in (b"PK\3\4", b"PK\5\6") and path.suffix.lower() not in BESIDE
+            return file.read(4) in (b"PK\3\4", b"PK\5\6") and path.suffix.lower() in ("", ".zip")
     except (OSError, ValueError):
         return False
 
 
-def _unzip(path: Path, folder: Path, left: list[int]) -> dict[PurePath, Path]:
+def _unzip(path: Path, folder: Path, left: list[int], files: _Files) -> dict[PurePath, Path]:
     """Unpack a zip, each of its folders into one of ours: place in the zip to file. UnreadableScan.
 
-    left: bytes that may still be unpacked.
+    left: bytes that may still be unpacked. files: learn of zips in it, which are passed over.
     """
-    files: dict[PurePath, Path] = {}
+    unpacked: dict[PurePath, Path] = {}
+    nested: list[Path] = []
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [e for e in archive.infolist() if not e.is_dir() and not _hidden(e.filename)]
@@ -311,8 +313,6 @@ def _unzip(path: Path, folder: Path, left: list[int]) -> dict[PurePath, Path]:
                 raise UnreadableScan(path.name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9)
             if any(_outside(e) for e in entries):
                 raise UnreadableScan(path.name, "zip_unsafe")
-            if any(e.filename.lower().endswith(".zip") for e in entries):
-                raise UnreadableScan(path.name, "zip_nested")
             if any(e.compress_type not in ZIP_METHODS for e in entries):
                 raise UnreadableScan(path.name, "damaged")
             folders = {PurePosixPath(): folder / "zip"}
@@ -332,15 +332,22 @@ def _unzip(path: Path, folder: Path, left: list[int]) -> dict[PurePath, Path]:
                 if target in taken:
                     continue
                 taken.add(target)
+                if inner.suffix.lower() == ".zip":
+                    nested.append(target)
+                    continue
                 _extract(archive, entry, target, path, left)
                 if _is_zip(target):
-                    raise UnreadableScan(path.name, "zip_nested")
-                files[inner] = target
+                    nested.append(target)
+                else:
+                    unpacked[inner] = target
     except UnreadableScan:
         raise
     except Exception:  # zipfile raises many things on a broken file
         raise UnreadableScan(path.name, "damaged") from None
-    return files
+    if nested:
+        files.problems.append(UnreadableScan(path.name, "zip_nested"))
+        files.lost += nested
+    return unpacked
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path, left: list[int]) -> None:

@@ -552,7 +552,7 @@ def test_links_nested_and_locked_zips(tmp_path: Path) -> None:
     assert keys([tmp_path / "link.zip"]) == ["zip_unsafe"]
     inner = zipped(tmp_path / "inner.zip", {"a.txt": b"x"}).read_bytes()
     assert keys([zipped(tmp_path / "outer.zip", {"inner.zip": inner})]) == ["zip_nested"]
-    assert keys([zipped(tmp_path / "hidden.zip", {"inner.dat": inner})]) == ["zip_nested"]
+    assert keys([zipped(tmp_path / "hidden.zip", {"inner": inner})]) == ["zip_nested"]
     data = bytearray(zipped(tmp_path / "locked.zip", {"a.png": b"x"}).read_bytes())
     data[data.index(b"PK\1\2") + 8] |= 1
     (tmp_path / "locked.zip").write_bytes(data)
@@ -560,6 +560,28 @@ def test_links_nested_and_locked_zips(tmp_path: Path) -> None:
     assert keys([zipped(tmp_path / "none.zip", {"a.txt": b"x"})]) == ["nothing_inside"]
     (tmp_path / "broken.zip").write_bytes(b"PK\3\4" + bytes(50))
     assert keys([tmp_path / "broken.zip"]) == ["damaged"]
+
+
+def test_only_a_zip_is_a_zip(tmp_path: Path) -> None:
+    """A talk, or NumPy's arrays, are zips by content; what lies beside them, or beside a zip in a zip, is read."""
+    nifti(tmp_path / "ann.nii.gz", *turned("LPS"))
+    nifti(tmp_path / "bob_mask.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)))
+    picture = io.BytesIO()
+    Image.fromarray(HEAD.flair[3]).save(picture, "PNG")
+    other = zipped(tmp_path / "x", {"ppt/media/image1.png": picture.getvalue()}).read_bytes()
+    inside = {p.name: p.read_bytes() for p in tmp_path.glob("*.gz")}
+    for name in ("talk.pptx", "case.npz"):
+        (tmp_path / name).write_bytes(other)
+        assert keys([tmp_path / name]) == ["unknown_type"]
+        inside[name] = other
+    (tmp_path / "x").unlink()
+    for given_paths in ([tmp_path], [zipped(tmp_path.with_suffix(".zip"), inside)]):
+        (case,), problems = read_study(given_paths)
+        assert not problems and case.scan.name == "ann" and case.reference is not None
+    assert {p.name for p in find_volumes(tmp_path)} == {"ann.nii.gz", "bob_mask.nii.gz"}
+    (case,), problems = read_study([zipped(tmp_path.with_suffix(".zip"), inside | {"bob.zip": other, "carl.zip": other})])
+    assert case.scan.name == "ann" and case.reference is None, "bob's scan may be in his zip"
+    assert [p.sentence.key for p in problems] == ["zip_nested", "mask_unmatched"]
 
 
 def test_zip_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -343,8 +343,8 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
         ("x_brain_parenchyma_segmentation", "mask"), ("x_seg2", "mask"),
         ("x_segm", "mask"), ("x_ground_truth", "mask"), ("x_groundtruth", "mask"), ("x_truth", "mask"),
         ("x_manual", "mask"), ("annotations", "mask"), ("x_consensus", "mask"), ("wmh", "mask"), ("x_voi", "mask"),
-        ("wmh_01_flair", "flair"), ("x_manual_flair", "flair"), ("flair_probability", "other"), ("x_label_probseg", "other"),
-        ("brain_mask", "mask"), ("x_segmented", "mask"),
+        ("wmh_01_flair", "flair"), ("x_manual_flair", "flair"), ("flair_probability", "other"),
+        ("x_label_probseg", "other"), ("brain_mask", "mask"), ("x_segmented", "mask"),
     ],
 )  # fmt: skip
 def test_roles(text: str, role: str | None) -> None:
