@@ -210,6 +210,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: the zip holds another zip, which is passed over; unpack it and give the inner one.",
         "fr": "{file} : le zip contient un autre zip, laissé de côté ; décompressez-le et donnez celui de l’intérieur.",
     },
+    "pictures_beside": {
+        "en": "{file}: {pictures:picture|pictures} beside DICOM files passed over, as a disc’s logo would be; give slices by "
+        "themselves.",
+        "fr": "{file} : {pictures:image laissée|images laissées} de côté près de fichiers DICOM, comme un logo de disque ; "
+        "donnez les coupes à part.",
+    },
     "nothing_inside": {
         "en": "{file}: there is no image inside; give files of these types: {types}.",
         "fr": "{file} : aucune image à l’intérieur ; donnez des fichiers de ces types : {types}.",

@@ -43,8 +43,8 @@ from lgg_demo.report import (
     write_outputs,
     written_by,
 )
-from lgg_demo.study import TYPES, attach, earlier_outputs, find_volumes, outline_studies
-from lgg_demo.volumes import is_nifti, nifti_name
+from lgg_demo.study import TYPES, attach, earlier_outputs, find_volumes, logos, outline_studies
+from lgg_demo.volumes import is_dicom, is_nifti, nifti_name
 
 # The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
@@ -54,18 +54,24 @@ def collect(inputs: list[Path]) -> tuple[dict[Path, str], dict[Path, str], list[
     """Pictures of files and folders, each with the name its outputs take (its path below the folder given); then whatever
     else may hold a study, volumes, DICOM files, zips, with that path too.
 
-    What earlier runs wrote is passed over, and an error where a folder, or all that was given, holds no more than that.
+    What earlier runs wrote, and pictures that are a viewer's, are passed over; an error where a folder, or all that was
+    given, holds no more than that.
     """
     pictures: dict[Path, str] = {}
     others: dict[Path, str] = {}
     problems = []
     listed = {path: [*find_images(path), *find_volumes(path)] if path.is_dir() else [path] for path in inputs}
-    ours = earlier_outputs(p for files in listed.values() for p in files)
+    over = earlier_outputs(p for files in listed.values() for p in files)
     for path, files in listed.items():
-        for file in (p for p in files if p not in ours):
+        if path.is_dir():
+            found = [p for p in files if p not in over]
+            of_viewer, own = logos([p for p in found if p.suffix.lower() in IMAGE_SUFFIXES], filter(is_dicom, found))
+            over |= of_viewer
+            problems += own
+        for file in (p for p in files if p not in over):
             kind = pictures if file.suffix.lower() in IMAGE_SUFFIXES else others
             kind.setdefault(file, path.name if file == path else file.relative_to(path).as_posix())
-        if path.is_dir() and ours.issuperset(files):
+        if path.is_dir() and over.issuperset(files):
             problems.append(UnreadableScan(path.name, "no_images"))
     if not (pictures or others or problems):
         problems.append(UnreadableScan(inputs[0].name, "nothing_inside", types=", ".join(TYPES)))

@@ -32,7 +32,9 @@ from lgg_demo.readers import (
     Referable,
     Scan,
     UnreadableScan,
+    image_stem,
     read_cases,
+    sort_into_series,
     visible_files,
 )
 from lgg_demo.report import REPORT, read_json, written_by
@@ -217,6 +219,7 @@ def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
     files = _Files()
     with tempfile.TemporaryDirectory(prefix="lgg-demo-") as name:  # goes at exit too, if a thread is cut off in here
         folder = Path(name)
+        paths = list(paths)
         loose, inside = _listed(paths, files)
         zips = [p for p in (*loose, *inside) if _is_zip(p)]
         unpacked: list[Path] = []
@@ -231,7 +234,13 @@ def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
             except UnreadableScan as error:
                 files.problems.append(error)
                 files.lost.append(path)
-        _sort(files, [p for p in loose if p not in over], [p for p in (*inside, *unpacked) if p not in over])
+        dicom = _sort(files, [p for p in loose if p not in over], [p for p in (*inside, *unpacked) if p not in over])
+        named = set(loose)
+        for root in [*(p for p in paths if p not in named), *folder.iterdir()] if dicom and not chosen else []:
+            held = [p for p in files.pictures if root in p.parents and p not in named]
+            of_viewer, own = logos(held, (p for p in dicom if root in p.parents))
+            files.pictures = [p for p in files.pictures if p not in of_viewer]
+            files.problems += own
         given = [*zips, *loose, *inside]
         if given and not (files.pictures or files.volumes or files.problems):
             files.problems.append(UnreadableScan(given[0].name, "nothing_inside", types=", ".join(TYPES)))
@@ -255,6 +264,20 @@ def _listed(paths: Iterable[Path], files: _Files) -> tuple[list[Path], list[Path
             files.problems.append(UnreadableScan(beyond[0].name, "too_many_files", most=MOST_FILES))
             files.lost += beyond
     return loose[:MOST_FILES], inside[:MOST_FILES]
+
+
+def logos(pictures: Sequence[Path], dicom: Iterable[Path]) -> tuple[set[Path], list[UnreadableScan]]:
+    """Which pictures of a folder or zip are passed over because it holds DICOM too, and the sentence that says so.
+
+    They are a viewer's, not a patient's: on a disc, which has a DICOMDIR, all of them; else what is no numbered series.
+    """
+    names = {p.name.upper() for p in dicom}
+    if not names:
+        return set(), []
+    series = [] if "DICOMDIR" in names else [group for group in sort_into_series(pictures)[0] if len(group) > 1]
+    slices = {(p.parent, p.stem) for group in series for p in group}
+    over = [p for p in pictures if not slices & {(p.parent, p.stem), (p.parent, image_stem(p))}]
+    return set(over), [UnreadableScan(p.name, "pictures_beside", pictures=len(over)) for p in over[:1]]
 
 
 def earlier_outputs(files: Iterable[Path]) -> set[Path]:
@@ -371,8 +394,10 @@ def _outside(entry: zipfile.ZipInfo) -> bool:
     return name.startswith("/") or drive or ".." in name.split("/") or stat.S_ISLNK(entry.external_attr >> 16)
 
 
-def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
-    """Each file to its kind. What is no image is an error where it was named itself, else passed over."""
+def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> list[Path]:
+    """Each file to its kind; returns the DICOM files. What is no image is an error where it was named itself, else passed
+    over.
+    """
     dicom: list[Path] = []
     named = set(loose)
     for path in (*loose, *inside):
@@ -405,6 +430,7 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> None:
         files.lost = [p for p in files.lost if p.suffix.lower() not in DICOM_SUFFIXES]
     else:
         files.lost += [Path(p.file) for p in problems if p.sentence.key not in ("dicom_modality", *BESIDE_SERIES)]
+    return dicom
 
 
 # Volumes to studies

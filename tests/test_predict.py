@@ -242,6 +242,14 @@ def test_a_folder_of_dicom_called_after_its_patient_names_no_output(tmp_path: Pa
     assert not any("JANE" in str(p.relative_to(out)) or b"JANE" in p.read_bytes() for p in out.rglob("*") if p.is_file())
 
 
+def test_a_discs_logo_is_no_patient(tmp_path: Path, run_predict: Predict) -> None:
+    series(tmp_path / "in" / "DICOM")
+    Image.fromarray(HEAD.flair[3]).save(tmp_path / "in" / "logo.png")
+    report = run_predict(tmp_path / "in", code=2)
+    assert [image["file"] for image in report["images"]] == ["series-3"]
+    assert [problem["file"] for problem in report["unreadable"]] == ["logo.png"]
+
+
 def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
     write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
     assert run_predict(tmp_path) == run_predict(tmp_path), "out lies below the folder given"

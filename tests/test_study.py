@@ -584,6 +584,29 @@ def test_only_a_zip_is_a_zip(tmp_path: Path) -> None:
     assert [p.sentence.key for p in problems] == ["zip_nested", "mask_unmatched"]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("disc", [False, True])
+def test_pictures_of_a_viewer_are_no_patients(tmp_path: Path, packed: bool, disc: bool) -> None:
+    root = tmp_path / "disc"
+    series(root / "DICOM")
+    (root / "VIEWER").mkdir()
+    for name in ("logo", "icon_1", "icon_2", "lone_mask"):
+        Image.fromarray(HEAD.flair[3]).save(root / "VIEWER" / f"{name}.png")
+    if disc:
+        pydicom.FileDataset("", pydicom.Dataset(), preamble=bytes(128), file_meta=directory_meta()).save_as(
+            root / "DICOMDIR"
+        )
+    inside = {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    upload = zipped(tmp_path / "x.zip", inside) if packed else root
+    loose = root / "VIEWER" / "logo.png"
+    for more in ([], [loose]):
+        cases, problems = read_study([upload, *more])
+        assert [(p.sentence.key, p.sentence.values["pictures"]) for p in problems] == [
+            ("pictures_beside", (4 if disc else 2) - bool(more and not packed))
+        ]
+        assert [c.scan.name for c in cases] == [*(["logo"] if more else []), *([] if disc else ["icon"]), "series-3"]
+
+
 def test_zip_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "MOST_UNPACKED", 1_000_000)
     bomb = zipped(tmp_path / "bomb.zip", {"a.nii": bytes(2_000_000)})
