@@ -42,6 +42,7 @@ from lgg_demo.sequences import out_of_order
 from lgg_demo.volumes import (
     DICOM_SUFFIXES,
     NIFTI_SUFFIXES,
+    VISIT,
     Found,
     Role,
     Volume,
@@ -77,7 +78,6 @@ TILTED = 25.0  # degrees
 HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a head
 HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the bright ones
 AIR_OF_CT = -500.0
-_VISIT = re.compile(r"(?:^|[_-])sub-([a-z0-9]+)(?:_ses-([a-z0-9]+))?", re.IGNORECASE)  # BIDS
 # nnU-Net: `imagesTr/CASE_0000.nii.gz`, `CASE_0001` … for the channels of a case, `labelsTr/CASE.nii.gz` for its mask.
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 _IMAGES = re.compile(r"^images(Tr|Ts|Val)$")
@@ -571,13 +571,36 @@ def _by_name(nifti: list[Found], lost: Collection[str]) -> list[list[Found]]:
         several = _repeats(members) or study in torn  # flair.nii, t2_flair.nii: only their folders tell them apart
         for v in members:
             groups.setdefault((study, str(v.paths[0].parent) if several else ""), []).append(v)
-    visits = {(m[1], m[2]) for v in nifti if (m := _VISIT.search(v.name))}
+    visits = {(m[1], m[2]) for v in nifti if (m := VISIT.search(v.name))}
     if len({v.paths[0] for v in nifti}) > 1 and not _repeats(nifti) and len(visits) < 2 and not torn:
         together = [v for v in nifti if v.role is not None]
         blank = {v.paths[0] for v in nifti if v.role is None}
         if together and len(blank) <= (0 if any(v.role == "flair" for v in together) else 1):
             return [nifti]
-    return list(groups.values())
+    return _joined(list(groups.values()))
+
+
+def _joined(groups: list[list[Found]]) -> list[list[Found]]:
+    """Sequences that are no FLAIR are no patient of their own where theirs has one: they are listed there, to be chosen.
+
+    Theirs has all the words of their names, or they of its; none at all where they lie in one folder.
+    """
+
+    def of_one(flair: Found, other: Found) -> bool:
+        words, others = set(flair.study.split()), set(other.study.split())
+        return (words <= others or others <= words) and bool(
+            (words and others) or flair.paths[0].parent == other.paths[0].parent
+        )
+
+    flairs = [(group, v) for group in groups for v in group if v.role == "flair"]
+    kept: list[list[Found]] = []
+    for group in groups:
+        homes = [home for home, flair in flairs if all(of_one(flair, v) for v in group)]
+        if homes and all(v.role in ("pre", "post", "other") for v in group):
+            homes[0] += [replace(v, role="other") for v in group]
+        else:
+            kept.append(group)
+    return kept
 
 
 def _repeats(volumes: Iterable[Found]) -> bool:
@@ -618,7 +641,7 @@ def _pick(
             candidates = [v for v in candidates if nifti_name(v.paths[0]) in brain or not _of_anatomy(v)]
         if not candidates and own == "flair":
             rest = [v for v in group if v.role != "mask" and v.name not in taken]
-            candidates = sorted(rest, key=lambda v: v.role is not None)[:1]
+            candidates = sorted(rest, key=lambda v: (v.role is not None, *_worth(v)))[:1]
             if candidates and (candidates[0].role is not None or len(rest) > 1):
                 warnings.append(Sentence("no_flair", {"file": candidates[0].name}))
         elif len(candidates) > 1 and own == "flair":
@@ -764,9 +787,9 @@ def _named_alike(case: Referable, found: Found, later: bool) -> bool:
 
 
 def _exactly(case: Referable, found: Found) -> bool:
-    """Whether a NIfTI is called like a case, or like all of its channels."""
-    channel = _CHANNEL.match(nifti_name(case.paths[0]))
-    return found.study in (_subject(case.paths[0]), subject_of(channel[1]) if channel else None)
+    """Whether a NIfTI is called like a case, but for the channel of nnU-Net or the study's time of dcm2niix."""
+    subject = _subject(case.paths[0])
+    return found.study in (subject, re.sub(r" (\d{4}|\d{14})$", "", subject))
 
 
 def _owner(cases: Sequence[Referable], found: Found, later: bool, sure: bool) -> int:

@@ -126,6 +126,12 @@ _POST = re.compile(
 )
 _PRE = re.compile(r"^(pre|precontrast|native|noncontrast|unenhanced)$")
 _FLAIR = re.compile(r"flair|^(tirm|darkfluid|t2f|dark)$")
+_TECHNIQUE = re.compile(
+    r"^(ax|axial|tra|trans|transverse|cor|coronal|sag|sagittal|obl|oblique|2d|3d|iso|fs|fatsat|fse|tse|se|gre|ir|cube|space|"
+    r"spc|vista|blade|propeller)$"
+)
+VISIT = re.compile(r"(?:^|[_-])sub-([a-z0-9]+)(?:_ses-([a-z0-9]+))?", re.IGNORECASE)  # BIDS
+_SERIES = re.compile(r"(_\d{14})_\d+[a-z]?(?=_|$)")  # dcm2niix: the study's time and the series' number
 
 # The words of a series description that are kept; anything else might be a name.
 SEQUENCE_WORDS = """
@@ -189,9 +195,11 @@ def of_anatomy(name: str) -> bool:
 
 
 def subject_of(name: str) -> str:
-    """A file name without the words that tell the sequence: what the files of one subject share."""
-    patterns = (_MASK, _LESION, _OTHER, _CHANCE, _T1, _T1_POST, _POST, _PRE, _FLAIR)
-    return " ".join(w for w in _tokens(name) if not any(p.search(w) for p in patterns))
+    """A file name without the words that tell the sequence, and how it was made: what the files of one subject share."""
+    if visit := VISIT.search(name):
+        return " ".join(_tokens(visit[0]))
+    patterns = (_MASK, _LESION, _OTHER, _CHANCE, _T1, _T1_POST, _POST, _PRE, _FLAIR, _TECHNIQUE)
+    return " ".join(w for w in _tokens(_SERIES.sub(r"\1", name)) if not any(p.search(w) for p in patterns))
 
 
 def _describe(*texts: str) -> str:

@@ -285,6 +285,35 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
             {"1_flair": 10, "2_flair": 20},
             [],
         ),
+        (  # sequences beside a FLAIR are no patients; of somebody else, they are
+            {"s/FLAIR.nii": SCAN, "s/ep2d_bold_moco.nii": SCAN, "s/T1_native_x.nii": SCAN, "bob_T1.nii": SCAN},
+            {"FLAIR": None, "bob_T1": None},
+            [],
+        ),
+        (
+            {
+                f"{who}_{name}": what
+                for who in ("p1", "p2")
+                for name, what in (
+                    ("AX_FLAIR_20200102030405_4.nii", SCAN),
+                    ("MPRAGE_ISO_20200102030405_5.nii", SCAN),
+                    ("DWI_moco_20200102030405_6a.nii", SCAN),
+                    ("seg.nii", 10 * int(who[1])),
+                )
+            }
+            | {"p1_AX_FLAIR_20210102030405_4.nii": SCAN},
+            {
+                "p1_AX_FLAIR_20200102030405_4": None,
+                "p2_AX_FLAIR_20200102030405_4": 20,
+                "p1_AX_FLAIR_20210102030405_4": None,
+            },
+            ["p1_seg.nii"],
+        ),
+        (
+            {f"sub-{n}/anat/sub-{n}_{name}.nii": SCAN for n in (1, 2) for name in ("acq-a_T1w", "FLAIR", "task-x_bold")},
+            {"sub-1_FLAIR": None, "sub-2_FLAIR": None},
+            [],
+        ),
         (  # visits
             {"s/sub-01_ses-1_FLAIR.nii": SCAN, "s/sub-01_ses-2_T1w.nii": SCAN, "s/sub-01_ses-2_lesion_mask.nii": 10},
             {"sub-01_ses-1_FLAIR": None, "sub-01_ses-2_T1w": 10},
@@ -385,6 +414,24 @@ def test_names_that_share_nothing_are_together_where_each_role_comes_once(tmp_pa
     assert case.scan.name == "picture" and case.reference is not None
     strangers = [nifti(tmp_path / f"{n}.nii", values, affine) for n in ("ann", "bob")]
     assert len(read_study(strangers)[0]) == 2
+
+
+def test_sequences_beside_a_flair_may_be_chosen_and_are_not_by_themselves(tmp_path: Path) -> None:
+    folder = lay(tmp_path, {f"{name}.nii": SCAN for name in ("ann_flair", "ann_t1_b", "ann_swi_b", "bob_flair")})
+    cases, _ = read_study([folder])
+    assert [c.chosen for c in cases if isinstance(c, Study)] == [{"flair": "ann_flair"}, {"flair": "bob_flair"}]
+    cases, _ = read_study([folder], {"flair": "ann_flair", "pre": "ann_t1_b"})
+    assert [c.chosen for c in cases if isinstance(c, Study)] == [
+        {"flair": "ann_flair", "pre": "ann_t1_b"},
+        {"flair": "bob_flair"},
+    ]
+
+
+def test_without_flair_the_axial_series_of_most_slices_is_taken(tmp_path: Path) -> None:
+    for name, values in (("loc", STACK[:3]), ("swi", STACK)):
+        nifti(tmp_path / f"ann_{name}.nii", *turned("LPS", values))
+    case = only([tmp_path])
+    assert case.scan.name == "ann_swi" and warned(case) == ["no_flair"]
 
 
 def test_other_grids_are_resampled_onto_flair(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from lgg_demo.geometry import AXES, Grid, places_of
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
 from lgg_demo.readers import UnreadableScan
-from lgg_demo.volumes import Volume, find_dicom, is_dicom, is_nifti, read_dicom, read_nifti, resample, role_of
+from lgg_demo.volumes import Volume, find_dicom, is_dicom, is_nifti, read_dicom, read_nifti, resample, role_of, subject_of
 
 HEAD = draw_head(12, size=64)
 STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
@@ -349,6 +349,20 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_roles(text: str, role: str | None) -> None:
     assert role_of(text) == role
+
+
+@pytest.mark.parametrize(
+    ("names", "subject"),
+    [
+        (["p1_AX_T2_FLAIR", "p1_SAG_3D_T1_SPC", "p1_tra_t2_tse_fs", "p1-cor-seg"], "p1"),
+        (["p1_FLAIR_20200102030405_7", "p1_SAG_MPRAGE_20200102030405_12a", "p1_FLAIR_20200102030405_7_mask"],
+         "p1 20200102030405"),
+        (["sub-01_ses-2_acq-highres_FLAIR", "sub-01_ses-2_task-rest_bold", "x_sub-01_ses-2_T1w"], "sub 01 ses 2"),
+        (["sub-01_run-1_T1w", "SUB-01"], "sub 01"),
+    ],
+)  # fmt: skip
+def test_what_the_files_of_a_subject_share(names: list[str], subject: str) -> None:
+    assert [subject_of(name) for name in names] == [subject] * len(names)
 
 
 def test_a_series_for_tumours_is_no_mask() -> None:
