@@ -348,7 +348,7 @@ def _unzip(path: Path, folder: Path, left: list[int], files: _Files) -> dict[Pur
                 return folders[inner]
 
             for entry in entries:
-                inner = PurePosixPath(entry.filename.replace("\\", "/"))
+                inner = PurePosixPath(_name_of(entry).replace("\\", "/"))
                 place = place_of(inner.parent)
                 place.mkdir(parents=True, exist_ok=True)
                 target = place / inner.name
@@ -371,6 +371,16 @@ def _unzip(path: Path, folder: Path, left: list[int], files: _Files) -> dict[Pur
         files.problems.append(UnreadableScan(path.name, "zip_nested"))
         files.lost += nested
     return unpacked
+
+
+def _name_of(entry: zipfile.ZipInfo) -> str:
+    """An entry's name; macOS writes UTF-8 without saying so, which zipfile then takes for the letters of MS-DOS."""
+    if entry.flag_bits & 0x800:
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return entry.filename
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path, left: list[int]) -> None:

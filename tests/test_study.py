@@ -654,6 +654,21 @@ def test_pictures_of_a_viewer_are_no_patients(tmp_path: Path, packed: bool, disc
         assert [c.scan.name for c in cases] == [*(["logo"] if more else []), *([] if disc else ["icon"]), "series-3"]
 
 
+def test_letters_beyond_ascii_in_a_zip(tmp_path: Path) -> None:
+    scan = nifti(tmp_path / "x.nii", *turned("LPS")).read_bytes()
+    for said, name, flagged in (("théo", "théo", True), ("théo", "théo", False), ("été", "été", None)):
+        archive = zipped(tmp_path / "x.zip", {f"{name}.nii": scan})
+        data = archive.read_bytes()
+        if flagged is None:  # MS-DOS's own
+            data = data.replace(name.encode(), name.encode("cp437") + b"_" * name.count("é"))
+        if not flagged:
+            for mark, place in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
+                at = data.index(mark) + place
+                data = data[:at] + bytes(2) + data[at + 2 :]
+        archive.write_bytes(data)
+        assert only([archive]).scan.name.rstrip("_") == said
+
+
 def test_zip_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "MOST_UNPACKED", 1_000_000)
     bomb = zipped(tmp_path / "bomb.zip", {"a.nii": bytes(2_000_000)})
