@@ -80,7 +80,7 @@ HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the
 AIR_OF_CT = -500.0
 # nnU-Net: `imagesTr/CASE_0000.nii.gz`, `CASE_0001` … for the channels of a case, `labelsTr/CASE.nii.gz` for its mask.
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
-_IMAGES = re.compile(r"^images(Tr|Ts|Val)$")
+_IMAGES, _LABELS = re.compile(r"^images(Tr|Ts|Val)$"), re.compile(r"^labels(Tr|Ts|Val)$")
 LETTER_ROWS = 4  # pixels; no letter is lower
 LETTERS_SHARE = 0.35  # letters leave most of a corner dark; noise does not
 
@@ -528,9 +528,11 @@ def _labelled(nifti: Sequence[Found]) -> list[Found]:
         return "mask" if for_masks(folder) else role_of(folder, masks=False)
 
     def labelled(v: Found) -> Found:
-        role, all_told = told(v.paths[0].parent.name), set(map(told, folders[nifti_name(v.paths[0])]))
+        folder = v.paths[0].parent.name
+        role, all_told = told(folder), set(map(told, folders[nifti_name(v.paths[0])]))
         a_folder_each = len(all_told) > 1 and "flair" in all_told and None not in all_told
-        of_one = role == "mask" and (all_told != {"mask"} or (v.role is None and not masks_alone))
+        silent = v.role is None or _LABELS.match(folder)
+        of_one = role == "mask" and (all_told != {"mask"} or (silent and not masks_alone))
         if role and ((a_folder_each and v.role is None) or of_one):
             return replace(v, role=role, name=f"{v.name}_{role}")
         return v
@@ -605,8 +607,9 @@ def _joined(groups: list[list[Found]]) -> list[list[Found]]:
     flairs = [(group, v) for group in groups for v in group if v.role == "flair"]
     kept: list[list[Found]] = []
     for group in groups:
-        homes = [home for home, flair in flairs if all(of_one(flair, v) for v in group)]
-        if homes and all(v.role in ("pre", "post", "other") for v in group):
+        sequences = all(v.role in ("pre", "post", "other") for v in group)
+        homes = [home for home, flair in flairs if all(of_one(flair, v) for v in group)] if sequences else []
+        if homes:
             homes[0] += [replace(v, role="other") for v in group]
         else:
             kept.append(group)

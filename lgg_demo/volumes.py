@@ -106,7 +106,7 @@ class Found:
 # What names and descriptions tell
 
 _MASK = re.compile(
-    r"^(seg(m|ment(ation|ations|ed))?\d*|segs|masks?|labels?(tr|ts)?|gt|(ground)?truth|annotations?|consensus|glistrboost\w*|"
+    r"^(seg(m|ment(ation|ations|ed))?\d*|segs|masks?|labels?(tr|ts|val)?|gt|(ground)?truth|annotations?|consensus|glistrboost\w*|"
     r"aseg)$"
 )
 _ANATOMY = re.compile(r"^(brain|bet|parenchyma|skull|wm|gm|csf)$")  # before a word for mask: hardly a lesion's

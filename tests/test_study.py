@@ -274,6 +274,11 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
             {"ann_flair": 10, "bob_flair": 20},
             [],
         ),
+        (
+            {f"labelsVal/FLAIR_{n}.nii": 10 * n for n in (1, 2)} | {f"imagesVal/FLAIR_{n}_0000.nii": SCAN for n in (1, 2)},
+            {"FLAIR_1_0000": 10, "FLAIR_2_0000": 20},
+            [],
+        ),
         ({"p1/scan.nii": SCAN, "p1/seg/roi_1.nii": 10}, {"scan": 10}, []),
         ({"masks/ann.nii": SCAN, "masks/bob.nii": SCAN}, {"ann": None, "bob": None}, []),
         (  # a folder for each sequence
