@@ -25,8 +25,8 @@ from lgg_demo.readers import (
     Case,
     UnreadableScan,
     find_images,
-    image_stem,
     is_mask_name,
+    masks_among,
     sort_into_series,
     visible_files,
 )
@@ -111,10 +111,8 @@ def predict(
     for mask in near:
         if mask not in ours:
             files.setdefault(mask, mask.name)
-    series, masks = sort_into_series(files)
-    beside: dict[tuple[Path, str], list[Path]] = {}
-    for mask in masks:
-        beside.setdefault((mask.parent, image_stem(mask)), []).append(mask)
+    masks = masks_among(files)
+    series, _ = sort_into_series(files)
     results: list[Result] = []
     pictures: list[np.ndarray] = []
 
@@ -137,7 +135,7 @@ def predict(
 
     with tqdm(total=len(series) + bool(others), unit="series", disable=None) as bar:
         for group in series:  # one after the other, so that a whole dataset fits in memory
-            outline([*group, *(m for p in group for m in beside.get((p.parent, p.stem), []))])
+            outline([*group, *(m for p in group for m in masks.get(p, []))])
             bar.update()
         if others:
             outline(others, choose)

@@ -324,3 +324,25 @@ def test_wrong_arguments_get_one_sentence(tmp_path: Path, run: Path, sentence: S
     assert "File exists" in sentence(predict.main, [*arguments, str(tmp_path / "file"), "--checkpoint", str(run)])
     said = sentence(predict.main, [*arguments, str(tmp_path / "out"), "--checkpoint", str(tmp_path / "none.safetensors")])
     assert said.startswith("predict: There is no checkpoint at")
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("x.png", "x_seg.png"),
+        ("Scan.png", "scan_mask.png"),
+        ("img_0.png", "mask_0.png"),
+        ("images/x.png", "masks/x.png"),
+    ],
+)
+def test_a_mask_of_another_name_is_scored(
+    tmp_path: Path, run_predict: Predict, phantom: Phantom, image: str, mask: str
+) -> None:
+    for name in (image, mask):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+    (one,) = write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
+    one.rename(tmp_path / "in" / image)
+    Image.fromarray(phantom.mask[1].astype(np.uint8) * 255).save(tmp_path / "in" / mask)
+    report = run_predict(tmp_path / "in")
+    assert report["total"]["images"] == 1
+    assert report["total"]["reference_pixels"] == phantom.mask[1].sum()
