@@ -29,7 +29,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 TIFF_SUFFIXES = (".tif", ".tiff")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 MASK_ENDING = "_mask"
-MASK_ENDINGS = (MASK_ENDING, "_gt", "_label", "_seg")  # other programs'; these make a mask beside their image alone
+# What a hand corrected in our own report comes first; other programs' endings make a mask beside their image alone.
+MASK_ENDINGS = (f"_corrected{MASK_ENDING}", MASK_ENDING, "_gt", "_label", "_seg")
 FLAIR = 1  # its place among the three channels
 
 # A slice of a clinical scanner has at most 1024 pixels a side; what is far beyond is a photograph or a bomb. The bounds
@@ -71,7 +72,8 @@ _MASK_FOLDER = re.compile(r"(?:^|[^a-z0-9])(?:masks?|gts?|labels?(?:tr|ts)?|segs
 # The number that counts the files of a series: before a total, else at the end, bare or as ` (3)`, else the last there is.
 _OF_TOTAL = re.compile(r"^(?P<stem>.*?)[ _-]?\(?(?P<number>\d+)(?P<rest>[ _-]?(?:of|sur)[ _-]?\d+)\)?$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(?P<stem>.*?)(?:(?P<open> \()|[ _-])?(?P<number>\d+)(?(open)\))$")
-_LAST_NUMBER = re.compile(r"^(?P<stem>.*?)[ _-]?(?P<number>\d+)(?P<rest>\D+)$")
+# (Not one that a word ends in: `patient1_flair` and `patient2_flair` are hardly a series.)
+_LAST_NUMBER = re.compile(r"^(?P<stem>.*?)[ _-]?(?<![^ _-])(?P<number>\d+)(?P<rest>\D+)$")
 
 
 class UnreadableScan(Exception):

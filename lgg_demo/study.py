@@ -339,12 +339,16 @@ def _unzip(path: Path, folder: Path, left: list[int], files: _Files) -> dict[Pur
             if any(e.compress_type not in ZIP_METHODS for e in entries):
                 raise UnreadableScan(path.name, "damaged")
             folders = {PurePosixPath(): folder / "zip"}
+            used = {_name_of(e).replace("\\", "/").casefold() for e in entries}  # no folder may be called as a file is
             taken: set[Path] = set()
 
             def place_of(inner: PurePosixPath) -> Path:
-                # Our own folder for each of theirs, in the same order; the last name stays, references are matched by it.
+                # Our own folder for each of theirs, called alike, as references are matched by it; below a number where
+                # that name is another's on a disk that does not tell case apart.
                 if inner not in folders:
-                    folders[inner] = place_of(inner.parent) / str(len(folders)) / inner.name
+                    above, name = place_of(inner.parent), str(inner).casefold()
+                    folders[inner] = above / str(len(folders)) / inner.name if name in used else above / inner.name
+                    used.add(name)
                 return folders[inner]
 
             for entry in entries:

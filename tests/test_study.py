@@ -591,6 +591,17 @@ def test_zips_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert list((tmp_path / "temporary").iterdir()) == []
 
 
+@pytest.mark.parametrize(("image", "mask"), [("images/x.png", "masks/x.png"), ("x/x.png", "x/x_mask.png")])
+def test_pictures_in_a_zip_find_their_masks(tmp_path: Path, image: str, mask: str) -> None:
+    data = [io.BytesIO() for _ in range(2)]
+    for file, pixels in zip(data, (HEAD.flair[1], HEAD.mask[1].astype(np.uint8) * 255), strict=True):
+        Image.fromarray(pixels).save(file, "PNG")
+    contents = {"ds": b"", f"DS/{image}": data[0].getvalue(), f"DS/{mask}": data[1].getvalue()}
+    (case,), problems = read_study([zipped(tmp_path / "x.zip", contents)])
+    assert not problems and case.reference is not None
+    assert case.reference.sum() == HEAD.mask[1].sum()
+
+
 @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png", "C:\\evil.png"])
 def test_no_path_out_of_a_zip(tmp_path: Path, name: str) -> None:
     assert keys([zipped(tmp_path / "x.zip", {name: b"x"})]) == ["zip_unsafe"]
