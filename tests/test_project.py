@@ -130,6 +130,15 @@ def test_a_card_of_other_networks_does_not_tell_our_search() -> None:
     assert "The recipe was settled" in ours and "The recipe was settled" not in theirs
 
 
+def test_the_card_says_what_the_network_scores_on_those_who_taught_it() -> None:
+    record, validated, taught = (weights_file(f"{n}.json") for n in ("lgg-unet", "cross_validation", "taught"))
+    assert taught["patients_the_network_was_trained_on"] == taught["patients"] == len(record["split"]["train"])
+    said = f"a mean volume Dice of {taught['volume_dice_mean']:.3f} and a median"
+    assert said in card.model_card(record, validated, None, taught) and said not in card.model_card(record, validated, None)
+    half = taught | {"volume_dice_mean": (1 + validated["volume_dice_mean"]) / 2}
+    assert "50 % of the error" in card.taught_text(half, validated)
+
+
 def test_the_card_says_which_limits_are_exceeded() -> None:
     measured = weights_file("robustness.json")
     rows = [r for r in measured["changes"] if r["limit"] is not None]
