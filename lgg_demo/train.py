@@ -116,7 +116,6 @@ class TrainSettings:
     balance: float = option(0.0, "0: every tumour slice is drawn alike; 1: every patient, few slices or many; or between")
     batch_size: int = option(16, "slices a step")
     learning_rate: float = option(1e-3, "highest of the one-cycle schedule")
-    encoder_rate: float = option(1.0, "share of it that the encoder, which has learnt already, is trained with")
     weight_decay: float = option(1e-2, "of AdamW")
     average: float = option(0.995, "decay of the averaged weights that are validated and kept")
     views: tuple[int, ...] = option(
@@ -153,8 +152,6 @@ class TrainSettings:
             (0 < self.validation_fraction < 1, "--validation-fraction must lie between 0 and 1"),
             (0 <= self.average < 1, "--average must be at least 0 and below 1"),
             (self.learning_rate > 0, "--learning-rate must be above 0"),
-            (0 < self.encoder_rate <= 1, "--encoder-rate must be above 0 and at most 1"),
-            (self.encoder_rate == 1 or self.network == "smp", "--encoder-rate goes with --network smp"),
             (self.weight_decay >= 0, "--weight-decay must not be negative"),
             (self.workers >= 0, "--workers must not be negative"),
             (self.crop >= 64 and self.crop % 32 == 0, "--crop must be a multiple of 32, at least 64"),
@@ -233,13 +230,11 @@ class Learner(L.LightningModule):
         self.log("val_dice_pooled", pooled(self._pooled).dice)
 
     def configure_optimizers(self) -> Any:
-        rate = self.settings.learning_rate
-        named = list(self.network.named_parameters())
-        learnt, new = ([p for name, p in named if name.startswith("encoder.") == own] for own in (True, False))
-        groups = [{"params": new, "lr": rate}, {"params": learnt, "lr": rate * self.settings.encoder_rate}]
-        optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=self.settings.weight_decay)
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=[rate, rate * self.settings.encoder_rate], total_steps=self.steps, pct_start=0.15
+            optimiser, max_lr=self.settings.learning_rate, total_steps=self.steps, pct_start=0.15
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -24,7 +24,6 @@ from safetensors.torch import load_file, save_file
 from lgg_demo import evaluate, train
 from lgg_demo.data import DatasetError, PatientDataset, SliceDataset, index_dataset
 from lgg_demo.inference import Segmenter
-from lgg_demo.model import NetworkSettings, build_network
 from lgg_demo.readers import find_images, read_cases
 from lgg_demo.transforms import NORMALISATION
 
@@ -334,8 +333,6 @@ def test_what_no_run_can_begin_from_gets_one_sentence(
         (["--validation-fraction", "nan"], "--validation-fraction must lie between 0 and 1"),
         (["--average", "1"], "--average must be at least 0 and below 1"),
         (["--learning-rate", "-1"], "--learning-rate must be above 0"),
-        (["--encoder-rate", "0"], "--encoder-rate must be above 0 and at most 1"),
-        (["--encoder-rate", "0.3", "--network", "seed"], "--encoder-rate goes with --network smp"),
         (["--weight-decay", "-1"], "--weight-decay must not be negative"),
         (["--workers", "-1"], "--workers must not be negative"),
         (["--crop", "100"], "--crop must be a multiple of 32"),
@@ -421,21 +418,3 @@ def test_the_average_of_weights_forgets_its_beginning() -> None:
     assert average(ones, zeros, 0).item() == pytest.approx(0.1)
     assert average(ones, zeros, torch.tensor(90)).item() == pytest.approx(0.91)
     assert average(ones, zeros, 10**6).item() == pytest.approx(0.995)
-
-
-@pytest.mark.parametrize(("share", "slower"), [(1.0, 1.0), (0.25, 0.25)])
-def test_the_encoder_is_trained_at_its_share_of_the_rate(tmp_path: Path, share: float, slower: float) -> None:
-    settings = train.TrainSettings(data=tmp_path, out=tmp_path, encoder_rate=share)
-    learner = train.Learner(build_network(NetworkSettings()), settings, steps=20)
-    made = learner.configure_optimizers()
-    optimiser, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
-    highest: dict[int, float] = {}
-    for _ in range(20):
-        for group in optimiser.param_groups:
-            for parameter in group["params"]:
-                highest[id(parameter)] = max(highest.get(id(parameter), 0.0), group["lr"])
-        optimiser.step()
-        schedule.step()
-    for name, parameter in learner.network.named_parameters():
-        wanted = settings.learning_rate * (slower if name.startswith("encoder.") else 1)
-        assert highest[id(parameter)] == pytest.approx(wanted, rel=0.05), name
