@@ -74,12 +74,15 @@ def test_new_runs_join_a_table_whose_runs_are_gone(runs: Path, tmp_path: Path, s
         (run / "settings.json").write_text(json.dumps(settings | {"zoom": 1.25}))
     assert ablation.main([str(runs), "--baseline", "two", *docs]) == 0
     facts = tmp_path / "docs" / "ablation.json"
-    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"pairs": [PAIR]}))
+    before = json.loads(facts.read_text())
+    before["budget"]["batch_size"] = before["baseline"].pop("batch_size")  # where tables had it once
+    facts.write_text(json.dumps(before | {"pairs": [PAIR]}))
     shutil.rmtree(runs)
     assert "holds no finished run" in sentence(ablation.main, [str(runs), *docs])
     write_run(runs, "focal", [0.70, 0.77], loss="dice-focal", seed=4, zoom=1.25)
     write_run(runs, "again", [0.70, 0.79], loss="dice-focal", seed=2, zoom=1.25)
     write_run(runs, "three", [0.70, 0.84], seed=3, zoom=1.25)
+    write_run(runs, "small", [0.70, 0.69], batch_size=8, zoom=1.25)
     write_run(runs, "old", [0.70, 0.71])
     old = json.loads((runs / "old" / "settings.json").read_text())
     del old["zoom"]  # made before the setting was there: what `train` does by itself, not what the baseline does
@@ -88,7 +91,8 @@ def test_new_runs_join_a_table_whose_runs_are_gone(runs: Path, tmp_path: Path, s
     found = json.loads(facts.read_text())
     got = {json.dumps(row["changed"]): [run["volume_dice_mean"] for run in row["runs"]] for row in found["rows"]}
     assert got["{}"] == [0.80, 0.82, 0.84] and got['{"loss": "dice-focal"}'] == [0.79, 0.77]
-    assert got['{"zoom": 1.0}'] == [0.71] and len(got) == 4 and found["pairs"] == [PAIR]
+    assert got['{"zoom": 1.0}'] == [0.71] and got['{"batch_size": 8}'] == [0.69]
+    assert len(got) == 5 and found["pairs"] == [PAIR]
     write_run(runs, "longer", [0.1, 0.2, 0.3], epochs=3)
     assert "The runs of one table share epochs" in sentence(ablation.main, [str(runs), *docs])
     shutil.rmtree(runs / "longer")
