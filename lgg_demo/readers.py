@@ -380,7 +380,7 @@ def _with_masks(cases: Sequence[R], masks: Mapping[Path, Sequence[Path]]) -> tup
         shape = (sum(case.slices), *case.size)
         reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
         referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
-        renewed = np.zeros(shape[0], dtype=bool)
+        renewed: dict[int, str] = {}  # by slice the mask's name
         several: list[Sentence] = []
         start = 0
         for path, slices in zip(case.paths, case.slices, strict=True):
@@ -396,24 +396,29 @@ def _with_masks(cases: Sequence[R], masks: Mapping[Path, Sequence[Path]]) -> tup
             except UnreadableScan as error:
                 problems.append(error)
                 continue
-            reference[place], referenced[place], renewed[place] = values, True, True
+            reference[place], referenced[place] = values, True
+            renewed |= dict.fromkeys(range(place.start, place.stop), mask.name)
             if others:
                 several.append(Sentence("mask_several", {"file": mask.name, "count": 1 + len(others)}))
-        if renewed.any():
-            before = [] if renewed[referenced].all() else [w for w in case.reference_warnings if w.key != "mask_covers"]
-            warnings = (*before, *several, *_covering(case, reference))
+        if renewed:
+            before = [] if len(renewed) == referenced.sum() else list(case.reference_warnings)
+            covering = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
+            warnings = (*(w for w in before if w.key != "mask_covers"), *several, *covering)
             changes = {"reference": reference, "referenced": referenced, "reference_warnings": warnings}
             case = replace(case, **changes)  # type: ignore[type-var]
         attached.append(case)
     return attached, problems
 
 
-def _covering(case: Referable, reference: np.ndarray) -> list[Sentence]:
-    """What to say where a reference covers slices almost whole, under the name of the first such image."""
-    covered = reference.mean(axis=(1, 2)) > MOST_COVERED
-    names = [path.name for path, slices in zip(case.paths, case.slices, strict=True) for _ in range(slices)]
-    values = {"file": names[int(covered.argmax())], "slices": int(covered.sum())}
-    return [Sentence("mask_covers", values)] if covered.any() else []
+def _covering(reference: np.ndarray, masks: Mapping[int, str], before: Sequence[Sentence]) -> list[Sentence]:
+    """What to say where a reference covers slices almost whole, under the name of the first such mask.
+
+    masks: their names by slice; before: what was said when those of other slices were given. The image is not named: the
+    name of a DICOM series' file may be its patient's, and what is said goes into the report.
+    """
+    covered = np.flatnonzero(reference.mean(axis=(1, 2)) > MOST_COVERED).tolist()
+    names = [masks[n] for n in covered if n in masks] + [w.values["file"] for w in before]
+    return [Sentence("mask_covers", {"file": names[0], "slices": len(covered)})] if covered and names else []
 
 
 def _stack(members: Sequence[tuple[Path, np.ndarray]], name: str | None = None) -> Scan:

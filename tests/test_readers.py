@@ -399,9 +399,21 @@ def test_mask_that_covers_the_picture_is_told(tmp_path: Path) -> None:
     (case,), problems = read_cases([*images, *inverted, mask_png(tmp_path / "s_3_mask.png")])
     assert not problems and case.reference is not None and case.reference[0].sum() == (~hole).sum()
     (told,) = case.reference_warnings
-    assert told.key == "mask_covers" and told.values == {"file": "s_1.png", "slices": 2}
+    assert told.key == "mask_covers" and told.values == {"file": "s_1_mask.png", "slices": 2}
+    (case,), _ = attach_references([case], [mask_png(tmp_path / "truth" / "s_2_mask.png")])
+    assert [w.values for w in case.reference_warnings] == [{"file": "s_1_mask.png", "slices": 1}]
     (case,), _ = attach_references([case], [mask_png(tmp_path / "truth" / f"s_{n}_mask.png") for n in (1, 2)])
     assert case.reference_warnings == ()
+
+
+def test_no_sentence_on_a_mask_names_the_file_of_its_image(tmp_path: Path) -> None:
+    scan = Scan(np.zeros((2, HEIGHT, WIDTH, 3), np.float32), "series", (("series", 2),))
+    case = Case(scan, (tmp_path / "DOE_JOHN_7.dcm",))  # one path stands for a DICOM series
+    whole = tiff(tmp_path / "truth.tif", np.full((2, HEIGHT, WIDTH), 255, np.uint8))
+    (case,), problems = attach_references([case], [whole])
+    assert not problems and [w.values["file"] for w in case.reference_warnings] == ["truth.tif"]
+    _, problems = attach_references([case], [mask_png(tmp_path / "truth.png")])
+    assert not any("DOE" in str(said) for said in (*problems, *case.reference_warnings))
 
 
 def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
