@@ -67,7 +67,14 @@ MOST_COVERED = 0.9  # of a picture; no tumour fills it, a mask that is inverted 
 # `mask_0` of `img_0`: a word, and what both names share.
 _WORDED = re.compile(r"^(?P<word>[^\W\d_]+)(?P<rest>(?:[ _-]|\d).*)$")
 _MASK_WORDS = tuple(ending[1:] for ending in MASK_ENDINGS)
-_MASK_FOLDER = re.compile(r"(?:^|[^a-z0-9])(?:masks?|gts?|labels?(?:tr|ts)?|segs?|segmentations?)(?:$|[^a-z0-9])")
+# Whole names of folders, in lower case. `gt` may be somebody's initials: it counts only beside a word for images.
+_MASK_FOLDER = re.compile(
+    r"(?:(?:gt|masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|ground[ _-]?truth)(?:[ _-]+(?=[^ _-])|$))+"
+)
+_INITIALS = "gt"
+_IMAGE_WORDS = re.compile(
+    r"(?:(?:images?(?:tr|ts|val)?|imgs?|scans?|slices?|flair|inputs?|raw|data)(?:[ _-]+(?=[^ _-])|$))+"
+)
 
 # The number that counts the files of a series: before a total, else at the end, bare or as ` (3)`, else the last there is.
 _OF_TOTAL = re.compile(r"^(?P<stem>.*?)[ _-]?\(?(?P<number>\d+)(?P<rest>[ _-]?(?:of|sur)[ _-]?\d+)\)?$", re.IGNORECASE)
@@ -220,7 +227,10 @@ class _Stems:
                 self._worded.setdefault(match["rest"], set()).add(stem)
 
     def meant_by(self, mask: Path, alike: bool) -> str | None:
-        """The stem that a mask's name means; None where it is no image's, or that of several. alike: it may be the same."""
+        """The stem that a mask's name means; None where it is no image's, or that of several.
+
+        alike: it is known to be a mask, and may be called the same.
+        """
         stem = mask.stem
         tried = [stem] if alike and not is_mask_name(mask) else []
         for one in (*tried, *(stem[: -len(e)] for e in MASK_ENDINGS if stem.lower().endswith(e))):
@@ -228,8 +238,11 @@ class _Stems:
             if one in spelled or len(spelled) == 1:
                 return one if one in spelled else next(iter(spelled))
         match = _WORDED.match(_folded(stem))
-        found = self._worded.get(match["rest"], set()) if match and match["word"] in _MASK_WORDS else set()
-        return next(iter(found)) if len(found) == 1 else None
+        if match is None or match["word"] not in _MASK_WORDS or len(found := self._worded.get(match["rest"], set())) != 1:
+            return None
+        (one,) = found
+        word = _folded(one).removesuffix(match["rest"])
+        return one if alike or match["word"] != _INITIALS or _IMAGE_WORDS.fullmatch(word) else None
 
 
 def _worth(mask: Path) -> int:
@@ -241,8 +254,9 @@ def masks_among(files: Iterable[Path]) -> dict[Path, list[Path]]:
     """The images among the files that have masks there, and these; the first is the one to take.
 
     A mask is called after an image beside it: `NAME_mask` (or `_gt`, `_label`, `_seg`), or `mask_NAME` where there is one
-    `img_NAME`, whatever its word. Or it lies in a folder for masks, and one sibling of that folder has its image at the
-    same place, called so or alike. Any other file is an image, whatever its name.
+    `img_NAME`, whatever its word. Or it lies in a folder whose name says masks and nothing else, and one sibling of that
+    folder has its image at the same place, called so or alike. `gt` may be somebody's initials: of `gt_NAME` and of a
+    folder `gt`, the other's word or name must be one for images. Any other file is an image, whatever its name.
     """
     files = list(dict.fromkeys(files))
     images: dict[tuple[Path, str], list[Path]] = {}
@@ -255,7 +269,7 @@ def masks_among(files: Iterable[Path]) -> dict[Path, list[Path]]:
     twins: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Path]] = {}  # folders that one level alone tells apart
     for folder in stems:
         for n, part in enumerate(folder.parts):
-            if not _MASK_FOLDER.search(part.lower()):
+            if not _MASK_FOLDER.fullmatch(part.lower()):
                 twins.setdefault((folder.parts[:n], folder.parts[n + 1 :]), []).append(folder)
 
     def meant_by(path: Path) -> list[Path]:
@@ -263,9 +277,10 @@ def masks_among(files: Iterable[Path]) -> dict[Path, list[Path]]:
         if path.parent in stems and (stem := stems[path.parent].meant_by(path, alike=False)) is not None:
             return images[path.parent, stem]
         for n, part in enumerate(parts):
-            there = twins.get((parts[:n], parts[n + 1 :]), []) if _MASK_FOLDER.search(part.lower()) else []
+            there = twins.get((parts[:n], parts[n + 1 :]), []) if _MASK_FOLDER.fullmatch(part.lower()) else []
             found = [(f, stem) for f in there if (stem := stems[f].meant_by(path, alike=True)) is not None]
-            if len(found) == 1:
+            sure = part.lower() != _INITIALS or all(_IMAGE_WORDS.fullmatch(f.parts[n].lower()) for f, _ in found)
+            if len(found) == 1 and sure:
                 return images[found[0]]
         return []
 
@@ -382,6 +397,7 @@ def _with_masks(cases: Sequence[R], masks: Mapping[Path, Sequence[Path]]) -> tup
         referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
         renewed: dict[int, str] = {}  # by slice the mask's name
         several: list[Sentence] = []
+        graded: list[str] = []
         start = 0
         for path, slices in zip(case.paths, case.slices, strict=True):
             place = slice(start, start + slices)
@@ -390,7 +406,7 @@ def _with_masks(cases: Sequence[R], masks: Mapping[Path, Sequence[Path]]) -> tup
                 continue
             mask, *others = masks[path]
             try:
-                values = read_mask(mask, case.size)
+                values, many = _read_mask(mask, case.size)
                 if len(values) != slices:
                     raise UnreadableScan(mask.name, "mask_slices_differ", slices=len(values), expected=slices)
             except UnreadableScan as error:
@@ -398,12 +414,15 @@ def _with_masks(cases: Sequence[R], masks: Mapping[Path, Sequence[Path]]) -> tup
                 continue
             reference[place], referenced[place] = values, True
             renewed |= dict.fromkeys(range(place.start, place.stop), mask.name)
+            if many and not is_mask_name(mask):  # it may be an image after all
+                graded.append(mask.name)
             if others:
                 several.append(Sentence("mask_several", {"file": mask.name, "count": 1 + len(others)}))
         if renewed:
             before = [] if len(renewed) == referenced.sum() else list(case.reference_warnings)
             covering = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
-            warnings = (*(w for w in before if w.key != "mask_covers"), *several, *covering)
+            telling = [Sentence("mask_graded", {"file": name}) for name in graded[:1]]
+            warnings = (*(w for w in before if w.key != "mask_covers"), *several, *telling, *covering)
             changes = {"reference": reference, "referenced": referenced, "reference_warnings": warnings}
             case = replace(case, **changes)  # type: ignore[type-var]
         attached.append(case)
@@ -449,15 +468,21 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     colour mask counts where any of its channels does, one in colour on white where it is not white; what is transparent
     is no mask. Raises UnreadableScan.
     """
+    return _read_mask(path, size)[0]
+
+
+def _read_mask(path: Path, size: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
+    """What `read_mask` gives, and whether the file has more distinct values than labels have."""
     values = _drawn(_read_pages(path, mask=True))
     if size is not None and values.shape[1:] != size:
         (h, w), (h0, w0) = values.shape[1:], size
         raise UnreadableScan(path.name, "mask_size_differs", size=f"{w}×{h}", expected=f"{w0}×{h0}")
     top = float(values.max())
     if top <= 0:
-        return np.zeros(values.shape, dtype=bool)
-    labels = path.suffix.lower() not in JPEG_SUFFIXES and len(np.unique(values)) <= LABEL_VALUES
-    return np.asarray(values > 0 if labels else values >= top / 2, dtype=bool)
+        return np.zeros(values.shape, dtype=bool), False
+    many = len(np.unique(values)) > LABEL_VALUES
+    labels = path.suffix.lower() not in JPEG_SUFFIXES and not many
+    return np.asarray(values > 0 if labels else values >= top / 2, dtype=bool), many
 
 
 def _drawn(values: np.ndarray) -> np.ndarray:

@@ -569,6 +569,11 @@ def test_lone_mask_is_read_as_an_image(tmp_path: Path) -> None:
         ("images/ann/1.png", "masks/ann/1.png"),
         ("ann/flair/1.png", "ann/seg/1_mask.png"),
         ("imagesTr/img_1.png", "labelsTr/mask_1.png"),
+        ("imagesVal/x.png", "labelsVal/x.png"),
+        ("Scans/x.png", "GT/x.png"),
+        ("ann/x.png", "ground_truth/x.png"),
+        ("ann/x.png", "Ground Truth/x.png"),
+        ("ann/x.png", "gt_masks/x.png"),
     ],
 )
 def test_whose_mask_a_picture_is(tmp_path: Path, image: str, mask: str) -> None:
@@ -593,6 +598,13 @@ def test_whose_mask_a_picture_is(tmp_path: Path, image: str, mask: str) -> None:
         ["p1/images/x.png", "p2/masks/x.png"],
         ["images/ann/1.png", "masks/bob/1.png"],
         ["flair/1.png", "t1/1.png"],
+        ["ab/1.png", "ab/2.png", "gt/1.png", "gt/2.png"],
+        ["ab/1.png", "images/1.png", "gt/1.png"],
+        ["gt/1.png", "masks/1.png"],
+        ["ab/1.png", "no_label/1.png"],
+        ["ab/1.png", "seg-2019/1.png"],
+        ["ab/1.png", "unmasked masks/1.png"],
+        ["ab_1.png", "gt_1.png"],
     ],
     ids=" ".join,
 )
@@ -609,6 +621,14 @@ def test_of_several_masks_of_a_picture_one_is_taken_and_told(tmp_path: Path) -> 
     assert [(w.key, w.values) for w in case.reference_warnings] == [("mask_several", {"file": "x_gt.png", "count": 2})]
     cases, problems = attach([paths[2], png(tmp_path / "y.png")], paths[:2])
     assert not problems and cases[0].reference is not None and cases[0].reference.any()
+
+
+@pytest.mark.parametrize(("mask", "told"), [("masks/x.png", 1), ("x_seg.png", 1), ("x_gt.jpg", 1), ("x_mask.png", 0)])
+def test_mask_with_the_values_of_an_image_is_told(tmp_path: Path, mask: str, told: int) -> None:
+    image = png(tmp_path / ("images/x.png" if "/" in mask else "x.png"))
+    (case,), problems = read_cases([image, png(tmp_path / mask, COLOUR)])
+    assert not problems and case.reference is not None
+    assert [(w.key, w.values) for w in case.reference_warnings] == [("mask_graded", {"file": Path(mask).name})] * told
 
 
 def test_masks_given_later_may_have_the_names_of_other_programs(tmp_path: Path) -> None:
