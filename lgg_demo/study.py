@@ -57,6 +57,7 @@ from lgg_demo.volumes import (
     role_of,
     same_grid,
     subject_of,
+    visit_of,
     with_role,
 )
 
@@ -451,8 +452,8 @@ def _sort(files: _Files, loose: list[Path], inside: list[Path]) -> list[Path]:
 
 
 def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found]]:
-    """Volumes that belong together: DICOM by its study (careless anonymisers leave none, or one for all: then also by
-    folder), NIfTI by its name without the words that tell the sequence.
+    """Volumes that belong together: DICOM by its study (by folder where careless anonymisers leave none), NIfTI by its name
+    without the words that tell the sequence.
 
     Each NIfTI is named like none before. lost: of whom something cannot be read, as `_patient_of` says it.
     """
@@ -460,11 +461,12 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
     for v in volumes:
         if v.dicom:
             studies.setdefault(v.study, []).append(v)
-    groups = [group for uid, study in studies.items() for group in _patients_of(study, sure=bool(uid))]
+    groups = [group for uid, study in studies.items() for group in ([study] if uid else _patients_of(study))]
     taken: set[str] = set()
     nifti = _labelled(_channels([v for v in volumes if not v.dicom]))
+    masked = {v.study for v in nifti if v.role == "mask"}
     for patient in _by_folder(nifti, lambda v: (nifti_name(v.paths[0]), v.role)):
-        groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost)]
+        groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost, masked)]
     # Masks alone last: they look for the study they belong to.
     return sorted(groups, key=lambda g: all(v.role == "mask" for v in g))
 
@@ -544,15 +546,9 @@ def _labelled(nifti: Sequence[Found]) -> list[Found]:
     return [labelled(v) for v in nifti]
 
 
-def _patients_of(study: list[Found], sure: bool) -> list[list[Found]]:
-    """DICOM of one study's UID, apart where a FLAIR of one plane comes from several folders.
-
-    sure: there is such a UID, so that they are one study after all unless each folder holds a FLAIR, and series of its own.
-    """
-    parts = _by_folder(study, lambda v: v.grid.slice_direction if v.role == "flair" else v.name)
-    headless = any({v.role for v in part} - {"mask"} and all(v.role != "flair" for v in part) for part in parts)
-    spread = any(len({path.parent for path in v.paths}) > 1 for v in study)
-    return [study] if sure and (headless or spread) else parts
+def _patients_of(study: list[Found]) -> list[list[Found]]:
+    """DICOM without a study's UID, apart where a FLAIR of one plane comes from several folders."""
+    return _by_folder(study, lambda v: v.grid.slice_direction if v.role == "flair" else v.name)
 
 
 def _by_folder(volumes: list[Found], kind: Callable[[Found], object]) -> list[list[Found]]:
@@ -576,8 +572,8 @@ def _by_folder(volumes: list[Found], kind: Callable[[Found], object]) -> list[li
     return [group for part in parts.values() for group in _by_folder(part, kind)]
 
 
-def _by_name(nifti: list[Found], lost: Collection[str]) -> list[list[Found]]:
-    """The studies of one patient, or of several whose file names tell them apart."""
+def _by_name(nifti: list[Found], lost: Collection[str], masked: Collection[str]) -> list[list[Found]]:
+    """The studies of one patient, or of several whose file names tell them apart. masked: whom masks are called after."""
     torn = {v.study for v in nifti if _patient_of(v.paths[0]) in lost}  # what is left of one is no part of another
     by_name: dict[str, list[Found]] = {}
     for v in nifti:
@@ -593,27 +589,31 @@ def _by_name(nifti: list[Found], lost: Collection[str]) -> list[list[Found]]:
         blank = {v.paths[0] for v in nifti if v.role is None}
         if together and len(blank) <= (0 if any(v.role == "flair" for v in together) else 1):
             return [nifti]
-    return _joined(list(groups.values()))
+    return _joined(list(groups.values()), torn, masked)
 
 
-def _joined(groups: list[list[Found]]) -> list[list[Found]]:
-    """Sequences that are no FLAIR are no patient of their own where theirs has one: they are listed there, to be chosen.
+def _joined(groups: list[list[Found]], torn: Collection[str], masked: Collection[str]) -> list[list[Found]]:
+    """Sequences that are no FLAIR are no patient of their own where one FLAIR is theirs: they are listed there, for choice.
 
-    Theirs has all the words of their names, or they of its; none at all where they lie in one folder.
+    It is the only one of their visit (`visit_of`) or, where its name tells nobody, the one beside them, with nobody else.
+    Those that a mask is called after stay by themselves, as it would then be the FLAIR's, and so do those of the torn.
     """
+    flairs = [(group, v) for group in groups for v in group if v.role == "flair"]
+    several = len({v.study for group in groups for v in group} - {""}) > 1
 
     def of_one(flair: Found, other: Found) -> bool:
-        words, others = set(flair.study.split()), set(other.study.split())
-        return (words <= others or others <= words) and bool(
-            (words and others) or flair.paths[0].parent == other.paths[0].parent
-        )
+        if not flair.study:
+            return not several and flair.paths[0].parent == other.paths[0].parent
+        return visit_of(nifti_name(flair.paths[0])) == visit_of(nifti_name(other.paths[0])) != ""
 
-    flairs = [(group, v) for group in groups for v in group if v.role == "flair"]
+    def alone(v: Found) -> bool:
+        claimed = any(f"{study} ".startswith(f"{v.study} ") for study in masked)
+        return v.role not in ("pre", "post", "other") or v.study in torn or not v.study or claimed
+
     kept: list[list[Found]] = []
     for group in groups:
-        sequences = all(v.role in ("pre", "post", "other") for v in group)
-        homes = [home for home, flair in flairs if all(of_one(flair, v) for v in group)] if sequences else []
-        if homes:
+        homes = [] if any(map(alone, group)) else [h for h, flair in flairs if all(of_one(flair, v) for v in group)]
+        if len({id(home) for home in homes}) == 1:
             homes[0] += [replace(v, role="other") for v in group]
         else:
             kept.append(group)
@@ -804,9 +804,10 @@ def _named_alike(case: Referable, found: Found, later: bool) -> bool:
 
 
 def _exactly(case: Referable, found: Found) -> bool:
-    """Whether a NIfTI is called like a case, but for the channel of nnU-Net or the study's time of dcm2niix."""
-    subject = _subject(case.paths[0])
-    return found.study in (subject, re.sub(r" (\d{4}|\d{14})$", "", subject))
+    """Whether a NIfTI is called like a case, but for the channel that nnU-Net's images end in."""
+    path = case.paths[0]
+    channel = _CHANNEL.match(nifti_name(path)) if _IMAGES.match(path.parent.name) else None
+    return found.study == _subject(path) or bool(channel and found.study and found.study == subject_of(channel[1]))
 
 
 def _owner(cases: Sequence[Referable], found: Found, later: bool, sure: bool) -> int:

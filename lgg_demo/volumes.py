@@ -195,11 +195,18 @@ def of_anatomy(name: str) -> bool:
 
 
 def subject_of(name: str) -> str:
-    """A file name without the words that tell the sequence, and how it was made: what the files of one subject share."""
+    """A file name without the words that tell the sequence: what the files of one subject share."""
+    patterns = (_MASK, _LESION, _OTHER, _CHANCE, _T1, _T1_POST, _POST, _PRE, _FLAIR)
+    return " ".join(w for w in _tokens(name) if not any(p.search(w) for p in patterns))
+
+
+def visit_of(name: str) -> str:
+    """Less than `subject_of`, what sequences of one visit share: BIDS's subject and session; else no words of plane and
+    technique, which may be initials, nor dcm2niix's series number. Too little to tell whose a mask is; empty if nothing.
+    """
     if visit := VISIT.search(name):
-        return " ".join(_tokens(visit[0]))
-    patterns = (_MASK, _LESION, _OTHER, _CHANCE, _T1, _T1_POST, _POST, _PRE, _FLAIR, _TECHNIQUE)
-    return " ".join(w for w in _tokens(_SERIES.sub(r"\1", name)) if not any(p.search(w) for p in patterns))
+        return subject_of(name[: visit.end()])
+    return " ".join(w for w in subject_of(_SERIES.sub(r"\1", name)).split() if not _TECHNIQUE.search(w))
 
 
 def _describe(*texts: str) -> str:

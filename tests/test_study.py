@@ -222,6 +222,9 @@ def test_the_mask_of_what_cannot_be_read_is_nobody_elses(tmp_path: Path) -> None
 BROKEN, SCAN = "broken", "scan"  # of the table below; a number: a mask of the rows up to it
 
 
+PAIR = ("FLAIR.nii", "FLAIR_mask.nii")
+
+
 def lay(folder: Path, files: dict[str, str | int]) -> Path:
     for name, what in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -292,9 +295,11 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
         ),
         (  # sequences beside a FLAIR are no patients; of somebody else, they are
             {"s/FLAIR.nii": SCAN, "s/ep2d_bold_moco.nii": SCAN, "s/T1_native_x.nii": SCAN, "bob_T1.nii": SCAN},
-            {"FLAIR": None, "bob_T1": None},
+            {"FLAIR": None, "ep2d_bold_moco": None, "T1_native_x": None, "bob_T1": None},
             [],
         ),
+        ({"s/FLAIR.nii": SCAN, "s/T1.nii": SCAN, "s/T1_native_x.nii": SCAN}, {"FLAIR": None}, []),
+        ({"s/FLAIR.nii": SCAN, "s/T1.nii": SCAN, "bob_T1.nii": SCAN}, {"FLAIR": None, "bob_T1": None}, []),
         (
             {
                 f"{who}_{name}": what
@@ -302,17 +307,59 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
                 for name, what in (
                     ("AX_FLAIR_20200102030405_4.nii", SCAN),
                     ("MPRAGE_ISO_20200102030405_5.nii", SCAN),
-                    ("DWI_moco_20200102030405_6a.nii", SCAN),
+                    ("DWI_20200102030405_6a.nii", SCAN),
                     ("seg.nii", 10 * int(who[1])),
                 )
             }
             | {"p1_AX_FLAIR_20210102030405_4.nii": SCAN},
             {
                 "p1_AX_FLAIR_20200102030405_4": None,
-                "p2_AX_FLAIR_20200102030405_4": 20,
+                "p2_AX_FLAIR_20200102030405_4": None,
                 "p1_AX_FLAIR_20210102030405_4": None,
             },
-            ["p1_seg.nii"],
+            ["p1_seg.nii", "p2_seg.nii"],
+        ),
+        (  # two runs, acquisitions, spaces, series of one visit: each has its own mask, and none where it has none
+            {f"sub-1_run-{n}_{name}": 10 * n if "mask" in name else SCAN for n in (1, 2) for name in PAIR},
+            {"sub-1_run-1_FLAIR": 10, "sub-1_run-2_FLAIR": 20},
+            [],
+        ),
+        (
+            {"sub-1_run-1_FLAIR.nii": SCAN, "sub-1_run-2_FLAIR.nii": SCAN, "sub-1_run-1_FLAIR_mask.nii": 10},
+            {"sub-1_run-1_FLAIR": 10, "sub-1_run-2_FLAIR": None},
+            [],
+        ),
+        (
+            {"sub-1_acq-a_FLAIR.nii": SCAN, "sub-1_acq-b_FLAIR.nii": SCAN, "sub-1_acq-b_FLAIR_mask.nii": 10},
+            {"sub-1_acq-a_FLAIR": None, "sub-1_acq-b_FLAIR": 10},
+            [],
+        ),
+        (
+            {"sub-1_FLAIR.nii": SCAN, "sub-1_space-MNI_FLAIR.nii": SCAN, "sub-1_space-MNI_FLAIR_mask.nii": 10},
+            {"sub-1_FLAIR": None, "sub-1_space-MNI_FLAIR": 10},
+            [],
+        ),
+        (
+            {
+                "p1_FLAIR_20200102030405_4.nii": SCAN,
+                "p1_FLAIR_20200102030405_9.nii": SCAN,
+                "p1_FLAIR_20200102030405_4_mask.nii": 10,
+                "p1_T1_20200102030405_5.nii": SCAN,
+            },
+            {"p1_FLAIR_20200102030405_4": 10, "p1_FLAIR_20200102030405_9": None, "p1_T1_20200102030405_5": None},
+            [],
+        ),
+        ({"IR_flair.nii": SCAN, "SE_flair.nii": SCAN, "SE_mask.nii": 10}, {"IR_flair": None, "SE_flair": 10}, []),
+        ({"IR_flair.nii": SCAN, "IR_t1.nii": SCAN, "SE_t1.nii": SCAN}, {"IR_flair": None, "SE_t1": None}, []),
+        (  # what a mask is called after stays by itself
+            {
+                "sub-1_FLAIR.nii": SCAN,
+                "sub-1_T1w.nii": SCAN,
+                "sub-1_acq-a_T1w.nii": SCAN,
+                "sub-1_acq-a_label-x_mask.nii": 10,
+            },
+            {"sub-1_FLAIR": None, "sub-1_acq-a_T1w": None},
+            ["sub-1_acq-a_label-x_mask.nii"],
         ),
         (
             {f"sub-{n}/anat/sub-{n}_{name}.nii": SCAN for n in (1, 2) for name in ("acq-a_T1w", "FLAIR", "task-x_bold")},
@@ -422,12 +469,12 @@ def test_names_that_share_nothing_are_together_where_each_role_comes_once(tmp_pa
 
 
 def test_sequences_beside_a_flair_may_be_chosen_and_are_not_by_themselves(tmp_path: Path) -> None:
-    folder = lay(tmp_path, {f"{name}.nii": SCAN for name in ("ann_flair", "ann_t1_b", "ann_swi_b", "bob_flair")})
+    folder = lay(tmp_path, {f"{name}.nii": SCAN for name in ("ann_flair", "ann_t1_tse", "ann_swi_ax", "bob_flair")})
     cases, _ = read_study([folder])
     assert [c.chosen for c in cases if isinstance(c, Study)] == [{"flair": "ann_flair"}, {"flair": "bob_flair"}]
-    cases, _ = read_study([folder], {"flair": "ann_flair", "pre": "ann_t1_b"})
+    cases, _ = read_study([folder], {"flair": "ann_flair", "pre": "ann_t1_tse"})
     assert [c.chosen for c in cases if isinstance(c, Study)] == [
-        {"flair": "ann_flair", "pre": "ann_t1_b"},
+        {"flair": "ann_flair", "pre": "ann_t1_tse"},
         {"flair": "bob_flair"},
     ]
 
@@ -520,8 +567,7 @@ def test_a_choice_for_one_study_leaves_the_other_alone(tmp_path: Path) -> None:
     assert isinstance(after[1], Study) and "post" not in after[1].chosen
 
 
-@pytest.mark.parametrize("uids", [{"StudyInstanceUID": ""}, {"StudyInstanceUID": "1.2.3"},
-                                  {"StudyInstanceUID": "", "SeriesInstanceUID": ""}])  # fmt: skip
+@pytest.mark.parametrize("uids", [{"StudyInstanceUID": ""}, {"StudyInstanceUID": "", "SeriesInstanceUID": ""}])
 @pytest.mark.parametrize("inner", [("", ""), ("a", "b")])
 def test_patients_without_a_study_of_their_own(tmp_path: Path, uids: dict[str, str], inner: tuple[str, str]) -> None:
     one, two = ((STACK * gain).round() for gain in (1, 0.5))
@@ -537,6 +583,21 @@ def test_patients_without_a_study_of_their_own(tmp_path: Path, uids: dict[str, s
     assert not problems and len(cases) == 2
     np.testing.assert_array_equal(cases[0].scan.pixels, np.repeat(one[..., None], 3, axis=-1))
     np.testing.assert_array_equal(cases[1].scan.pixels[..., 1], two)
+
+
+def test_a_study_with_its_uid_is_one_whatever_its_folders(tmp_path: Path) -> None:
+    """An axial FLAIR made twice, each with a T1 in its folder; masks in none of the two are still that study's."""
+    for n in (2, 3):
+        for more, words in ((0, "AX FLAIR"), (2, "AX T1")):
+            made = series(tmp_path / "made", SeriesNumber=n + more, SeriesDescription=words, StudyInstanceUID="1.2.3")
+            for m, path in enumerate(made):
+                (tmp_path / "in" / str(n)).mkdir(parents=True, exist_ok=True)
+                path.rename(tmp_path / "in" / str(n) / f"{words}_{m}")
+    (tmp_path / "in" / "masks").mkdir()
+    nifti(tmp_path / "in" / "masks" / "lesion.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)))
+    assert only([tmp_path / "in"]).reference is not None
+    (scored,), problems = attach([only([tmp_path / "in" / "2", tmp_path / "in" / "3"])], [tmp_path / "in" / "masks"])
+    assert not problems and scored.reference is not None
 
 
 def test_two_flair_of_one_study_in_a_folder_each_are_one_patient(tmp_path: Path) -> None:

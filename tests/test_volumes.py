@@ -37,7 +37,18 @@ from lgg_demo.geometry import AXES, Grid, places_of
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
 from lgg_demo.readers import UnreadableScan
-from lgg_demo.volumes import Volume, find_dicom, is_dicom, is_nifti, read_dicom, read_nifti, resample, role_of, subject_of
+from lgg_demo.volumes import (
+    Volume,
+    find_dicom,
+    is_dicom,
+    is_nifti,
+    read_dicom,
+    read_nifti,
+    resample,
+    role_of,
+    subject_of,
+    visit_of,
+)
 
 HEAD = draw_head(12, size=64)
 STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
@@ -352,17 +363,20 @@ def test_roles(text: str, role: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "subject"),
+    ("names", "visit"),
     [
         (["p1_AX_T2_FLAIR", "p1_SAG_3D_T1_SPC", "p1_tra_t2_tse_fs", "p1-cor-seg"], "p1"),
-        (["p1_FLAIR_20200102030405_7", "p1_SAG_MPRAGE_20200102030405_12a", "p1_FLAIR_20200102030405_7_mask"],
-         "p1 20200102030405"),
-        (["sub-01_ses-2_acq-highres_FLAIR", "sub-01_ses-2_task-rest_bold", "x_sub-01_ses-2_T1w"], "sub 01 ses 2"),
+        (["p1_FLAIR_20200102030405_7", "p1_SAG_MPRAGE_20200102030405_12a"], "p1 20200102030405"),
+        (["sub-01_ses-2_acq-highres_FLAIR", "sub-01_ses-2_task-rest_bold"], "sub 01 ses 2"),
         (["sub-01_run-1_T1w", "SUB-01"], "sub 01"),
+        (["x_sub-01_T1w"], "x sub 01"),
+        (["AX_FLAIR", "IR_t1"], ""),
     ],
 )  # fmt: skip
-def test_what_the_files_of_a_subject_share(names: list[str], subject: str) -> None:
-    assert [subject_of(name) for name in names] == [subject] * len(names)
+def test_what_sequences_of_a_visit_share_and_masks_do_not(names: list[str], visit: str) -> None:
+    assert [visit_of(name) for name in names] == [visit] * len(names)
+    assert visit == "p1" or len({subject_of(name) for name in names}) == len(names), "whose a mask is takes all words"
+    assert subject_of("sub-1_run-1_FLAIR_probability") == subject_of("sub-1_run-1_FLAIR") == "sub 1 run 1"
 
 
 def test_a_series_for_tumours_is_no_mask() -> None:
