@@ -214,35 +214,44 @@ def _folded(stem: str) -> str:
     return unicodedata.normalize("NFC", stem).casefold()
 
 
+def _image_names(stem: str) -> list[str]:
+    """What an image may be looked up by: its name, and after a sign that no name has what follows its word."""
+    match = _WORDED.match(_folded(stem))
+    return [_folded(stem), *([f"/{match['rest']}"] if match and match["word"] not in _MASK_WORDS else [])]
+
+
+def _mask_names(mask: Path, alike: bool) -> list[str]:
+    """What a mask's image may be called, in the order of trust, not folded; the last may be what follows its word.
+
+    alike: it is known to be a mask, and may be called the same.
+    """
+    stem = mask.stem
+    match = _WORDED.match(_folded(stem))
+    return [
+        *([stem] if alike and not is_mask_name(mask) else []),
+        *(stem[: -len(e)] for e in MASK_ENDINGS if stem.lower().endswith(e)),
+        *([f"/{match['rest']}"] if match and match["word"] in _MASK_WORDS else []),
+    ]
+
+
 class _Stems:
     """The stems of images of one place, to find the one that a mask is called after."""
 
     def __init__(self, stems: Iterable[str]) -> None:
-        self._spelled: dict[str, set[str]] = {}
-        self._worded: dict[str, set[str]] = {}
+        self._called: dict[str, set[str]] = {}
         for stem in stems:
-            self._spelled.setdefault(_folded(stem), set()).add(stem)
-            match = _WORDED.match(_folded(stem))
-            if match and match["word"] not in _MASK_WORDS:
-                self._worded.setdefault(match["rest"], set()).add(stem)
+            for name in _image_names(stem):
+                self._called.setdefault(name, set()).add(stem)
 
     def meant_by(self, mask: Path, alike: bool) -> str | None:
-        """The stem that a mask's name means; None where it is no image's, or that of several.
-
-        alike: it is known to be a mask, and may be called the same.
-        """
-        stem = mask.stem
-        tried = [stem] if alike and not is_mask_name(mask) else []
-        for one in (*tried, *(stem[: -len(e)] for e in MASK_ENDINGS if stem.lower().endswith(e))):
-            spelled = self._spelled.get(_folded(one), set())
-            if one in spelled or len(spelled) == 1:
-                return one if one in spelled else next(iter(spelled))
-        match = _WORDED.match(_folded(stem))
-        if match is None or match["word"] not in _MASK_WORDS or len(found := self._worded.get(match["rest"], set())) != 1:
-            return None
-        (one,) = found
-        word = _folded(one).removesuffix(match["rest"])
-        return one if alike or match["word"] != _INITIALS or _IMAGE_WORDS.fullmatch(word) else None
+        """The stem that a mask's name means; None where it is no image's, or that of several. alike: see `_mask_names`."""
+        for name in _mask_names(mask, alike):
+            found = self._called.get(_folded(name), set())
+            one = name if name in found else next(iter(found)) if len(found) == 1 else None
+            sure = alike or not name.startswith("/") or not _folded(mask.stem).startswith(_INITIALS)
+            if one is not None and (sure or _IMAGE_WORDS.fullmatch(_folded(one).removesuffix(name[1:]))):
+                return one
+        return None
 
 
 def _worth(mask: Path) -> int:
@@ -266,18 +275,25 @@ def masks_among(files: Iterable[Path]) -> dict[Path, list[Path]]:
             images.setdefault((path.parent, path.stem), []).append(path)
             named.setdefault(path.parent, []).append(path.stem)
     stems = {folder: _Stems(own) for folder, own in named.items()}
-    twins: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Path]] = {}  # folders that one level alone tells apart
+    # By all but one level of a folder's path, and by the name of an image in it: thousands of patients may have a folder
+    # each beside that of the masks.
+    twins: dict[tuple[tuple[str, ...], tuple[str, ...]], dict[str, set[Path]]] = {}
     for folder in stems:
         for n, part in enumerate(folder.parts):
             if not _MASK_FOLDER.fullmatch(part.lower()):
-                twins.setdefault((folder.parts[:n], folder.parts[n + 1 :]), []).append(folder)
+                names = twins.setdefault((folder.parts[:n], folder.parts[n + 1 :]), {})
+                for name in {name for stem in named[folder] for name in _image_names(stem)}:
+                    names.setdefault(name, set()).add(folder)
 
     def meant_by(path: Path) -> list[Path]:
         parts = path.parent.parts
         if path.parent in stems and (stem := stems[path.parent].meant_by(path, alike=False)) is not None:
             return images[path.parent, stem]
         for n, part in enumerate(parts):
-            there = twins.get((parts[:n], parts[n + 1 :]), []) if _MASK_FOLDER.fullmatch(part.lower()) else []
+            if not _MASK_FOLDER.fullmatch(part.lower()):
+                continue
+            names = twins.get((parts[:n], parts[n + 1 :]), {})
+            there = {f for name in _mask_names(path, alike=True) for f in names.get(_folded(name), ())}
             found = [(f, stem) for f in there if (stem := stems[f].meant_by(path, alike=True)) is not None]
             sure = part.lower() != _INITIALS or all(_IMAGE_WORDS.fullmatch(f.parts[n].lower()) for f, _ in found)
             if len(found) == 1 and sure:

@@ -623,6 +623,13 @@ def test_of_several_masks_of_a_picture_one_is_taken_and_told(tmp_path: Path) -> 
     assert not problems and cases[0].reference is not None and cases[0].reference.any()
 
 
+def test_one_folder_of_masks_for_many_of_images() -> None:
+    images = [Path(f"p{n}/img_{n}.png") for n in range(9)]
+    masks = [Path(f"masks/{'mask' if n % 2 else 'IMG'}_{n}.png") for n in range(9)]
+    both = [Path("p1/7.png"), Path("p2/7.png"), Path("masks/7.png")]
+    assert readers.masks_among([*both, *masks, *images]) == {i: [m] for i, m in zip(images, masks, strict=True)}
+
+
 @pytest.mark.parametrize(("mask", "told"), [("masks/x.png", 1), ("x_seg.png", 1), ("x_gt.jpg", 1), ("x_mask.png", 0)])
 def test_mask_with_the_values_of_an_image_is_told(tmp_path: Path, mask: str, told: int) -> None:
     image = png(tmp_path / ("images/x.png" if "/" in mask else "x.png"))
