@@ -76,11 +76,13 @@ _IMAGE_WORDS = re.compile(
     r"(?:(?:images?(?:tr|ts|val)?|imgs?|scans?|slices?|flair|inputs?|raw|data)(?:[ _-]+(?=[^ _-])|$))+"
 )
 
-# The number that counts the files of a series: before a total, else at the end, bare or as ` (3)`, else the last there is.
+# The number that counts the files of a series: before a total, else at the end, bare or as ` (3)`, else the last there is
+# where it leads the name or follows a word for slices. Any other may be a patient's, or with four digits a year.
 _OF_TOTAL = re.compile(r"^(?P<stem>.*?)[ _-]?\(?(?P<number>\d+)(?P<rest>[ _-]?(?:of|sur)[ _-]?\d+)\)?$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(?P<stem>.*?)(?:(?P<open> \()|[ _-])?(?P<number>\d+)(?(open)\))$")
-# (Not one that a word ends in: `patient1_flair` and `patient2_flair` are hardly a series.)
-_LAST_NUMBER = re.compile(r"^(?P<stem>.*?)[ _-]?(?<![^ _-])(?P<number>\d+)(?P<rest>\D+)$")
+_LAST_NUMBER = re.compile(
+    r"^(?P<stem>(?:.*[ _-])?(?:slice|image|img|im|coupe)|)[ _-]?(?P<number>0*\d{1,3})(?P<rest>\D+)$", re.IGNORECASE
+)
 
 
 class UnreadableScan(Exception):
@@ -321,8 +323,8 @@ def _counted(stem: str) -> tuple[str, str] | None:
 def sort_into_series(images: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:
     """Series of image files in slice order, and the files that are masks of images among them (`masks_among`).
 
-    Numbered files of one folder and type that differ in nothing but the number are one series, in the order of the
-    numbers; any other file is a series of its own.
+    Files of one folder and type that differ in nothing but the number that counts them (see `_LAST_NUMBER`) are one series,
+    in the order of the numbers; any other file is a series of its own.
     """
     files = list(dict.fromkeys(images))
     masks = dict.fromkeys(mask for own in masks_among(files).values() for mask in own)

@@ -451,6 +451,8 @@ def test_two_comes_before_ten(tmp_path: Path) -> None:
     [
         (["slice (2).png", "slice (10).png"], "slice"),
         (["002_flair.png", "010_flair.png"], "flair"),
+        (["slice_002_flair.png", "slice_010_flair.png"], "slice_flair"),
+        (["ann_1_Coupe2_flair.png", "ann_1_Coupe10_flair.png"], "ann_1_Coupe_flair"),
         (["image 2 of 12.png", "image 10 of 12.png"], "image of 12"),
         (["scan(2 of 12).png", "scan(10 of 12).png"], "scan of 12"),
         (["TCGA_CS_4941_19960909_2.png", "TCGA_CS_4941_19960909_10.png"], "TCGA_CS_4941_19960909"),
@@ -471,6 +473,12 @@ def test_names_that_differ_in_their_last_number_are_one_series(tmp_path: Path, f
         ["TCGA_CS_4941_19960909_1.png", "TCGA_CS_4942_19960909_2.png"],
         ["slice (1).png", "slice 2).png"],
         ["ann1_flair.png", "ann2_flair.png"],
+        ["patient_1_flair.png", "patient_2_flair.png"],
+        ["2019_visit.png", "2021_visit.png"],
+        ["img_2019_visit.png", "img_2021_visit.png"],
+        ["0012345_flair.png", "0012346_flair.png"],
+        ["kim_1_flair.png", "kim_2_flair.png"],
+        ["ann_1_slice_2_flair.png", "bob_1_slice_3_flair.png"],
     ],
     ids=" ".join,
 )
