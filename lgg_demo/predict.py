@@ -62,10 +62,14 @@ def collect(inputs: list[Path]) -> tuple[dict[Path, str], dict[Path, str], list[
     problems = []
     listed = {path: [*find_images(path), *find_volumes(path)] if path.is_dir() else [path] for path in inputs}
     over = earlier_outputs(p for files in listed.values() for p in files)
+    masks = masks_among(
+        p for files in listed.values() for p in files if p.suffix.lower() in IMAGE_SUFFIXES and p not in over
+    )
     for path, files in listed.items():
         if path.is_dir():
             found = [p for p in files if p not in over]
-            of_viewer, own = logos([p for p in found if p.suffix.lower() in IMAGE_SUFFIXES], filter(is_dicom, found))
+            images = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES]
+            of_viewer, own = logos(images, filter(is_dicom, found), masks)
             over |= of_viewer
             problems += own
         for file in (p for p in files if p not in over):

@@ -32,7 +32,6 @@ from lgg_demo.readers import (
     Referable,
     Scan,
     UnreadableScan,
-    image_stem,
     read_cases,
     sort_into_series,
     visible_files,
@@ -237,9 +236,11 @@ def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
                 files.lost.append(path)
         dicom = _sort(files, [p for p in loose if p not in over], [p for p in (*inside, *unpacked) if p not in over])
         named = set(loose)
-        for root in [*(p for p in paths if p not in named), *folder.iterdir()] if dicom and not chosen else []:
+        roots = [*(p for p in paths if p not in named), *folder.iterdir()] if dicom and not chosen else []
+        masks = readers.masks_among(files.pictures) if roots else {}
+        for root in roots:
             held = [p for p in files.pictures if root in p.parents and p not in named]
-            of_viewer, own = logos(held, (p for p in dicom if root in p.parents))
+            of_viewer, own = logos(held, (p for p in dicom if root in p.parents), masks)
             files.pictures = [p for p in files.pictures if p not in of_viewer]
             files.problems += own
         given = [*zips, *loose, *inside]
@@ -267,17 +268,21 @@ def _listed(paths: Iterable[Path], files: _Files) -> tuple[list[Path], list[Path
     return loose[:MOST_FILES], inside[:MOST_FILES]
 
 
-def logos(pictures: Sequence[Path], dicom: Iterable[Path]) -> tuple[set[Path], list[UnreadableScan]]:
+def logos(
+    pictures: Sequence[Path], dicom: Iterable[Path], masks: Mapping[Path, Sequence[Path]]
+) -> tuple[set[Path], list[UnreadableScan]]:
     """Which pictures of a folder or zip are passed over because it holds DICOM too, and the sentence that says so.
 
-    They are a viewer's, not a patient's: on a disc, which has a DICOMDIR, all of them; else what is no numbered series.
+    They are a viewer's, not a patient's: neither one that has a mask, or is one (`masks`, see `readers.masks_among`), nor,
+    but on a disc, which has a DICOMDIR, one of a numbered series.
     """
     names = {p.name.upper() for p in dicom}
     if not names:
         return set(), []
-    series = [] if "DICOMDIR" in names else [group for group in sort_into_series(pictures)[0] if len(group) > 1]
-    slices = {(p.parent, p.stem) for group in series for p in group}
-    over = [p for p in pictures if not slices & {(p.parent, p.stem), (p.parent, image_stem(p))}]
+    kept = {*masks, *(mask for own in masks.values() for mask in own)}
+    if "DICOMDIR" not in names:
+        kept |= {p for group in sort_into_series(pictures)[0] if len(group) > 1 for p in group}
+    over = [p for p in pictures if p not in kept]
     return set(over), [UnreadableScan(p.name, "pictures_beside", pictures=len(over)) for p in over[:1]]
 
 
@@ -507,7 +512,7 @@ def _channels(nifti: Sequence[Found]) -> list[Found]:
 
 def _channel_names(folder: Path) -> dict[str, object]:
     """What nnU-Net's dataset.json in a folder, or in the one above it, calls its channels by number; else nothing."""
-    for place in (folder, *folder.parents[:2]):  # two: from a zip, each folder lies in one of ours
+    for place in (folder, folder.parent):
         dataset = read_json(place / "dataset.json")
         if isinstance(dataset, dict):
             names = dataset.get("channel_names", dataset.get("modality"))
@@ -538,7 +543,8 @@ def _labelled(nifti: Sequence[Found]) -> list[Found]:
         role, all_told = told(folder), set(map(told, folders[nifti_name(v.paths[0])]))
         a_folder_each = len(all_told) > 1 and "flair" in all_told and None not in all_told
         silent = v.role is None or _LABELS.match(folder)
-        of_one = role == "mask" and (all_told != {"mask"} or (silent and not masks_alone))
+        # (Where no scan has their name, `my_segmentation_study` may hold scans.)
+        of_one = role == "mask" and (all_told != {"mask"} or (silent and for_masks(folder, alone=True) and not masks_alone))
         if role and ((a_folder_each and v.role is None) or of_one):
             return replace(v, role=role, name=f"{v.name}_{role}")
         return v

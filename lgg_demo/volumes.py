@@ -182,9 +182,12 @@ def role_of(text: str, contrast: bool = False, masks: bool = True) -> Role | Non
     return "pre" if some(_PRE) else None
 
 
-def for_masks(folder: str) -> bool:
-    """Whether a folder's name says that masks are in it (`masks`, `labelsTr`), not merely patients with a lesion."""
-    return any(_MASK.search(w) for w in _tokens(folder))
+def for_masks(folder: str, alone: bool = False) -> bool:
+    """Whether a folder's name says that masks are in it (`masks`, `labelsTr`), not merely patients with a lesion; alone: by
+    every word.
+    """
+    told = [bool(_MASK.search(w)) for w in _tokens(folder)]
+    return any(told) and (all(told) or not alone)
 
 
 def of_anatomy(name: str) -> bool:

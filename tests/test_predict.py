@@ -244,9 +244,10 @@ def test_a_folder_of_dicom_called_after_its_patient_names_no_output(tmp_path: Pa
 
 def test_a_discs_logo_is_no_patient(tmp_path: Path, run_predict: Predict) -> None:
     series(tmp_path / "in" / "DICOM")
-    Image.fromarray(HEAD.flair[3]).save(tmp_path / "in" / "logo.png")
+    for name, pixels in (("logo", HEAD.flair[3]), ("img_4", HEAD.flair[3]), ("mask_4", HEAD.mask[3].astype(np.uint8))):
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
     report = run_predict(tmp_path / "in", code=2)
-    assert [image["file"] for image in report["images"]] == ["series-3"]
+    assert [(image["file"], "dice" in image) for image in report["images"]] == [("img_4.png", True), ("series-3", False)]
     assert [problem["file"] for problem in report["unreadable"]] == ["logo.png"]
 
 

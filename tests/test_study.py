@@ -283,6 +283,7 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
             [],
         ),
         ({"p1/scan.nii": SCAN, "p1/seg/roi_1.nii": 10}, {"scan": 10}, []),
+        ({"my_segmentation_study/ann.nii": SCAN, "controls/bob.nii": SCAN}, {"ann": None, "bob": None}, []),
         ({"masks/ann.nii": SCAN, "masks/bob.nii": SCAN}, {"ann": None, "bob": None}, []),
         (  # a folder for each sequence
             {
@@ -729,6 +730,28 @@ def test_pictures_of_a_viewer_are_no_patients(tmp_path: Path, packed: bool, disc
             ("pictures_beside", (4 if disc else 2) - bool(more and not packed))
         ]
         assert [c.scan.name for c in cases] == [*(["logo"] if more else []), *([] if disc else ["icon"]), "series-3"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("p0/flair.png", "p0/flair_mask.png"),
+        ("p0/img_4.png", "p0/mask_4.png"),
+        ("p0/img_4.png", "p0/img_4_seg.png"),
+        ("images/a.png", "masks/a.png"),
+    ],
+)
+def test_pictures_with_masks_beside_dicom_are_read(tmp_path: Path, packed: bool, image: str, mask: str) -> None:
+    root = tmp_path / "in"
+    series(root / "p1")
+    for name, pixels in ((image, HEAD.flair[3]), (mask, HEAD.mask[3].astype(np.uint8) * 255), ("logo.png", HEAD.flair[3])):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / name)
+    inside = {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    cases, problems = read_study([zipped(tmp_path / "x.zip", inside) if packed else root])
+    assert [(p.sentence.key, p.sentence.values["pictures"]) for p in problems] == [("pictures_beside", 1)]
+    assert len(cases) == 2 and cases[0].reference is not None and cases[0].reference.sum() == HEAD.mask[3].sum()
 
 
 def test_letters_beyond_ascii_in_a_zip(tmp_path: Path) -> None:
