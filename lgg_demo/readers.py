@@ -66,7 +66,7 @@ MOST_COVERED = 0.9  # of a picture; no tumour fills it, a mask that is inverted 
 
 # `mask_0` of `img_0`: a word, and what both names share.
 _WORDED = re.compile(r"^(?P<word>[^\W\d_]+)(?P<rest>(?:[ _-]|\d).*)$")
-_MASK_WORDS = tuple(ending[1:] for ending in MASK_ENDINGS)
+_MASK_WORDS = tuple(ending[1:] for ending in MASK_ENDINGS if "_" not in ending[1:])
 # Whole names of folders, in lower case. `gt` may be somebody's initials: it counts only beside a word for images.
 _MASK_FOLDER = re.compile(
     r"(?:(?:gt|masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|ground[ _-]?truth)(?:[ _-]+(?=[^ _-])|$))+"

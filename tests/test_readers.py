@@ -631,6 +631,12 @@ def test_of_several_masks_of_a_picture_one_is_taken_and_told(tmp_path: Path) -> 
     assert not problems and cases[0].reference is not None and cases[0].reference.any()
 
 
+@pytest.mark.parametrize("word", readers._MASK_WORDS)
+def test_every_word_for_masks_can_lead_a_name(word: str) -> None:
+    image, mask = Path("img_1.png"), Path(f"{word}_1.png")
+    assert readers.masks_among([image, mask]) == {image: [mask]}
+
+
 def test_one_folder_of_masks_for_many_of_images() -> None:
     images = [Path(f"p{n}/img_{n}.png") for n in range(9)]
     masks = [Path(f"masks/{'mask' if n % 2 else 'IMG'}_{n}.png") for n in range(9)]
