@@ -216,6 +216,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : {pictures:image laissée|images laissées} de côté près de fichiers DICOM, comme un logo de disque ; "
         "donnez les coupes à part.",
     },
+    "outputs_beside": {
+        "en": "{file}: {files:file|files} of an earlier run passed over; give a mask as ground truth to have it as that.",
+        "fr": "{file} : {files:fichier d’une analyse antérieure laissé|fichiers d’une analyse antérieure laissés} de côté ; "
+        "donnez un masque comme vérité terrain pour qu’il en serve.",
+    },
     "nothing_inside": {
         "en": "{file}: there is no image inside; give files of these types: {types}.",
         "fr": "{file} : aucune image à l’intérieur ; donnez des fichiers de ces types : {types}.",

@@ -43,28 +43,35 @@ from lgg_demo.report import (
     write_outputs,
     written_by,
 )
-from lgg_demo.study import TYPES, attach, earlier_outputs, find_volumes, logos, outline_studies
+from lgg_demo.study import TYPES, attach, earlier_outputs, find_volumes, logos, outline_studies, passed_over
 from lgg_demo.volumes import is_dicom, is_nifti, nifti_name
 
 # The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}
 
 
-def collect(inputs: list[Path]) -> tuple[dict[Path, str], dict[Path, str], list[UnreadableScan]]:
-    """Pictures of files and folders, each with the name its outputs take (its path below the folder given); then whatever
-    else may hold a study, volumes, DICOM files, zips, with that path too.
+def collect(inputs: list[Path], out: Path) -> tuple[dict[Path, str], dict[Path, str], list[UnreadableScan]]:
+    """Pictures of files and folders, and the masks beside them, each with the name its outputs take (its path below the
+    folder given); then whatever else may hold a study, volumes, DICOM files, zips, with that path too.
 
-    What earlier runs wrote, and pictures that are a viewer's, are passed over; an error where a folder, or all that was
-    given, holds no more than that.
+    What earlier runs wrote, and pictures that are a viewer's, are passed over, with a sentence but for what lies in `out`;
+    an error where a folder, or all that was given, holds no more than that.
     """
+
+    def files_of(path: Path) -> list[Path]:
+        if path.is_dir():
+            return [*find_images(path), *find_volumes(path)]
+        return [path, *(masks_beside(path) if path.suffix.lower() in IMAGE_SUFFIXES and not is_mask_name(path) else [])]
+
     pictures: dict[Path, str] = {}
     others: dict[Path, str] = {}
-    problems = []
-    listed = {path: [*find_images(path), *find_volumes(path)] if path.is_dir() else [path] for path in inputs}
+    problems: list[UnreadableScan] = []
+    listed = {path: files_of(path) for path in inputs}
     over = earlier_outputs(p for files in listed.values() for p in files)
     masks = masks_among(
         p for files in listed.values() for p in files if p.suffix.lower() in IMAGE_SUFFIXES and p not in over
     )
+    problems += passed_over(p for p in over if out.resolve() not in p.resolve().parents)
     for path, files in listed.items():
         if path.is_dir():
             found = [p for p in files if p not in over]
@@ -74,7 +81,7 @@ def collect(inputs: list[Path]) -> tuple[dict[Path, str], dict[Path, str], list[
             problems += own
         for file in (p for p in files if p not in over):
             kind = pictures if file.suffix.lower() in IMAGE_SUFFIXES else others
-            kind.setdefault(file, path.name if file == path else file.relative_to(path).as_posix())
+            kind.setdefault(file, file.relative_to(path).as_posix() if path.is_dir() else file.name)
         if path.is_dir() and over.issuperset(files):
             problems.append(UnreadableScan(path.name, "no_images"))
     if not (pictures or others or problems):
@@ -109,12 +116,7 @@ def predict(
     """
     written = written_by(out / REPORT)
     refuse_to_overwrite(out, [REPORT, TABLE, PAGE], written)
-    files, others, problems = collect(inputs)
-    near = [mask for image in files if not is_mask_name(image) for mask in masks_beside(image)]
-    ours = earlier_outputs(near)
-    for mask in near:
-        if mask not in ours:
-            files.setdefault(mask, mask.name)
+    files, others, problems = collect(inputs, out)
     masks = masks_among(files)
     series, _ = sort_into_series(files)
     results: list[Result] = []
@@ -133,7 +135,7 @@ def predict(
         return result_of(case, segmenter.segment(case.scan), names)
 
     def outline(paths: Iterable[Path], roles: Mapping[str, str] | None = None) -> None:
-        outlined, unreadable = outline_studies(paths, roles, outline_one)
+        outlined, unreadable = outline_studies(paths, roles, outline_one, sifted=True)
         results.extend(outlined)
         problems.extend(unreadable)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -43,9 +44,11 @@ SOFTWARE = "lgg-demo "
 WRITTEN = "written"  # of a report in a folder: the files of this run, and of those before
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
-MOST_JSON = 100_000_000  # bytes
+MOST_JSON = 10_000_000  # bytes; a report of thousands of files has less
 TABLE = "report.csv"
 PAGE = "report.pdf"
+# What a run can write beside its report (`output_names`).
+_WRITABLE = re.compile(r"(_(mask|probability)\.(nii\.gz|png|tiff?)|_seg\.dcm)$", re.IGNORECASE)
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
 
 
@@ -426,6 +429,7 @@ def write_outputs(
                         target, masks, result.grid, result.instances, report["model"], bool(result.touched.any())
                     )
             written += targets
+        path.touch()  # nothing it lists is newer: what is, a hand has drawn since
     if documents is None:
         documents = any(r.grid is not None for r in results)
     if documents:
@@ -438,7 +442,8 @@ def write_outputs(
 def written_by(file: Path) -> set[str]:
     """Names, below its folder, of what a report of ours lists: what the run wrote, and those of `predict` before it.
 
-    Without what a hand corrected, which is no longer the network's.
+    Without what a hand corrected, which is no longer the network's, and what no run writes: whoever made the report,
+    it names no scan.
     """
     try:
         report = read_json(file)
@@ -447,7 +452,9 @@ def written_by(file: Path) -> set[str]:
         images = report["images"]
         own = {str(i[kind]) for i in images for kind in OUTPUTS if kind in i}  # before reports had such a list
         by_hand = {str(i[kind]) for i in images if i.get("corrected") for kind in ("mask", "segmentation") if kind in i}
-        return {REPORT, TABLE, PAGE, *own, *map(str, report.get(WRITTEN, []))} - by_hand
+        listed = {*own, *map(str, report.get(WRITTEN, []))} - by_hand
+        below = (name for name in listed if not (PurePath(name).is_absolute() or ".." in PurePath(name).parts))
+        return {REPORT, TABLE, PAGE, *filter(_WRITABLE.search, below)}
     except (KeyError, TypeError, AttributeError):
         return set()
 

@@ -6,17 +6,20 @@ their own), turned to axial slices, nose up, the patient's right on the left.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tempfile
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from pydicom import Dataset
@@ -81,6 +84,7 @@ AIR_OF_CT = -500.0
 # nnU-Net: `imagesTr/CASE_0000.nii.gz`, `CASE_0001` … for the channels of a case, `labelsTr/CASE.nii.gz` for its mask.
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 _IMAGES, _LABELS = re.compile(r"^images(Tr|Ts|Val)$"), re.compile(r"^labels(Tr|Ts|Val)$")
+REDRAWN = 60.0  # seconds that a file is newer than the report that lists it, at least, if a hand has drawn over it
 LETTER_ROWS = 4  # pixels; no letter is lower
 LETTERS_SHARE = 0.35  # letters leave most of a corner dark; noise does not
 
@@ -119,16 +123,26 @@ def read_study(paths: Iterable[Path], choose: Mapping[str, str] | None = None) -
 
 
 def outline_studies(
-    paths: Iterable[Path], choose: Mapping[str, str] | None, outline: Callable[[Case], R]
+    paths: Iterable[Path], choose: Mapping[str, str] | None, outline: Callable[[Case], R], sifted: bool = False
 ) -> tuple[list[R], list[UnreadableScan]]:
-    """What `outline` makes of each case of `read_study`, one volume after the other, so that they need not fit together."""
-    return _each_study(paths, choose, outline, all_held=False)
+    """What `outline` makes of each case of `read_study`, one volume after the other, so that they need not fit together.
+
+    sifted: what `earlier_outputs` are is left out of the paths already.
+    """
+    return _each_study(paths, choose, outline, all_held=False, sifted=sifted)
 
 
 def _each_study(
-    paths: Iterable[Path], choose: Mapping[str, str] | None, use: Callable[[Case], R], all_held: bool
+    paths: Iterable[Path],
+    choose: Mapping[str, str] | None,
+    use: Callable[[Case], R],
+    all_held: bool,
+    sifted: bool = False,
 ) -> tuple[list[R], list[UnreadableScan]]:
-    """What `use` makes of every case, and the problems. all_held: it keeps the pixels, so all must fit together."""
+    """What `use` makes of every case, and the problems. all_held: it keeps the pixels, so all must fit together.
+
+    sifted: see `outline_studies`.
+    """
 
     taken: set[str] = set()
 
@@ -136,7 +150,7 @@ def _each_study(
         case = _told_apart(case, taken)
         return use(replace(case, warnings=(*case.warnings, *inspect(case.scan))))
 
-    with _unpacked(paths) as files:
+    with _unpacked(paths, sifted=sifted) as files:
         cases, problems = read_cases(files.pictures)
         problems = files.problems + problems
         left = MOST_VALUES - (sum(c.scan.pixels.size for c in cases) if all_held else 0)
@@ -211,10 +225,11 @@ class _Files:
 
 
 @contextmanager
-def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
+def _unpacked(paths: Iterable[Path], chosen: bool = False, sifted: bool = False) -> Iterator[_Files]:
     """The files by kind; what was unpacked from zips is gone afterwards.
 
-    What earlier runs wrote is passed over, unless it was `chosen`: given for what it is.
+    What earlier runs wrote is passed over with a sentence, unless it was `chosen`: given for what it is. sifted: see
+    `outline_studies`.
     """
     files = _Files()
     with tempfile.TemporaryDirectory(prefix="lgg-demo-") as name:  # goes at exit too, if a thread is cut off in here
@@ -223,17 +238,18 @@ def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
         loose, inside = _listed(paths, files)
         zips = [p for p in (*loose, *inside) if _is_zip(p)]
         unpacked: list[Path] = []
-        over = {*zips, *(() if chosen else earlier_outputs([*loose, *inside]))}
+        ours = set() if chosen or sifted else earlier_outputs([*loose, *inside])
         left = [MOST_UNPACKED]
         for n, path in enumerate(zips):
             try:
                 entries = _unzip(path, folder / str(n), left, files)
                 unpacked += entries.values()
                 if not chosen:
-                    over |= _listed_by({place: p for place, p in entries.items() if place.name == REPORT}, entries)
+                    ours |= _listed_by({place: p for place, p in entries.items() if place.name == REPORT}, entries)
             except UnreadableScan as error:
                 files.problems.append(error)
                 files.lost.append(path)
+        over = ours.union(zips)
         dicom = _sort(files, [p for p in loose if p not in over], [p for p in (*inside, *unpacked) if p not in over])
         named = set(loose)
         roots = [*(p for p in paths if p not in named), *folder.iterdir()] if dicom and not chosen else []
@@ -246,6 +262,7 @@ def _unpacked(paths: Iterable[Path], chosen: bool = False) -> Iterator[_Files]:
         given = [*zips, *loose, *inside]
         if given and not (files.pictures or files.volumes or files.problems):
             files.problems.append(UnreadableScan(given[0].name, "nothing_inside", types=", ".join(TYPES)))
+        files.problems += passed_over(ours)
         yield files
 
 
@@ -293,10 +310,22 @@ def earlier_outputs(files: Iterable[Path]) -> set[Path]:
     return _listed_by(above, places)
 
 
+def passed_over(outputs: Iterable[Path]) -> list[UnreadableScan]:
+    """The sentence about what earlier runs wrote and would have been read, if there is any."""
+    some = sorted(p for p in outputs if p.suffix.lower() not in BESIDE)
+    return [UnreadableScan(p.name, "outputs_beside", files=len(some)) for p in some[:1]]
+
+
 def _listed_by(reports: Mapping[PurePath, Path], files: Mapping[PurePath, Path]) -> set[Path]:
-    """Which files are listed by a report of ours; both by the place they had when it was written, which a zip keeps."""
-    listed = (place.parent / name for place, report in reports.items() for name in written_by(report))
-    return {files[place] for place in listed if place in files}
+    """Which files are listed by a report of ours; both by the place they had when it was written, which a zip keeps.
+
+    One that is newer than its report was drawn over by hand, and is not the network's any more.
+    """
+    listed: set[Path] = set()
+    for place, report in reports.items():
+        own = [files[place.parent / name] for name in written_by(report) if place.parent / name in files]
+        listed.update(p for p in own if p.is_file() and p.stat().st_mtime <= report.stat().st_mtime + REDRAWN)
+    return listed
 
 
 def find_volumes(folder: Path) -> list[Path]:
@@ -369,6 +398,9 @@ def _unzip(path: Path, folder: Path, left: list[int], files: _Files) -> dict[Pur
                     nested.append(target)
                     continue
                 _extract(archive, entry, target, path, left)
+                with suppress(ValueError, OverflowError):  # a date that is none
+                    date = time.mktime((*entry.date_time, 0, 0, -1))
+                    os.utime(target, (date, date))
                 if _is_zip(target):
                     nested.append(target)
                 else:
@@ -495,9 +527,10 @@ def _channels(nifti: Sequence[Found]) -> list[Found]:
     for v in nifti:
         folders.setdefault(v.paths[0].parent, []).append(v)
     channels: dict[Path, tuple[str, Role | None]] = {}
+    read = lru_cache(4)(read_json)  # one for all folders beside each other; large ones are not kept
     for folder, members in folders.items():
         told = [_CHANNEL.match(nifti_name(v.paths[0])) for v in members]
-        listed = _channel_names(folder)
+        listed = {} if None in told else _channel_names(folder, read)
         if None not in told and (listed or _IMAGES.match(folder.name)):
             for v, name in zip(members, told, strict=True):
                 if name:
@@ -510,10 +543,10 @@ def _channels(nifti: Sequence[Found]) -> list[Found]:
     return [of_case(v) if v.paths[0] in channels else v for v in nifti]
 
 
-def _channel_names(folder: Path) -> dict[str, object]:
+def _channel_names(folder: Path, read: Callable[[Path], Any]) -> dict[str, object]:
     """What nnU-Net's dataset.json in a folder, or in the one above it, calls its channels by number; else nothing."""
     for place in (folder, folder.parent):
-        dataset = read_json(place / "dataset.json")
+        dataset = read(place / "dataset.json")
         if isinstance(dataset, dict):
             names = dataset.get("channel_names", dataset.get("modality"))
             return names if isinstance(names, dict) else {}

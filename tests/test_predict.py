@@ -256,15 +256,28 @@ def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_pre
     assert run_predict(tmp_path) == run_predict(tmp_path), "out lies below the folder given"
 
 
-def test_nor_does_a_run_into_another_folder(tmp_path: Path, run_predict: Predict, run: Path) -> None:
+def test_nor_does_a_run_into_another_folder(
+    tmp_path: Path, run_predict: Predict, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Path] = []
+
+    def read(file: Path) -> Any:
+        asked.append(file)
+        return read_json(file)
+
+    read_json = report.read_json
+    monkeypatch.setattr(report, "read_json", read)
     nifti(tmp_path / "ann.nii.gz", *turned("LPS"))
     Image.fromarray(HEAD.flair[3]).save(tmp_path / "s.png")
     first = run_predict(tmp_path)
     again = ["--checkpoint", str(run), "--out", str(tmp_path / "second")]
     for given in ([tmp_path], [tmp_path / "s.png", *sorted(tmp_path.glob("*/*.nii.gz")), tmp_path / "ann.nii.gz"]):
-        assert predict.main([*map(str, given), *again]) == 0
-        report = json.loads((tmp_path / "second" / "report.json").read_text(encoding="utf-8"))
-        assert report["images"] == first["images"] and not any("dice" in image for image in report["images"])
+        asked.clear()
+        assert predict.main([*map(str, given), *again]) == 2
+        assert "files of an earlier run passed over" in capsys.readouterr().err
+        assert asked.count(tmp_path / "out" / "report.json") == 1
+        second = json.loads((tmp_path / "second" / "report.json").read_text(encoding="utf-8"))
+        assert second["images"] == first["images"] and not any("dice" in image for image in second["images"])
 
 
 def test_outputs_beside_their_picture_are_no_reference_of_the_next_run(tmp_path: Path, run_predict: Predict) -> None:

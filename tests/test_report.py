@@ -30,6 +30,7 @@ from lgg_demo.report import (
     slice_counts,
     warnings_of,
     write_outputs,
+    written_by,
 )
 
 HEIGHT, WIDTH = 20, 24
@@ -137,6 +138,18 @@ def test_report_is_the_json_beside_the_masks(tmp_path: Path) -> None:
     assert json.loads(text) == json.loads(json.dumps(report)) == report
     assert "cassé.png" in text and text.endswith("}\n")
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_what_a_report_lists_is_what_a_run_writes_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    r = [result(("a.png", 1)), result(("s/b.TIF", 2))]
+    report = build_report(r, 0.5, RECORD)
+    files = write_outputs(r, 0.5, report, tmp_path, documents=True)
+    assert max(f.stat().st_mtime_ns for f in files if f.suffix in (".png", ".TIF")) <= files[-1].stat().st_mtime_ns
+    theirs = ["a.png", "s/b.nii.gz", "../x_mask.png", "/x_mask.png", "x_mask.txt", "mask.png"]
+    files[-1].write_text(json.dumps(report | {"written": theirs}))
+    assert written_by(files[-1]) == {f.relative_to(tmp_path).as_posix() for f in files}
+    monkeypatch.setattr("lgg_demo.report.MOST_JSON", 10)
+    assert written_by(files[-1]) == set()
 
 
 def test_name_that_is_no_utf_8(tmp_path: Path) -> None:

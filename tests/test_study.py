@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -34,7 +36,7 @@ from test_volumes import (
     turned,
 )
 
-from lgg_demo import sequences, study
+from lgg_demo import report, sequences, study
 from lgg_demo.exports import write_segmentation
 from lgg_demo.geometry import Grid
 from lgg_demo.messages import CATALOGUE
@@ -872,12 +874,72 @@ def test_what_an_earlier_run_wrote_is_passed_over_but_for_what_a_hand_corrected(
         zipped(tmp_path / "x.zip", {f"top/{p.relative_to(folder).as_posix()}": p.read_bytes() for p in files})
     ]
     cases, problems = read_study(given)
-    assert not problems and [c.scan.files[0][0] for c in cases] == ["flair", "flair (2)"]
+    assert [(p.sentence.key, p.sentence.values["files"]) for p in problems] == [("outputs_beside", 3)]
+    assert [c.scan.files[0][0] for c in cases] == ["flair", "flair (2)"]
     assert cases[0].reference is None
     np.testing.assert_array_equal(cases[1].reference, results[1].mask(0.5))
     if way != "zip":  # its folders are gone, and both masks have one name
         (scored, _), problems = attach(cases, [folder / "p1" / "flair_mask.nii.gz"])
         assert not problems and scored.reference is not None, "given for what it is"
+
+
+def write_report(folder: Path, *names: str) -> None:
+    (folder / "report.json").write_text(json.dumps({"software": "lgg-demo 1", "images": [], "written": names}))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_report_hides_nothing_that_no_run_writes(tmp_path: Path, packed: bool) -> None:
+    folder = lay(
+        tmp_path / "in", {"p1/flair.nii": SCAN, "p2/flair.nii": SCAN, "p2/mask.nii": 10, "p1/x/ann_mask.nii.gz": 20}
+    )
+    (folder / "other").mkdir()
+    hidden = folder / "p1" / "x" / "ann_mask.nii.gz"
+    write_report(folder, "p2/flair.nii", "p2/mask.nii", "p1/flair.nii", "flair")
+    write_report(folder / "other", "../p1/x/ann_mask.nii.gz", str(hidden))
+    inside = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    cases, problems = read_study([zipped(tmp_path / "x.zip", inside) if packed else folder])
+    assert not problems and [c.reference is not None for c in cases] == [True, True]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("later", "theirs"), [(-30, False), (30, False), (120, True)])
+def test_a_mask_drawn_over_an_earlier_runs_is_the_users(tmp_path: Path, packed: bool, later: int, theirs: bool) -> None:
+    folder = lay(tmp_path / "in", {"ann/flair.nii": SCAN, "ann/flair_mask.nii.gz": 10})
+    write_report(folder, "ann/flair_mask.nii.gz")
+    date = (folder / "report.json").stat().st_mtime
+    os.utime(folder / "ann" / "flair_mask.nii.gz", (date + later, date + later))
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for path in (p for p in folder.rglob("*") if p.is_file()):
+            archive.write(path, path.relative_to(folder))
+    (case,), problems = read_study([tmp_path / "x.zip" if packed else folder])
+    assert [p.sentence.key for p in problems] == ([] if theirs else ["outputs_beside"])
+    assert (case.reference is not None) == theirs
+
+
+def test_a_zip_of_no_date(tmp_path: Path) -> None:
+    scan = lay(tmp_path, {"ann.nii": SCAN}) / "ann.nii"
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        entry = zipfile.ZipInfo("ann.nii")
+        entry.date_time = (1980, 0, 0, 31, 63, 62)
+        archive.writestr(entry, scan.read_bytes())
+    assert only([tmp_path / "x.zip"]).scan.name == "ann"
+
+
+def test_lists_beside_many_folders_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [f"images{kind}" for kind in ("Tr", "Ts", "Val")]
+    lay(tmp_path, {f"{folder}/{folder}_0000.nii": SCAN for folder in folders})
+    for name in ("dataset.json", "report.json"):
+        (tmp_path / name).write_text("{}")
+    asked: list[Path] = []
+
+    def read(file: Path) -> Any:
+        asked.append(file)
+        return report.read_json(file)
+
+    monkeypatch.setattr(study, "read_json", read)
+    monkeypatch.setattr(study, "written_by", lambda file: (asked.append(file), report.written_by(file))[1])
+    assert len(read_study([tmp_path])[0]) == 3
+    assert {*asked} >= {tmp_path / "dataset.json", tmp_path / "report.json"} and len(asked) == len({*asked})
 
 
 # References
