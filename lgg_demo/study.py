@@ -53,6 +53,7 @@ from lgg_demo.volumes import (
     for_masks,
     is_dicom,
     is_nifti,
+    literal,
     nifti_name,
     of_anatomy,
     resample,
@@ -495,6 +496,7 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
     Each NIfTI is named like none before. lost: of whom something cannot be read, as `_patient_of` says it.
     """
     studies: dict[str, list[Found]] = {}
+    volumes = _scans_if_alone(volumes, lost)
     for v in volumes:
         if v.dicom:
             studies.setdefault(v.study, []).append(v)
@@ -506,6 +508,20 @@ def _studies(volumes: Sequence[Found], lost: Collection[str]) -> list[list[Found
         groups += [[replace(v, name=_free_name(v.name, taken)) for v in group] for group in _by_name(patient, lost, masked)]
     # Masks alone last: they look for the study they belong to.
     return sorted(groups, key=lambda g: all(v.role == "mask" for v in g))
+
+
+def _scans_if_alone(volumes: Sequence[Found], lost: Collection[str]) -> Sequence[Found]:
+    """The volumes; as scans, where all are masks by no more than words that a scan's name may have too (`ann_manual`), as
+    there is nothing that they could be masks of.
+    """
+    names = [literal(nifti_name(v.paths[0])) for v in volumes]
+    if lost or any(v.dicom or v.role != "mask" or role_of(name) == "mask" for v, name in zip(volumes, names, strict=True)):
+        return volumes
+    first = {v.paths[0]: v for v in reversed(volumes)}
+    return [
+        replace(v, role=role_of(name) if v is first[v.paths[0]] else "other", study=subject_of(name))
+        for v, name in zip(volumes, names, strict=True)
+    ]
 
 
 def _patient_of(path: Path) -> str:

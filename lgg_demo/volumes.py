@@ -113,6 +113,8 @@ _ANATOMY = re.compile(r"^(brain|bet|parenchyma|skull|wm|gm|csf)$")  # before a w
 _LESION = re.compile(
     r"^(lesions?|tumou?rs?|wmh|[rv]oi|wholetumor|manual)$"
 )  # a mask where it ends the name, else a study's subject
+# Of these, what a scan's name may have too, as a person's choice or a study's subject.
+_SOFT = re.compile(r"^(segm|(ground)?truth|annotations?|consensus|wmh|voi|manual)$")
 _OTHER = re.compile(
     r"^(s?t2\w*|adc|dwi|diff\w*|swi|swan|dti|trace\w*|ep2d|asl|perf\w*|pwi|dsc|dce|cbv|rcbv|cbf|mtt|tof|mra|bold|fmri|"
     r"loc\w*|scout|survey|subtr\w*|phase|pha|fa|colfa|eadc|isodwi|b0|b1000|spectro\w*|flow|fiesta|ciss|drive|angio\w*)$"
@@ -201,6 +203,11 @@ def subject_of(name: str) -> str:
     """A file name without the words that tell the sequence: what the files of one subject share."""
     patterns = (_MASK, _LESION, _OTHER, _CHANCE, _T1, _T1_POST, _POST, _PRE, _FLAIR)
     return " ".join(w for w in _tokens(name) if not any(p.search(w) for p in patterns))
+
+
+def literal(name: str) -> str:
+    """A name in which the words that a scan's may have too say of no mask, but only of whom it is."""
+    return " ".join(f"{w}x" if _SOFT.search(w) else w for w in _tokens(name))
 
 
 def visit_of(name: str) -> str:

@@ -287,6 +287,10 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
         ({"p1/scan.nii": SCAN, "p1/seg/roi_1.nii": 10}, {"scan": 10}, []),
         ({"my_segmentation_study/ann.nii": SCAN, "controls/bob.nii": SCAN}, {"ann": None, "bob": None}, []),
         ({"masks/ann.nii": SCAN, "masks/bob.nii": SCAN}, {"ann": None, "bob": None}, []),
+        # words that a scan may have too make masks only of what others are there for
+        ({"ann_manual.nii": SCAN, "bob_manual.nii": SCAN}, {"ann_manual": None, "bob_manual": None}, []),
+        ({"ann_wmh.nii": SCAN, "ann_consensus.nii": SCAN}, {"ann_consensus": None, "ann_wmh": None}, []),
+        ({"ann_manual.nii": SCAN, "bob_mask.nii": 10}, {}, ["ann_manual.nii", "bob_mask.nii"]),
         (  # a folder for each sequence
             {
                 f"{place}/{n}.nii": what
