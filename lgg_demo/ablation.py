@@ -26,12 +26,12 @@ import pandas as pd
 from scipy import ndimage
 from tqdm import tqdm
 
+from lgg_demo.case import Scan
 from lgg_demo.crossval import RESULT
 from lgg_demo.data import DatasetError, index_dataset, read_patient
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, bootstrap_ci95, count
 from lgg_demo.model import CheckpointError
-from lgg_demo.readers import Scan
 from lgg_demo.runs import METRICS, SPLIT, flag, read_json, settings_of
 from lgg_demo.train import TrainSettings
 

@@ -26,12 +26,12 @@ import numpy as np
 from PIL import Image
 
 from lgg_demo.card import README, with_figures
+from lgg_demo.case import Scan
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.readers import Scan, read_cases
+from lgg_demo.reading.studies import read_cases, read_study
 from lgg_demo.render import grey
-from lgg_demo.study import read_study
 from lgg_demo.ui import Page, launch_page
 
 ROOT = Path(__file__).resolve().parent.parent

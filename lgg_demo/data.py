@@ -15,18 +15,10 @@ import torch
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch.utils.data import Dataset
 
-from lgg_demo.readers import (
-    FLAIR,
-    MASK_ENDING,
-    TIFF_SUFFIXES,
-    Scan,
-    UnreadableScan,
-    is_mask_name,
-    read_mask,
-    read_scan,
-    series_stem,
-    slice_number,
-)
+from lgg_demo.case import Scan, UnreadableScan
+from lgg_demo.reading.limits import FLAIR, MASK_ENDING, TIFF_SUFFIXES
+from lgg_demo.reading.names import is_mask_name, series_stem, slice_number
+from lgg_demo.reading.pictures import read_mask, read_scan
 from lgg_demo.transforms import NORMALISATION, NORMALISATIONS, to_model, with_neighbours
 
 SIDE = 256  # every slice of the dataset

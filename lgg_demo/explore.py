@@ -19,7 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lgg_demo.data import SIDE, DatasetError, index_dataset, institution, missing_sequences, read_patient
-from lgg_demo.readers import read_mask, read_scan
+from lgg_demo.reading.pictures import read_mask, read_scan
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

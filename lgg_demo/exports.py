@@ -23,7 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from lgg_demo import __version__
-from lgg_demo.geometry import Grid, places_of
+from lgg_demo.grid import Grid, places_of
 from lgg_demo.messages import Language, say
 from lgg_demo.metrics import Diameters, largest_diameters
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from lgg_demo.calibration import Calibration
+from lgg_demo.case import Scan
 from lgg_demo.metrics import LEVELS
 from lgg_demo.model import CheckpointError, load_checkpoint
-from lgg_demo.readers import Scan
 from lgg_demo.transforms import NORMALISATIONS, SIZE, Frame, frame_of, to_model, to_source, with_neighbours
 
 BATCH = 8

@@ -17,19 +17,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
+from lgg_demo.case import Case, UnreadableScan
 from lgg_demo.inference import Segmenter
 from lgg_demo.model import CheckpointError
-from lgg_demo.readers import (
-    IMAGE_SUFFIXES,
-    MASK_ENDING,
-    Case,
-    UnreadableScan,
-    find_images,
-    is_mask_name,
-    masks_among,
-    sort_into_series,
-    visible_files,
-)
+from lgg_demo.reading.archive import earlier_outputs, find_volumes, logos, passed_over
+from lgg_demo.reading.dicom import is_dicom
+from lgg_demo.reading.limits import IMAGE_SUFFIXES, MASK_ENDING, TYPES
+from lgg_demo.reading.names import find_images, is_mask_name, masks_among, nifti_name, sort_into_series, visible_files
+from lgg_demo.reading.nifti import is_nifti
+from lgg_demo.reading.references import attach
+from lgg_demo.reading.studies import outline_studies
 from lgg_demo.render import grey
 from lgg_demo.report import (
     PAGE,
@@ -43,8 +40,6 @@ from lgg_demo.report import (
     write_outputs,
     written_by,
 )
-from lgg_demo.study import TYPES, attach, earlier_outputs, find_volumes, logos, outline_studies, passed_over
-from lgg_demo.volumes import is_dicom, is_nifti, nifti_name
 
 # The sequences of a study, where its own names do not tell: --flair series-4 (an empty name: none).
 ROLES = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast"}

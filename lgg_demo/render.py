@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from lgg_demo.case import Case, Scan
 from lgg_demo.exports import pixel_mm2, voxel_ml
-from lgg_demo.readers import FLAIR, Case, Scan
+from lgg_demo.reading.limits import CHANNELS, FLAIR
 from lgg_demo.report import REMOVED, Result
-from lgg_demo.study import CHANNELS
 
 SHOWN = (0.5, 99.7)  # percentiles of a scan that are black and white at first
 SENT = (0.1, 99.9)  # percentiles that the 8 bits span

@@ -20,8 +20,9 @@ from PIL import Image
 from pydicom import Dataset
 
 from lgg_demo import __version__
+from lgg_demo.case import Case, UnreadableScan
 from lgg_demo.exports import can_refer, pixel_mm2, voxel_ml, write_csv, write_nifti, write_pdf, write_segmentation
-from lgg_demo.geometry import Grid
+from lgg_demo.grid import Grid
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.metrics import (
     LEVELS,
@@ -35,8 +36,7 @@ from lgg_demo.metrics import (
     pooled,
     surface_dice,
 )
-from lgg_demo.readers import IMAGE_SUFFIXES, MASK_ENDING, TIFF_SUFFIXES, Case, UnreadableScan
-from lgg_demo.volumes import DICOM_SUFFIXES, NIFTI_SUFFIXES
+from lgg_demo.reading.limits import DICOM_SUFFIXES, IMAGE_SUFFIXES, MASK_ENDING, NIFTI_SUFFIXES, TIFF_SUFFIXES
 
 UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
 REPORT = "report.json"

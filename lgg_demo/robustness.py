@@ -25,13 +25,14 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
+from lgg_demo.case import Scan
 from lgg_demo.crossval import RESULT, network_of
 from lgg_demo.data import DatasetError, index_dataset, read_patient, read_patients
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, bootstrap_ci95, count
 from lgg_demo.model import CheckpointError, load_checkpoint
 from lgg_demo.predict import probability
-from lgg_demo.readers import FLAIR, Scan
+from lgg_demo.reading.limits import FLAIR
 from lgg_demo.runs import read_json, write_json
 
 BYTE = 255.0

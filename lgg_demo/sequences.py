@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lgg_demo.readers import FLAIR
+from lgg_demo.reading.limits import FLAIR
 from lgg_demo.transforms import CEILING, normalise, percentile_scale
 
 FITTED = Path(__file__).resolve().parent.parent / "weights" / "sequences.json"

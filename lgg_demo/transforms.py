@@ -32,7 +32,7 @@ from monai.transforms import (
 from PIL import Image
 from scipy import ndimage
 
-from lgg_demo.readers import FLAIR
+from lgg_demo.reading.limits import FLAIR
 
 SIZE = 256  # side of the square the network sees, that of the dataset
 CROP = 192  # side of the random crop it is trained on: three quarters of the time for the same pixels an epoch

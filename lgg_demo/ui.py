@@ -30,14 +30,15 @@ import numpy as np
 from gradio import route_utils, routes
 from gradio.state_holder import SessionState, StateHolder
 
+from lgg_demo.case import Case, Listed, Role, Study, UnreadableScan
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.readers import Case, UnreadableScan
+from lgg_demo.reading.archive import says_mask
+from lgg_demo.reading.references import attach
+from lgg_demo.reading.studies import read_study
 from lgg_demo.render import grey, read_corrections, viewer_case, viewer_picture, viewer_reference
 from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
-from lgg_demo.study import Listed, Study, attach, read_study, says_mask
-from lgg_demo.volumes import Role
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
 SCRIPTS = ("counts.js", "paint.js", "volume.js", "viewer.js")  # one script: gr.HTML runs one, and modules would be fetched

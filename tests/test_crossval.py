@@ -16,13 +16,14 @@ from conftest import PATIENTS, TINY
 
 from lgg_demo import card, crossval, robustness, train
 from lgg_demo.calibration import FINE, Calibration
+from lgg_demo.case import Scan
 from lgg_demo.crossval import PROBABILITY, RESULT, Predicted, assess, best_level, calibrated_levels
 from lgg_demo.data import index_dataset, read_patient
 from lgg_demo.evaluate import dice_by_level
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise, count
 from lgg_demo.model import CHECKPOINT
-from lgg_demo.readers import FLAIR, Scan
+from lgg_demo.reading.limits import FLAIR
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 NAMES = {fold: name for name, (fold, *_) in PATIENTS.items()}

@@ -17,7 +17,7 @@ from tifffile import imread
 
 from lgg_demo import evaluate, predict
 from lgg_demo.inference import Segmenter
-from lgg_demo.readers import read_scan
+from lgg_demo.reading.pictures import read_scan
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 FILES = ["dice_by_patient.png", "dice_by_threshold.png", "metrics.json", "per_slice.csv"]

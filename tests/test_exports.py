@@ -24,6 +24,7 @@ from pydicom.uid import generate_uid
 from test_volumes import STACK
 from test_volumes import series as files_of_a_series
 
+from lgg_demo.case import UnreadableScan
 from lgg_demo.exports import (
     COLUMNS,
     can_refer,
@@ -34,12 +35,12 @@ from lgg_demo.exports import (
     write_pdf,
     write_segmentation,
 )
-from lgg_demo.geometry import Grid
+from lgg_demo.grid import Grid
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.metrics import binarise
-from lgg_demo.readers import UnreadableScan
+from lgg_demo.reading.nifti import read_nifti
+from lgg_demo.reading.series import read_dicom
 from lgg_demo.report import PAGE, REPORT, TABLE, Result, build_report, output_names, write_outputs
-from lgg_demo.volumes import read_dicom, read_nifti
 
 RECORD = {"name": "lgg-unet", "sha256": "ab12" * 16, "created_by": "a test"}
 MODEL = {k: RECORD[k] for k in ("name", "sha256")}

@@ -31,9 +31,9 @@ from lgg_demo.inference import Segmenter
 from lgg_demo.messages import say
 from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.predict import predict
-from lgg_demo.readers import read_cases
+from lgg_demo.reading.references import attach
+from lgg_demo.reading.studies import read_cases
 from lgg_demo.report import build_report, result_of
-from lgg_demo.study import attach
 from lgg_demo.ui import KEEP_SECONDS, PHANTOMS, FilesGone, Page, Uploads, launch_page, taken_over
 
 

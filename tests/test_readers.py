@@ -19,8 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lgg_demo import readers
-from lgg_demo.readers import Case, Scan, UnreadableScan, attach_references, read_cases, read_mask, read_scan
+from lgg_demo.case import Case, Scan, UnreadableScan
+from lgg_demo.reading import limits
+from lgg_demo.reading import names as file_names
+from lgg_demo.reading.pictures import read_mask, read_scan
+from lgg_demo.reading.references import attach_references
+from lgg_demo.reading.studies import read_cases
 
 HEIGHT, WIDTH = 40, 48  # not square, so that an exchange of axes shows
 
@@ -171,7 +175,7 @@ def test_jpeg_is_read_as_it_is_shown(tmp_path: Path, orientation: int) -> None:
              7: corner[::-1, ::-1].T, 8: np.rot90(corner)}[orientation]  # fmt: skip
     for name in ("a.jpg", "a_mask.jpg"):
         Image.fromarray(corner).save(tmp_path / name, quality=95, exif=exif)
-    (case,), problems = read_cases(readers.find_images(tmp_path))
+    (case,), problems = read_cases(file_names.find_images(tmp_path))
     assert not problems and case.size == shown.shape and case.reference is not None
     np.testing.assert_array_equal(case.scan.pixels[0, ..., 0] > 127, shown > 127)
     np.testing.assert_array_equal(case.reference[0], shown > 127)
@@ -439,7 +443,7 @@ def mask_png(path: Path, value: int = 255) -> Path:
 def test_two_comes_before_ten(tmp_path: Path) -> None:
     for n in (10, 2, 1, 11):
         png(tmp_path / f"case_{n}.png", np.full((HEIGHT, WIDTH), n, np.uint8))
-    (case,), problems = read_cases(readers.find_images(tmp_path))
+    (case,), problems = read_cases(file_names.find_images(tmp_path))
     assert not problems
     assert names(case) == [f"case_{n}.png" for n in (1, 2, 10, 11)]
     assert case.scan.name == "case"
@@ -489,14 +493,14 @@ def test_names_that_differ_in_more_are_not(tmp_path: Path, files: list[str]) -> 
 
 @pytest.mark.parametrize("name", ["1²3", "²", "a²", "٣", "", "9" * 200])
 def test_any_name_can_be_sorted(name: str) -> None:
-    assert sorted([name, "a1", "1a", "_"], key=readers.natural_key)
+    assert sorted([name, "a1", "1a", "_"], key=file_names.natural_key)
 
 
 def test_folders_types_and_names_part_series(tmp_path: Path) -> None:
     for name in ("p1/s_1.png", "p1/s_2.png", "p2/s_1.png", "p2/scan.png", "p2/scout.png"):
         png(tmp_path / name)
     tiff(tmp_path / "p1" / "s_3.tif")
-    cases, problems = read_cases(readers.find_images(tmp_path))
+    cases, problems = read_cases(file_names.find_images(tmp_path))
     assert not problems
     assert sorted(map(names, cases)) == [["s_1.png"], ["s_1.png", "s_2.png"], ["s_3.tif"], ["scan.png"], ["scout.png"]]
 
@@ -504,7 +508,7 @@ def test_folders_types_and_names_part_series(tmp_path: Path) -> None:
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
     for name in ("a.png", ".b.png", ".hidden/c.png", "__MACOSX/._d.png"):
         png(tmp_path / name)
-    assert readers.find_images(tmp_path) == [tmp_path / "a.png"]
+    assert file_names.find_images(tmp_path) == [tmp_path / "a.png"]
 
 
 def test_a_series_of_two_sizes_is_two_cases(tmp_path: Path) -> None:
@@ -586,7 +590,7 @@ def test_lone_mask_is_read_as_an_image(tmp_path: Path) -> None:
 )
 def test_whose_mask_a_picture_is(tmp_path: Path, image: str, mask: str) -> None:
     files = [mask_png(tmp_path / "other" / "o.png"), png(tmp_path / image), png(tmp_path / mask, SQUARE.astype(np.uint8))]
-    assert readers.masks_among(files) == {files[1]: [files[2]]}
+    assert file_names.masks_among(files) == {files[1]: [files[2]]}
     cases, problems = read_cases(files)
     assert not problems and [names(c) for c in cases] == [["o.png"], [Path(image).name]]
     assert cases[0].reference is None and cases[1].reference is not None
@@ -631,17 +635,17 @@ def test_of_several_masks_of_a_picture_one_is_taken_and_told(tmp_path: Path) -> 
     assert not problems and cases[0].reference is not None and cases[0].reference.any()
 
 
-@pytest.mark.parametrize("word", readers._MASK_WORDS)
+@pytest.mark.parametrize("word", file_names._MASK_WORDS)
 def test_every_word_for_masks_can_lead_a_name(word: str) -> None:
     image, mask = Path("img_1.png"), Path(f"{word}_1.png")
-    assert readers.masks_among([image, mask]) == {image: [mask]}
+    assert file_names.masks_among([image, mask]) == {image: [mask]}
 
 
 def test_one_folder_of_masks_for_many_of_images() -> None:
     images = [Path(f"p{n}/img_{n}.png") for n in range(9)]
     masks = [Path(f"masks/{'mask' if n % 2 else 'IMG'}_{n}.png") for n in range(9)]
     both = [Path("p1/7.png"), Path("p2/7.png"), Path("masks/7.png")]
-    assert readers.masks_among([*both, *masks, *images]) == {i: [m] for i, m in zip(images, masks, strict=True)}
+    assert file_names.masks_among([*both, *masks, *images]) == {i: [m] for i, m in zip(images, masks, strict=True)}
 
 
 @pytest.mark.parametrize(("mask", "told"), [("masks/x.png", 1), ("x_seg.png", 1), ("x_gt.jpg", 1), ("x_mask.png", 0)])
@@ -811,9 +815,9 @@ def test_tile_larger_than_the_image(tmp_path: Path) -> None:
 
 
 def test_too_many_pages(tmp_path: Path) -> None:
-    pages = np.zeros((readers.MOST_SLICES + 1, 16, 16), np.uint8)
+    pages = np.zeros((limits.MOST_SLICES + 1, 16, 16), np.uint8)
     assert refused(tiff(tmp_path / "a.tif", pages)) == "too_many_slices"
-    assert len(read_scan(tiff(tmp_path / "b.tif", pages[1:]))) == readers.MOST_SLICES
+    assert len(read_scan(tiff(tmp_path / "b.tif", pages[1:]))) == limits.MOST_SLICES
 
 
 def test_too_many_slices_of_one_series(tmp_path: Path) -> None:
@@ -825,7 +829,7 @@ def test_too_many_slices_of_one_series(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pages", [1, 2, 90, 150, 1200])
 def test_pages_in_a_circle(tmp_path: Path, pages: int) -> None:
     (tmp_path / "a.tif").write_bytes(endless_tiff(pages))
-    assert refused(tmp_path / "a.tif") == ("damaged" if pages <= readers.MOST_SLICES else "too_many_slices")
+    assert refused(tmp_path / "a.tif") == ("damaged" if pages <= limits.MOST_SLICES else "too_many_slices")
 
 
 def test_more_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -923,7 +927,7 @@ def usable_or_one_sentence(content: bytes, suffix: str) -> None:
             return
         assert isinstance(scan, Scan)
         assert scan.pixels.dtype == np.float32 and scan.pixels.ndim == 4 and scan.pixels.shape[-1] == 3
-        assert len(scan) >= 1 and min(scan.size) >= readers.SMALLEST_SIDE
+        assert len(scan) >= 1 and min(scan.size) >= limits.SMALLEST_SIDE
         assert np.isfinite(scan.pixels).all()
 
 
@@ -932,7 +936,7 @@ HEADS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0\x08\0\0\0", b"M
 
 
 @settings(quietly, max_examples=150)
-@given(st.sampled_from(HEADS), st.binary(max_size=400), st.sampled_from(readers.IMAGE_SUFFIXES))
+@given(st.sampled_from(HEADS), st.binary(max_size=400), st.sampled_from(limits.IMAGE_SUFFIXES))
 def test_arbitrary_bytes(head: bytes, content: bytes, suffix: str) -> None:
     usable_or_one_sentence(head + content, suffix)
 

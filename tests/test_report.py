@@ -15,10 +15,14 @@ from PIL import Image
 from scipy import ndimage
 
 from lgg_demo import __version__
-from lgg_demo.geometry import Grid
+from lgg_demo.case import Case, Scan, UnreadableScan
+from lgg_demo.grid import Grid
 from lgg_demo.messages import say
 from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, surface_dice
-from lgg_demo.readers import Case, Scan, UnreadableScan, attach_references, find_images, read_cases, read_mask
+from lgg_demo.reading.names import find_images
+from lgg_demo.reading.pictures import read_mask
+from lgg_demo.reading.references import attach_references
+from lgg_demo.reading.studies import read_cases
 from lgg_demo.report import (
     ADDED,
     REPORT,

@@ -36,14 +36,18 @@ from test_volumes import (
     turned,
 )
 
-from lgg_demo import report, sequences, study
+from lgg_demo import report, sequences
+from lgg_demo.case import Case, Scan, Study
 from lgg_demo.exports import write_segmentation
-from lgg_demo.geometry import Grid
+from lgg_demo.grid import Grid
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
-from lgg_demo.readers import Case, Scan
+from lgg_demo.reading import checks
+from lgg_demo.reading.archive import find_volumes, says_mask
+from lgg_demo.reading.checks import inspect
+from lgg_demo.reading.references import attach
+from lgg_demo.reading.studies import outline_studies, read_study
 from lgg_demo.report import REMOVED, Result, build_report, result_of, warnings_of, write_outputs
-from lgg_demo.study import Study, attach, find_volumes, inspect, outline_studies, read_study, says_mask
 from lgg_demo.transforms import frame_of, to_model
 
 PIECES = {"flair": 1.0, "t1": 0.6, "t1ce": 0.8}
@@ -1230,14 +1234,14 @@ def test_no_identity_on_the_console(tmp_path: Path) -> None:
         uid = str(pydicom.dcmread(path).FrameOfReferenceUID).encode()
         path.write_bytes(raw.replace(uid, (PLANTED.encode() * 9)[: len(uid)]))
     code = (
-        "import logging, sys, pathlib; logging.basicConfig(level=0); from lgg_demo.study import read_study;"
+        "import logging, sys, pathlib; logging.basicConfig(level=0); from lgg_demo.reading.studies import read_study;"
         "cases, problems = read_study([pathlib.Path(sys.argv[1])]); print(cases[0].scan.name, problems)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "s")],
         capture_output=True,
         text=True,
-        cwd=Path(study.__file__).parents[1],
+        cwd=Path(checks.__file__).parents[2],
     )
     assert run.returncode == 0 and "series-3" in run.stdout, run.stderr
     assert "ZZTOP" not in run.stdout + run.stderr
@@ -1304,14 +1308,14 @@ def test_the_shipped_test_of_order_says_how_good_it_is() -> None:
 def test_text_in_a_corner_is_told() -> None:
     """Letters on every slice are seen in any corner; a head, noise and a lone bright spot are not."""
     head = draw_head(6, size=192).flair
-    assert not study.text_in_corners(head.astype(np.float32))
+    assert not checks.text_in_corners(head.astype(np.float32))
     noise = np.random.default_rng(0).integers(0, 255, (6, 96, 96))
-    assert not study.text_in_corners(noise.astype(np.float32))
+    assert not checks.text_in_corners(noise.astype(np.float32))
     for place in ((3, 3), (130, 178)):
         written = []
         for pixels in head:
             picture = Image.fromarray(pixels)
             ImageDraw.Draw(picture).text(place, "DOE JANE", fill=230)
             written.append(np.asarray(picture, dtype=np.float32))
-        assert study.text_in_corners(np.stack(written))
+        assert checks.text_in_corners(np.stack(written))
         assert "text_in_corner" in [w.key for w in inspect(scan_of(np.stack(written)))]

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from conftest import needs_browser
 
-from lgg_demo.geometry import Grid
+from lgg_demo.case import Case, Scan
+from lgg_demo.grid import Grid
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, say
 from lgg_demo.metrics import binarise
 from lgg_demo.phantom import draw_head
-from lgg_demo.readers import Case, Scan
 from lgg_demo.render import grey, pack, read_corrections, viewer_case, viewer_picture, window
 from lgg_demo.report import ADDED, REMOVED, Result, build_report, output_names, result_of, slice_rows, write_outputs
 from lgg_demo.ui import VIEWER, viewer_script

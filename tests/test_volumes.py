@@ -32,23 +32,16 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from lgg_demo import volumes
-from lgg_demo.geometry import AXES, Grid, places_of
+from lgg_demo.case import UnreadableScan, Volume
+from lgg_demo.grid import AXES, Grid, places_of
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
-from lgg_demo.readers import UnreadableScan
-from lgg_demo.volumes import (
-    Volume,
-    find_dicom,
-    is_dicom,
-    is_nifti,
-    read_dicom,
-    read_nifti,
-    resample,
-    role_of,
-    subject_of,
-    visit_of,
-)
+from lgg_demo.reading import limits
+from lgg_demo.reading.dicom import is_dicom
+from lgg_demo.reading.names import role_of, subject_of, visit_of
+from lgg_demo.reading.nifti import is_nifti, read_nifti
+from lgg_demo.reading.series import find_dicom, read_dicom
+from lgg_demo.reading.volumes import resample
 
 HEAD = draw_head(12, size=64)
 STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
@@ -833,4 +826,4 @@ def test_a_bound_on_frames(tmp_path: Path) -> None:
     assert refused(path) == "too_many_slices"
     change(path, NumberOfFrames=1, Rows=60000)
     assert refused(path) == "too_large"
-    assert volumes.MOST_VOXELS > 512 * 512 * 352
+    assert limits.MOST_VOXELS > 512 * 512 * 352

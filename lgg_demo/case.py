@@ -1,0 +1,171 @@
+"""The nouns of reading and segmenting: arrays and headers, without any file format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+from pydicom import Dataset
+
+from lgg_demo.grid import Grid
+from lgg_demo.messages import Sentence
+
+
+class UnreadableScan(Exception):
+    """One file that cannot be used. `file` is its name, `sentence` says what is wrong and what to do, in any language."""
+
+    def __init__(self, file: str, key: str, **values: object) -> None:
+        self.file = file
+        self.sentence = Sentence(key, {"file": file, **values})
+        super().__init__(str(self.sentence))
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A stack of slices read from one or several files of one patient.
+
+    pixels: (S, H, W, 3) float32, in the files' own intensity units, channels pre-contrast / FLAIR / post-contrast.
+    files: the file each run of slices came from, in slice order: (name, number of slices).
+    name: what all slices share, for display; no patient identity beyond what the user put in the file name.
+    grey: the file had one channel, taken as FLAIR. grid: where a volume's slices lie in its own file; None for pictures.
+    instances: of a DICOM series the headers, without identity, that a segmentation refers to.
+    """
+
+    pixels: np.ndarray
+    name: str
+    files: tuple[tuple[str, int], ...]
+    grey: bool = False
+    grid: Grid | None = None
+    instances: tuple[Dataset, ...] = ()
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float] | None:
+        """Millimetres between slices, rows and columns, where those in the plane are known."""
+        return self.grid.spacing_mm if self.grid and self.grid.measured else None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every slice in pixels."""
+        return int(self.pixels.shape[1]), int(self.pixels.shape[2])
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan with what is known of its reference.
+
+    reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
+    without a reference is never scored: to take it as empty would be a guess. warnings: what its user should know of the
+    scan; reference_warnings: of the reference, which go with it.
+    """
+
+    scan: Scan
+    paths: tuple[Path, ...]
+    reference: np.ndarray | None = None
+    referenced: np.ndarray | None = None
+    warnings: tuple[Sentence, ...] = ()
+    reference_warnings: tuple[Sentence, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.scan.size
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """How many slices each file has."""
+        return tuple(slices for _, slices in self.scan.files)
+
+
+class Referable(Protocol):
+    """What a reference can be attached to: files of known size and number of slices (`Case`, or a finished result)."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def slices(self) -> tuple[int, ...]: ...
+    @property
+    def reference(self) -> np.ndarray | None: ...
+    @property
+    def referenced(self) -> np.ndarray | None: ...
+    @property
+    def reference_warnings(self) -> tuple[Sentence, ...]: ...
+
+
+Role = Literal["pre", "flair", "post", "mask", "other"]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One sequence of a study.
+
+    values: (*grid.shape) float32 on the input's own grid, in its own units after rescale. name: what outputs are called:
+    a NIfTI's file name without suffix, `series-N` for DICOM; never a patient's. description: what the series says of
+    itself (sequence words only), for the user to choose by. role: as its name or description tells. paths: its files in
+    slice order. instances: for DICOM the headers that a segmentation must refer to, in the order of the own grid's slice
+    axis, with every identity but the UIDs removed; empty for NIfTI. warnings: what the user should know.
+    """
+
+    values: np.ndarray
+    grid: Grid
+    name: str
+    description: str
+    role: Role
+    paths: tuple[Path, ...]
+    instances: tuple[Dataset, ...] = ()
+    warnings: tuple[Sentence, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A volume that a header promises, not yet read.
+
+    role: None where neither name nor description tells. study: what the volumes of one study share (StudyInstanceUID, or
+    the file name without the words that tell the sequence). `load` raises UnreadableScan; problems: files of the series
+    that cannot be used although others can.
+    """
+
+    name: str
+    description: str
+    role: Role | None
+    study: str
+    paths: tuple[Path, ...]
+    grid: Grid
+    load: Callable[[], Volume] = field(repr=False)
+    dicom: bool = False
+    warnings: tuple[Sentence, ...] = ()
+
+    @property
+    def voxels(self) -> int:
+        return math.prod(self.grid.shape)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One volume of a study as it is shown for correction: `name` is what `choose` takes."""
+
+    name: str
+    description: str
+    role: Role | None
+    slices: int
+
+
+@dataclass(frozen=True)
+class Study(Case):
+    """A case read from volumes.
+
+    sequences: every volume that was found; chosen: the name of the one that each role went to.
+    """
+
+    sequences: tuple[Listed, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+
+R = TypeVar("R", bound=Referable)

@@ -1,0 +1,134 @@
+"""What NIfTI and DICOM share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import affine_transform
+
+from lgg_demo.case import Role, UnreadableScan, Volume
+from lgg_demo.grid import Grid
+from lgg_demo.reading.limits import (
+    LARGEST_VALUE,
+    MOST_BYTES,
+    MOST_SLICES,
+    MOST_VALUES,
+    MOST_VOXELS,
+    OUTSIDE_SHARE,
+    SAME_PLACE,
+    SMALLEST_SIDE,
+    VOXEL_MM,
+    WIDEST_SLICE,
+)
+
+
+def _stack_shape(grid: Grid) -> tuple[int, int, int]:
+    """(slices, height, width) that the grid's axial stack has."""
+    s, h, w = (int(n) for n in grid.to_stack(np.broadcast_to(np.uint8(0), grid.shape)).shape)
+    return s, h, w
+
+
+def check_grid(file: str, grid: Grid) -> None:
+    """Raise UnreadableScan where the axial stack would be no study: too small, too large, not a head's geometry."""
+    matrix = grid.affine[:3, :3]
+    sizes = np.linalg.norm(matrix, axis=0)
+    sane = bool(np.isfinite(grid.affine).all()) and bool((sizes >= VOXEL_MM[0]).all() and (sizes <= VOXEL_MM[1]).all())
+    if not sane or abs(np.linalg.det(matrix / sizes)) < 0.2:
+        raise UnreadableScan(file, "volume_geometry")
+    if math.prod(grid.shape) > MOST_VOXELS:
+        raise UnreadableScan(file, "too_much_at_once")
+    if max(grid.shape) > WIDEST_SLICE:
+        raise UnreadableScan(file, "too_large", side=WIDEST_SLICE)
+    slices, height, width = _stack_shape(grid)
+    if slices > MOST_SLICES:
+        raise UnreadableScan(file, "too_many_slices", slices=slices, most=MOST_SLICES)
+    if min(height, width) < SMALLEST_SIDE:
+        if min(sorted(grid.shape)[1:]) < SMALLEST_SIDE:
+            raise UnreadableScan(file, "too_small", size=f"{width}×{height}", side=SMALLEST_SIDE)
+        raise UnreadableScan(file, "volume_few_slices", slices=min(height, width), least=SMALLEST_SIDE)
+    if slices * 3 * max(height, width) ** 2 > MOST_VALUES:
+        raise UnreadableScan(file, "too_much_at_once")
+
+
+def mend(file: str, values: np.ndarray) -> int:
+    """Replace, in place, what is no number by the darkest value; returns how many. Raises UnreadableScan where all are."""
+    largest, least = float(values.max()), float(values.min())
+    if least > -LARGEST_VALUE and largest < LARGEST_VALUE:
+        return 0
+    usable = np.abs(values) < LARGEST_VALUE
+    if not usable.any():
+        raise UnreadableScan(file, "damaged")
+    values[~usable] = values[usable].min()
+    return int(usable.size - usable.sum())
+
+
+def darken_outside(values: np.ndarray) -> None:
+    """Give the zeros around a z-scored brain the darkest value, in place.
+
+    Skull-stripped volumes are often scaled to mean 0 inside the brain and left at exactly 0 outside, which would then be
+    grey, and the brain's darker half darker than air.
+    """
+    if values.min() < 0 and np.count_nonzero(values == 0) > OUTSIDE_SHARE * values.size:
+        values[values == 0] = values.min()
+
+
+def guard(path: Path, most: int = MOST_BYTES) -> None:
+    """Raise UnreadableScan where there is no file, an empty one, or one beyond what a study has."""
+    try:
+        if not path.is_file():
+            raise UnreadableScan(path.name, "not_found")
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        raise UnreadableScan(path.name, "not_found") from None
+    if size == 0:
+        raise UnreadableScan(path.name, "empty_file")
+    if size > most:
+        raise UnreadableScan(path.name, "too_much_at_once")
+
+
+def reliable(file: str, read: Callable[[], Volume]) -> Callable[[], Volume]:
+    """`read` with every exception turned into UnreadableScan."""
+
+    def load() -> Volume:
+        try:
+            with np.errstate(all="ignore"):
+                return read()
+        except UnreadableScan:
+            raise
+        except MemoryError:
+            raise UnreadableScan(file, "too_much_at_once") from None
+        except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
+            raise UnreadableScan(file, "damaged") from None
+
+    return load
+
+
+def same_grid(a: Grid, b: Grid) -> bool:
+    """Whether two grids have the same voxels, to a hundredth of a millimetre at the corners."""
+    if a.shape != b.shape:
+        return False
+    corners = np.array([[i, j, k, 1] for i in (0, a.shape[0]) for j in (0, a.shape[1]) for k in (0, a.shape[2])])
+    return bool(np.abs(corners @ (a.affine - b.affine).T).max() < SAME_PLACE)
+
+
+def resample(volume: Volume, onto: Grid) -> np.ndarray:
+    """The volume on another grid, float32: a mask by nearest neighbour, anything else linear; 0 outside."""
+    if same_grid(volume.grid, onto):
+        return volume.values
+    matrix = np.linalg.inv(volume.grid.affine) @ onto.affine
+    order = 0 if volume.role == "mask" else 1
+    out = np.empty(onto.shape, dtype=np.float32)
+    affine_transform(
+        volume.values, matrix[:3, :3], matrix[:3, 3], onto.shape, out, order=order, mode="grid-constant", prefilter=False
+    )
+    return out
+
+
+# NIfTI
+def with_role(volume: Volume, role: Role) -> Volume:
+    """The same volume in another role."""
+    return replace(volume, role=role)
