@@ -15,13 +15,35 @@ from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 
 
-class UnreadableScan(Exception):
+class ReadError(Exception):
     """One file that cannot be used. `file` is its name, `sentence` says what is wrong and what to do, in any language."""
 
     def __init__(self, file: str, key: str, **values: object) -> None:
         self.file = file
         self.sentence = Sentence(key, {"file": file, **values})
         super().__init__(str(self.sentence))
+
+    def __reduce__(self) -> tuple[object, ...]:  # it crosses from the process that reads
+        return _read_error, (self.file, self.sentence)
+
+
+def _read_error(file: str, sentence: Sentence) -> ReadError:
+    return ReadError(file, sentence.key, **{k: v for k, v in sentence.values.items() if k != "file"})
+
+
+UnreadableScan = ReadError
+
+
+@dataclass(frozen=True, init=False)
+class Notice:
+    """What a user should know of files that were left out on purpose: nothing went wrong."""
+
+    file: str
+    sentence: Sentence
+
+    def __init__(self, file: str, key: str, **values: object) -> None:
+        object.__setattr__(self, "file", file)
+        object.__setattr__(self, "sentence", Sentence(key, {"file": file, **values}))
 
 
 @dataclass(frozen=True)
@@ -61,8 +83,9 @@ class Case:
     """A scan with what is known of its reference.
 
     reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
-    without a reference is never scored: to take it as empty would be a guess. warnings: what its user should know of the
-    scan; reference_warnings: of the reference, which go with it.
+    without a reference is never scored: to take it as empty would be a guess. paths: where the user has its files, inside
+    a zip too, to match references by. warnings: what its user should know of the scan; reference_warnings: of the
+    reference, which go with it.
     """
 
     scan: Scan
@@ -140,6 +163,7 @@ class Found:
     grid: Grid
     load: Callable[[], Volume] = field(repr=False)
     dicom: bool = False
+    number: int = 0
     warnings: tuple[Sentence, ...] = ()
 
     @property

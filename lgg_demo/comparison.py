@@ -19,12 +19,12 @@ from typing import Any
 import pandas as pd
 
 from lgg_demo.data import DatasetError, PatientDataset, index_dataset, of_fold, read_patients, rows_of_patients
+from lgg_demo.intensity import BYTE_NORMALISATION
 from lgg_demo.model import CHECKPOINT, CheckpointError, load_checkpoint
 from lgg_demo.runs import METRICS, SETTINGS, finished, flag, quiet, read_json, trained_already, write_json
 from lgg_demo.seed import EPOCHS, HARD, RESULTS, SOFT, SeedSettings, assess, run
 from lgg_demo.seed import sides_of as seed_sides_of
 from lgg_demo.train import TrainSettings, sides_of, train
-from lgg_demo.transforms import BYTE_NORMALISATION
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NAME = "seed-report"

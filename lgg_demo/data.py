@@ -16,10 +16,11 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch.utils.data import Dataset
 
 from lgg_demo.case import Scan, UnreadableScan
+from lgg_demo.intensity import NORMALISATION, NORMALISATIONS
+from lgg_demo.reading.layout import is_mask_name, series_stem, slice_number
 from lgg_demo.reading.limits import FLAIR, MASK_ENDING, TIFF_SUFFIXES
-from lgg_demo.reading.names import is_mask_name, series_stem, slice_number
 from lgg_demo.reading.pictures import read_mask, read_scan
-from lgg_demo.transforms import NORMALISATION, NORMALISATIONS, to_model, with_neighbours
+from lgg_demo.transforms import to_model, with_neighbours
 
 SIDE = 256  # every slice of the dataset
 PUBLISHED = "LGG MRI Segmentation (Buda et al. 2019, doi:10.1016/j.compbiomed.2019.05.002)"

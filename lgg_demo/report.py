@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -36,19 +35,12 @@ from lgg_demo.metrics import (
     pooled,
     surface_dice,
 )
+from lgg_demo.reading.earlier import OUTPUTS, PAGE, REPORT, SOFTWARE, TABLE
 from lgg_demo.reading.limits import DICOM_SUFFIXES, IMAGE_SUFFIXES, MASK_ENDING, NIFTI_SUFFIXES, TIFF_SUFFIXES
 
 UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
-REPORT = "report.json"
-SOFTWARE = "lgg-demo "
-WRITTEN = "written"  # of a report in a folder: the files of this run, and of those before
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
-MOST_JSON = 10_000_000  # bytes; a report of thousands of files has less
-TABLE = "report.csv"
-PAGE = "report.pdf"
-# What a run can write beside its report (`output_names`).
-_WRITABLE = re.compile(r"(_(mask|probability)\.(nii\.gz|png|tiff?)|_seg\.dcm)$", re.IGNORECASE)
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
 
 
@@ -343,9 +335,6 @@ def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, An
     return rows
 
 
-OUTPUTS = ("mask", "probability", "segmentation")  # of an entry, in the order of its names
-
-
 def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
     """The mask and the probability file of each file of each result, and the DICOM SEG where there is one; no two alike.
 
@@ -437,34 +426,6 @@ def write_outputs(
         write_pdf(folder / PAGE, results, pictures, report, language)
         written += [folder / TABLE, folder / PAGE]
     return [*written, path]
-
-
-def written_by(file: Path) -> set[str]:
-    """Names, below its folder, of what a report of ours lists: what the run wrote, and those of `predict` before it.
-
-    Without what a hand corrected, which is no longer the network's, and what no run writes: whoever made the report,
-    it names no scan.
-    """
-    try:
-        report = read_json(file)
-        if not report["software"].startswith(SOFTWARE):
-            return set()
-        images = report["images"]
-        own = {str(i[kind]) for i in images for kind in OUTPUTS if kind in i}  # before reports had such a list
-        by_hand = {str(i[kind]) for i in images if i.get("corrected") for kind in ("mask", "segmentation") if kind in i}
-        listed = {*own, *map(str, report.get(WRITTEN, []))} - by_hand
-        below = (name for name in listed if not (PurePath(name).is_absolute() or ".." in PurePath(name).parts))
-        return {REPORT, TABLE, PAGE, *filter(_WRITABLE.search, below)}
-    except (KeyError, TypeError, AttributeError):
-        return set()
-
-
-def read_json(file: Path) -> Any:
-    """What a JSON file holds, whoever wrote it; None where there is none, or more of it than any report or list needs."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.stat().st_size <= MOST_JSON else None
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _write_picture(path: Path, stack: np.ndarray) -> None:

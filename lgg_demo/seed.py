@@ -43,6 +43,7 @@ from lgg_demo.data import (
     split_by_slice,
 )
 from lgg_demo.inference import predict_probability, quantise, views_of
+from lgg_demo.intensity import BYTE_NORMALISATION
 from lgg_demo.metrics import Counts, binarise, count, pooled
 from lgg_demo.model import CHECKPOINT, CheckpointError, NetworkSettings, build_network, load_checkpoint, save_checkpoint
 from lgg_demo.runs import (
@@ -65,7 +66,7 @@ from lgg_demo.runs import (
     write_start,
 )
 from lgg_demo.seed_unet import WIDTH
-from lgg_demo.transforms import BYTE_NORMALISATION, SIZE
+from lgg_demo.transforms import SIZE
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from lgg_demo.intensity import CEILING, normalise, percentile_scale
 from lgg_demo.reading.limits import FLAIR
-from lgg_demo.transforms import CEILING, normalise, percentile_scale
 
 FITTED = Path(__file__).resolve().parent.parent / "weights" / "sequences.json"
 BINS = 16

@@ -38,6 +38,7 @@ from lgg_demo.data import (
     split_by_slice,
 )
 from lgg_demo.inference import predict_probability, quantise
+from lgg_demo.intensity import NORMALISATION, PERCENTILE_NORMALISATION
 from lgg_demo.metrics import LOSSES, binarise, count, pooled, training_loss
 from lgg_demo.model import (
     CHECKPOINT,
@@ -75,7 +76,7 @@ from lgg_demo.runs import parser_for as parser_for  # crossval makes its command
 from lgg_demo.runs import settings_from as settings_from
 from lgg_demo.seed import assess
 from lgg_demo.seed import main as seed_main
-from lgg_demo.transforms import NORMALISATION, PERCENTILE_NORMALISATION, STRENGTHS, augmentation, with_neighbours
+from lgg_demo.transforms import STRENGTHS, augmentation, with_neighbours
 
 BATCH_VALIDATION = 16
 BEGUN = "begun.json"  # where the network of a run with --begin came from, as its record says it

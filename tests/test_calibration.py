@@ -10,9 +10,9 @@ import torch
 
 from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
 from lgg_demo.inference import Segmenter
+from lgg_demo.intensity import NORMALISATION
 from lgg_demo.metrics import binarise, expected_dice
 from lgg_demo.model import CheckpointError
-from lgg_demo.transforms import NORMALISATION
 
 
 def bent(*meant: float) -> Calibration:

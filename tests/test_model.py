@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from lgg_demo import model
 from lgg_demo.inference import Segmenter, predict_probability, views_of
+from lgg_demo.intensity import NORMALISATION
 from lgg_demo.model import (
     CHECKPOINT,
     CheckpointError,
@@ -32,7 +33,7 @@ from lgg_demo.model import (
     load_checkpoint,
     save_checkpoint,
 )
-from lgg_demo.transforms import NORMALISATION, SIZE
+from lgg_demo.transforms import SIZE
 
 SMALL = NetworkSettings(decoder_channels=(16, 8, 8, 8, 4))
 

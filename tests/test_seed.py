@@ -20,12 +20,13 @@ from torch import nn
 from lgg_demo import seed, train
 from lgg_demo.data import DatasetError, PatientDataset, Sides, SliceDataset, index_dataset, split_by_slice
 from lgg_demo.inference import Segmenter
+from lgg_demo.intensity import BYTE_NORMALISATION, NORMALISATION, byte_scale, normalise
 from lgg_demo.metrics import Counts
 from lgg_demo.model import CHECKPOINT, NetworkSettings, build_network, load_checkpoint, save_checkpoint
 from lgg_demo.reading.pictures import read_scan
 from lgg_demo.runs import STATE
 from lgg_demo.seed_unet import SeedUNet, keras_parameters
-from lgg_demo.transforms import BYTE_NORMALISATION, NORMALISATION, SIZE, byte_scale, normalise
+from lgg_demo.transforms import SIZE
 
 SMALL = ["--width", "1", "--epochs", "2", "--batch-size", "8", "--device", "cpu"]
 FILES = ["curves.png", "lgg-unet.json", "lgg-unet.safetensors", "metrics.csv", "results.json", "settings.json", "sheet.png",

@@ -24,9 +24,9 @@ from safetensors.torch import load_file, save_file
 from lgg_demo import evaluate, train
 from lgg_demo.data import DatasetError, PatientDataset, SliceDataset, index_dataset
 from lgg_demo.inference import Segmenter
+from lgg_demo.intensity import NORMALISATION
 from lgg_demo.reading.names import find_images
 from lgg_demo.reading.studies import read_cases
-from lgg_demo.transforms import NORMALISATION
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ["curves.png", "lgg-unet.json", "lgg-unet.safetensors", "metrics.csv", "settings.json", "split.json"]

@@ -13,29 +13,31 @@ from hypothesis import strategies as st
 from monai.transforms import Compose, RandAffined, RandFlipd
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from lgg_demo.phantom import draw_head
-from lgg_demo.transforms import (
+from lgg_demo.intensity import (
     CEILING,
-    CROP,
-    HEAD_MARGIN,
     LANDMARKS,
     NORMALISATION,
     NORMALISATIONS,
     PERCENTILE_NORMALISATION,
-    SIZE,
     STANDARD,
+    Scale,
+    landmark_scale,
+    normalise,
+    percentile_scale,
+)
+from lgg_demo.phantom import draw_head
+from lgg_demo.transforms import (
+    CROP,
+    HEAD_MARGIN,
+    SIZE,
     STRENGTHS,
     RandFaintd,
     RandJPEGd,
     RandLoneSliced,
     RandSaturatedd,
     RandSequencesd,
-    Scale,
     augmentation,
     frame_of,
-    landmark_scale,
-    normalise,
-    percentile_scale,
     to_model,
     to_source,
     with_neighbours,

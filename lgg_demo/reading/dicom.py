@@ -227,8 +227,8 @@ def _judge_head(path: Path, ds: Dataset) -> Head | None:
     if frames * rows * columns > MOST_VOXELS * MOST_VOLUMES:
         raise UnreadableScan(path.name, "too_much_at_once")
     agent = bool(_text(ds, "ContrastBolusAgent").strip())
-    described = role_of(_text(ds, "SeriesDescription"), agent, masks=False)
-    role = "mask" if segmentation else described or role_of(_text(ds, "ProtocolName"), agent, masks=False)
+    described = role_of(_text(ds, "SeriesDescription"), agent)
+    role = "mask" if segmentation else described or role_of(_text(ds, "ProtocolName"), agent)
     if segmentation and _text(ds, "SegmentationType").strip() == "FRACTIONAL":
         fraction = _number(ds, "MaximumFractionalValue", 255) / 2
     else:

@@ -12,11 +12,12 @@ from typing import BinaryIO, cast
 import nibabel as nib
 import numpy as np
 
-from lgg_demo.case import Found, Role, UnreadableScan, Volume
+from lgg_demo.case import Found, UnreadableScan, Volume
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
+from lgg_demo.reading.layout import nifti_name
 from lgg_demo.reading.limits import FARTHEST_VOXELS, MOST_BYTES, MOST_VOLUMES, MOST_VOXELS, NIFTI_SUFFIXES, VOXEL_MM
-from lgg_demo.reading.names import describe, nifti_name, role_of, subject_of
+from lgg_demo.reading.names import describe
 from lgg_demo.reading.volumes import check_grid, darken_outside, guard, mend, reliable
 
 
@@ -96,7 +97,6 @@ def _find_nifti(path: Path) -> list[Found]:
         raise UnreadableScan(path.name, "damaged")
 
     name = nifti_name(path)
-    role = role_of(name)
     if volumes > 1:
         warnings += (Sentence("volumes_several", {"file": path.name, "volumes": volumes}),)
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
@@ -107,7 +107,6 @@ def _find_nifti(path: Path) -> list[Found]:
 
     def one(number: int) -> Found:
         own = name if volumes == 1 else f"{name}-{number + 1}"
-        own_role: Role | None = role if number == 0 else "mask" if role == "mask" else "other"
 
         def load() -> Volume:
             values = _nifti_values(path, dtype, shape, offset + number * voxels * dtype.itemsize)
@@ -117,11 +116,9 @@ def _find_nifti(path: Path) -> list[Found]:
             mended = mend(path.name, values)
             darken_outside(values)
             told = (*warnings, Sentence("not_finite", {"file": path.name, "count": mended})) if mended else warnings
-            return Volume(values, grid, own, describe(name), own_role or "flair", (path,), (), told)
+            return Volume(values, grid, own, describe(name), "flair", (path,), (), told)
 
-        return Found(
-            own, describe(name), own_role, subject_of(name), (path,), grid, reliable(path.name, load), False, warnings
-        )
+        return Found(own, describe(name), None, "", (path,), grid, reliable(path.name, load), False, number, warnings)
 
     return [one(n) for n in range(min(volumes, MOST_VOLUMES))]
 

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from lgg_demo.case import Scan, UnreadableScan
+from lgg_demo.reading.layout import counted
 from lgg_demo.reading.limits import (
     IMAGE_SUFFIXES,
     JPEG_SUFFIXES,
@@ -22,7 +23,6 @@ from lgg_demo.reading.limits import (
     SMALLEST_SIDE,
     TIFF_SUFFIXES,
 )
-from lgg_demo.reading.names import counted
 
 # Compressions that decode to no more than the header promises. JPEG, PNG, WebP and the like carry a size of their own,
 # which may be gigabytes.

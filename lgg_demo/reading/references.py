@@ -1,104 +1,140 @@
-"""References."""
+"""References onto the slices of their cases: masks of pictures file by file, masks of volumes on the volume's own grid."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydicom import Dataset
 
-from lgg_demo.case import Case, Found, R, Referable, UnreadableScan, Volume
+from lgg_demo.case import R, ReadError, Referable, Volume
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.reading.archive import unpacked
-from lgg_demo.reading.names import (
-    CHANNEL,
-    IMAGES_FOLDER,
-    Stems,
-    image_stem,
-    is_mask_name,
-    mask_worth,
-    masks_among,
-    nifti_name,
-    own_subject,
-    patient_of,
-    subject_of,
-)
+from lgg_demo.reading.archive import Item, walk
+from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
 from lgg_demo.reading.pictures import LABEL_VALUES, MOST_COVERED, read_labels
+from lgg_demo.reading.plan import Header, sort_items
 from lgg_demo.reading.volumes import resample, same_grid, with_role
+from lgg_demo.reading.watch import PICTURE_SECONDS, opening
 
 
-def attach_references(cases: Sequence[R], references: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
-    """Cases with the reference masks that belong to their files, by name, as in `masks_among` or the same.
+@dataclass(frozen=True)
+class Attachable:
+    """What a reference needs to know of a case or a finished result, without its pixels (`Referable`).
 
-    One image and one reference belong together whatever their names; where several images or several references have
-    one name, their folders must have one name too. A mask that cannot be read, does not fit or fits no image becomes an
-    error, and its slices stay without one.
+    study: the UID of a DICOM study, else empty. name: what sentences call it.
     """
-    references = list(references)
-    pictures = masks_among(references)  # given together with their masks
-    references = [p for p in references if p not in pictures]
-    images = [path for case in cases for path in case.paths]
-    stems = Stems(image_stem(p) for p in images)
-    meant = {p: stems.meant_by(p, alike=True) or image_stem(p) for p in references} | {p: image_stem(p) for p in images}
-    times = [Counter(p.name for p in paths) for paths in (images, references)]
-    ambiguous = {meant[p] for paths, t in zip((images, references), times, strict=True) for p in paths if t[p.name] > 1}
 
-    def key(path: Path) -> tuple[str, str]:
-        return path.parent.name if meant[path] in ambiguous else "", meant[path]
-
-    by_key: dict[tuple[str, str], list[Path]] = {}
-    for reference in sorted(references, key=mask_worth):
-        by_key.setdefault(key(images[0] if len(images) == len(references) == 1 else reference), []).append(reference)
-    masks = {path: by_key[key(path)] for path in images if key(path) in by_key}
-    attached, problems = with_masks(cases, masks)
-    used = {mask for own in masks.values() for mask in own}
-    return attached, problems + [UnreadableScan(p.name, "mask_unmatched") for p in references if p not in used]
+    paths: tuple[Path, ...]
+    size: tuple[int, int]
+    slices: tuple[int, ...]
+    name: str
+    grid: Grid | None = None
+    study: str = ""
+    reference: np.ndarray | None = None
+    referenced: np.ndarray | None = None
+    reference_warnings: tuple[Sentence, ...] = ()
 
 
-def with_masks(cases: Sequence[R], masks: Mapping[Path, Sequence[Path]]) -> tuple[list[R], list[UnreadableScan]]:
-    """Cases with the first of the masks of each of their files; one that cannot be read or does not fit is an error."""
-    problems: list[UnreadableScan] = []
-    attached = []
-    for case in cases:
-        shape = (sum(case.slices), *case.size)
-        reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
-        referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
-        renewed: dict[int, str] = {}  # by slice the mask's name
-        several: list[Sentence] = []
-        graded: list[str] = []
-        start = 0
-        for path, slices in zip(case.paths, case.slices, strict=True):
-            place = slice(start, start + slices)
-            start += slices
-            if not masks.get(path):
-                continue
-            mask, *others = masks[path]
-            try:
-                values, many = read_labels(mask, case.size)
-                if len(values) != slices:
-                    raise UnreadableScan(mask.name, "mask_slices_differ", slices=len(values), expected=slices)
-            except UnreadableScan as error:
-                problems.append(error)
-                continue
-            reference[place], referenced[place] = values, True
-            renewed |= dict.fromkeys(range(place.start, place.stop), mask.name)
-            if many and not is_mask_name(mask):  # it may be an image after all
-                graded.append(mask.name)
-            if others:
-                several.append(Sentence("mask_several", {"file": mask.name, "count": 1 + len(others)}))
-        if renewed:
-            before = [] if len(renewed) == referenced.sum() else list(case.reference_warnings)
-            covering = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
-            telling = [Sentence("mask_graded", {"file": name}) for name in graded[:1]]
-            warnings = (*(w for w in before if w.key != "mask_covers"), *several, *telling, *covering)
-            changes = {"reference": reference, "referenced": referenced, "reference_warnings": warnings}
-            case = replace(case, **changes)  # type: ignore[type-var]
-        attached.append(case)
-    return attached, problems
+def attachable(case: Referable) -> Attachable:
+    """A case or a result as a reference sees it, without the references that it has."""
+    source: Any = getattr(case, "scan", case)
+    instances = source.instances
+    study = str(instances[0].get("StudyInstanceUID", "")) if instances else ""
+    return Attachable(case.paths, case.size, case.slices, source.files[0][0], source.grid, study)
+
+
+def read_references(
+    cases: Sequence[Attachable], paths: Sequence[Path], work: Path
+) -> Iterator[tuple[int, Attachable] | ReadError]:
+    """The cases that get a reference, by their places among all, with it; an error for each file that is nobody's.
+
+    work: an empty folder for what zips hold.
+    """
+    found = sort_items(walk(paths, work))
+    yield from found.errors
+    targets = targets_of(cases)
+    own, errors = match_pictures(targets, found.pictures, given=True)
+    yield from errors
+    volumes, errors = match_volumes(targets, found.volumes, given=True, incomplete=False)
+    yield from errors
+    for n, case in enumerate(cases):
+        case, problems = attach(case, [(t, i) for t, i in own if t.case == n], [h for t, h in volumes if t.case == n])
+        yield from problems
+        if case.reference is not None:
+            yield n, case
+
+
+def targets_of(cases: Sequence[Referable]) -> list[Target]:
+    """What references can belong to: each file of pictures, each volume."""
+    targets = []
+    for n, case in enumerate(cases):
+        bare = case if isinstance(case, Attachable) else attachable(case)
+        paths = bare.paths if bare.grid is None else bare.paths[:1]
+        targets += [target_of(n, path, grid=bare.grid, study=bare.study) for path in paths]
+    return targets
+
+
+def attach(case: R, pictures: Sequence[tuple[Target, Item]], volumes: Sequence[Header]) -> tuple[R, list[ReadError]]:
+    """A case with its references, and an error for each that cannot be used. Volumes given together are united."""
+    by_place: dict[Path, list[Item]] = {}
+    for target, item in pictures:
+        by_place.setdefault(Path(target.place), []).append(item)
+    case, errors = _with_pictures(case, by_place) if by_place else (case, [])
+    for n, header in enumerate(volumes):
+        opening(header.item.place)
+        try:
+            case = _with_reference(case, with_role(header.found.load(), "mask"), together=n > 0)
+        except ReadError as error:
+            errors.append(error)
+        except Exception:
+            errors.append(ReadError(header.item.place.name, "damaged"))
+    return case, errors
+
+
+def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, list[ReadError]]:
+    """A case with the best of the pictures of each of its files; one that cannot be read or does not fit is an error."""
+    errors: list[ReadError] = []
+    shape = (sum(case.slices), *case.size)
+    reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
+    referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
+    renewed: dict[int, str] = {}  # by slice the mask's name
+    said: list[Sentence] = []
+    start = 0
+    for path, slices in zip(case.paths, case.slices, strict=True):
+        place = slice(start, start + slices)
+        start += slices
+        if not masks.get(path):
+            continue
+        mask, *others = sorted(masks[path], key=_preference)
+        name = mask.place.name
+        opening(mask.place, PICTURE_SECONDS)
+        try:
+            values, _ = read_labels(mask.path, case.size)
+            if len(values) != slices:
+                raise ReadError(name, "mask_slices_differ", slices=len(values), expected=slices)
+        except ReadError as error:
+            errors.append(error)
+            continue
+        reference[place], referenced[place] = values, True
+        renewed |= dict.fromkeys(range(place.start, place.stop), name)
+        if others:
+            said.append(Sentence("mask_several", {"file": name, "count": 1 + len(others)}))
+    if not renewed:
+        return case, errors
+    before = [] if len(renewed) == referenced.sum() else list(case.reference_warnings)
+    covering = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
+    warnings = (*(w for w in before if w.key != "mask_covers"), *said, *covering)
+    changes = {"reference": reference, "referenced": referenced, "reference_warnings": warnings}
+    return replace(case, **changes), errors  # type: ignore[type-var]
+
+
+def _preference(mask: Item) -> tuple[bool, bool]:
+    """Sort key of the mask to take of several: what a hand corrected, then what says mask."""
+    stem = mask.place.stem.lower()
+    return not stem.endswith("_corrected_mask"), not stem.endswith("_mask")
 
 
 def _covering(reference: np.ndarray, masks: Mapping[int, str], before: Sequence[Sentence]) -> list[Sentence]:
@@ -112,107 +148,16 @@ def _covering(reference: np.ndarray, masks: Mapping[int, str], before: Sequence[
     return [Sentence("mask_covers", {"file": names[0], "slices": len(covered)})] if covered and names else []
 
 
-def attach_volumes(
-    cases: Sequence[R], references: Sequence[Found], lost: Collection[str] = (), instead: bool = False
-) -> tuple[list[R], list[UnreadableScan]]:
-    """Cases with the volumes that are their references, together where a case has several, and an error for each that
-    fits none. lost: of whom something cannot be read (`patient_of`): their masks are nobody else's. instead: what a case
-    had before does not count.
-    """
-    attached = list(cases)
-    problems: list[UnreadableScan] = []
-    reached: set[int] = set()
-    absent = set(lost) - {patient_of(path) for case in attached for path in case.paths}
-    # Those that one is called after: others, given with it, are not theirs.
-    names = [f for f in references if f.study and not f.dicom]
-    claimed = {n for n, case in enumerate(attached) if any(_named_alike(case, f, later=True) for f in names)}
-    for found in references:
-        try:
-            unmatched = UnreadableScan(found.paths[0].name, "mask_unmatched")
-            if patient_of(found.paths[0]) in absent:
-                raise unmatched
-            n = _owner(attached, found, later=instead, sure=not absent)
-            if instead and n in claimed and not _named_alike(attached[n], found, later=True):
-                raise unmatched
-            if absent and _headers(attached[n])[1] and not found.dicom:
-                raise unmatched  # only their folder, which may be that of all, puts them together
-            another = attached[n].reference is not None and n not in reached and not instead
-            if another and not _named_alike(attached[n], found, later=False):
-                raise unmatched
-            mask = with_role(found.load(), "mask")
-            attached[n] = _with_reference(attached[n], mask, together=not instead or n in reached)
-            reached.add(n)
-        except UnreadableScan as error:
-            problems.append(error)
-        except Exception:
-            problems.append(UnreadableScan(found.paths[0].name, "damaged"))
-    return attached, problems
-
-
-def _headers(case: Referable) -> tuple[Grid | None, tuple[Dataset, ...], str]:
-    """Grid, DICOM headers and name of a case or of a result."""
-    source = case.scan if isinstance(case, Case) else case
-    files: tuple[tuple[str, int], ...] = getattr(source, "files", ())
-    return getattr(source, "grid", None), getattr(source, "instances", ()), files[0][0] if files else ""
-
-
-def _named_alike(case: Referable, found: Found, later: bool) -> bool:
-    """Whether a volume says that it belongs to a case: by its study's UID, by its name or, where that says nothing, by its
-    folder. later: it was not given together with the case, so that their folders say nothing either.
-    """
-    grid, instances, _ = _headers(case)
-    beside = case.paths[0].parent.absolute() == found.paths[0].parent.absolute()
-    if grid is None:
-        return False
-    if instances:
-        if found.dicom:
-            return bool(instances[0].StudyInstanceUID == found.study)
-        return not later and not found.study and beside
-    subject = own_subject(case.paths[0])
-    if not subject:
-        return not found.study and (later or beside)
-    return f"{found.study} ".startswith(f"{subject} ") or _exactly(case, found)  # `ann_oedema_mask` is of `ann`
-
-
-def _exactly(case: Referable, found: Found) -> bool:
-    """Whether a NIfTI is called like a case, but for the channel that nnU-Net's images end in."""
-    path = case.paths[0]
-    channel = CHANNEL.match(nifti_name(path)) if IMAGES_FOLDER.match(path.parent.name) else None
-    return found.study == own_subject(path) or bool(channel and found.study and found.study == subject_of(channel[1]))
-
-
-def _owner(cases: Sequence[Referable], found: Found, later: bool, sure: bool) -> int:
-    """Which case a reference belongs to. Raises UnreadableScan where none, or several alike, could be meant.
-
-    later: see `_named_alike`. sure: nobody's scan is missing, so that the only study, or the one of the same grid, is meant
-    whatever they are called.
-    """
-    grids = {n: grid for n, case in enumerate(cases) if (grid := _headers(case)[0]) is not None}
-    if sure and len(grids) == 1:
-        return next(iter(grids))
-    named = [n for n in grids if _named_alike(cases[n], found, later)]
-    exactly = [n for n in named if _exactly(cases[n], found)]
-    fits = [
-        *([n for n in some if cases[n].paths[0].parent == found.paths[0].parent] for some in (exactly, named)),
-        exactly,
-        named,
-        [n for n, grid in grids.items() if sure and same_grid(grid, found.grid)],
-    ]
-    for fit in fits:
-        if len(fit) == 1:
-            return fit[0]
-    raise UnreadableScan(found.paths[0].name, "mask_unmatched")
-
-
 def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     """A case with a mask on its own slices, together with what it has; one of another grid is resampled, with a warning.
 
-    Raises UnreadableScan where nothing of the mask lies in the case's volume, unless it has the volume's own shape: then
+    Raises ReadError where nothing of the mask lies in the case's volume, unless it has the volume's own shape: then
     voxels are taken one for one, with a warning.
     """
-    grid, _, name = _headers(case)
+    bare = attachable(case) if not isinstance(case, Attachable) else case
+    grid, name = bare.grid, bare.name
     if grid is None:
-        raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
+        raise ReadError(mask.paths[0].name, "mask_unmatched")
     warnings = [w for w in mask.warnings if w.key not in ("volumes_several", "series_gaps")]
     inside = np.unique(mask.values[mask.values > 0])
     if len(inside) >= LABEL_VALUES:  # 0 counts too; a probability, or labels blurred by resampling
@@ -224,7 +169,7 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     if not same_grid(mask.grid, grid):
         nowhere, alike = bool(mask.values.any() and not values.any()), mask.grid.shape == grid.shape
         if nowhere and not alike and _elsewhere(mask, grid):
-            raise UnreadableScan(mask.paths[0].name, "mask_unmatched")
+            raise ReadError(mask.paths[0].name, "mask_unmatched")
         if nowhere and alike:
             values = mask.values > 0.5  # written without its geometry
             warnings.append(Sentence("mask_by_voxel", {"file": mask.name, "other": name}))
@@ -253,24 +198,3 @@ def _same_lattice(a: Grid, b: Grid) -> bool:
     places = (corners @ matrix.T)[:, :3]
     whole = np.abs(np.sort(np.abs(matrix[:3, :3]), axis=0) - [[0], [0], [1]]).max() < 0.01
     return bool(whole and np.abs(places - np.round(places)).max() < 0.1)
-
-
-# Checks before use
-
-
-def attach(cases: Sequence[R], reference_paths: Iterable[Path]) -> tuple[list[R], list[UnreadableScan]]:
-    """Cases, or finished results, with the references that belong to them, instead of those that they had.
-
-    Pictures go by name as in `attach_references`, to volumes too where they have one page a slice. A NIfTI or a
-    DICOM segmentation goes to the study it was drawn on: the only one, that of the same name or study, or that with the
-    same grid.
-    """
-    attached = list(cases)
-    with unpacked(reference_paths, chosen=True) as files:
-        problems = list(files.problems)
-        if files.pictures:
-            attached, own = attach_references(attached, files.pictures)
-            problems += own
-        attached, own = attach_volumes(attached, files.volumes, instead=True)
-        problems += own
-    return attached, problems

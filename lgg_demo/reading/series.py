@@ -15,8 +15,8 @@ from lgg_demo.case import Found, UnreadableScan, Volume
 from lgg_demo.grid import EVEN, Grid, places_of
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.dicom import Head, Slice, decode, read_head
+from lgg_demo.reading.layout import natural_key
 from lgg_demo.reading.limits import MOST_ALIKE, MOST_SLICES, MOST_VOLUMES, MOST_VOXELS, SAME_PLACE, SAME_PLANE
-from lgg_demo.reading.names import natural_key
 from lgg_demo.reading.volumes import check_grid, mend, reliable
 
 
@@ -236,7 +236,9 @@ def _promise(name: str, study: str, members: _Members) -> Found:
             values[..., ~kept] = values[..., kept].min()
         return Volume(values, grid, name, first.description, role or "flair", paths, instances, (*warnings, *told))
 
-    return Found(name, first.description, role, study, paths, grid, reliable(first.path.name, load), True, tuple(warnings))
+    return Found(
+        name, first.description, role, study, paths, grid, reliable(first.path.name, load), True, 0, tuple(warnings)
+    )
 
 
 def _instances(members: _Members) -> tuple[Dataset, ...]:

@@ -1,0 +1,286 @@
+"""Reading in a child process: untrusted bytes are decoded where memory and time are bounded, whatever the format.
+
+A child that dies or computes too long over a file costs that file: its name is known from what the child said it opens, and
+the rest is read again without it. Nothing that a child leaves on the disk outlives the call.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import IO, Any
+
+import numpy as np
+
+from lgg_demo.case import Case, Notice, ReadError
+from lgg_demo.reading.references import attachable, read_references
+from lgg_demo.reading.studies import Request, read_cases
+from lgg_demo.reading.watch import tell
+
+MEMORY = 1_200_000_000  # bytes that a child may take beside the interpreter and its libraries
+SECONDS = 300.0  # for all files of one call
+MOST_DEATHS = 20  # files of one call that may end a child, before the call is given up
+_CHILD = "from lgg_demo.reading.guard import _serve; _serve()"
+
+
+class Stopped(Exception):
+    """The caller's `stop` said that nobody waits any more."""
+
+
+def read(request: Request, stop: Callable[[], bool] = lambda: False) -> Iterator[Case | ReadError | Notice]:
+    """`studies.read_cases` in a child process. Raises Stopped."""
+    for _ in range(MOST_DEATHS):
+        ended = _Ended()
+        for event in _run(read_cases, (request,), stop, SECONDS, ended):
+            if isinstance(event, int):
+                request = replace(request, done=event)
+            else:
+                yield event
+        if ended.place is None:
+            return
+        yield ReadError(ended.place.name, ended.key)
+        request = replace(request, skip=request.skip | {ended.place})
+
+
+def attach(
+    results: list[Any], paths: list[Path], stop: Callable[[], bool] = lambda: False
+) -> tuple[list[Any], list[ReadError]]:
+    """Cases, or finished results, with the references that belong to them, instead of those that they had; and errors.
+
+    `references.read_references` in a child process. Raises Stopped.
+    """
+    attached, errors = list(results), list[ReadError]()
+    ended = _Ended()
+    bare = [attachable(result) for result in results]
+    for event in _run(read_references, (bare, paths), stop, SECONDS, ended):
+        if isinstance(event, ReadError):
+            errors.append(event)
+        else:
+            n, case = event
+            changes = {k: getattr(case, k) for k in ("reference", "referenced", "reference_warnings")}
+            attached[n] = replace(attached[n], **changes)
+    if ended.place is not None:
+        errors.append(ReadError(ended.place.name, ended.key))
+    return attached, errors
+
+
+@dataclass
+class _Ended:
+    """How a child ended before its work was done: over which file, and the key of what to say; None where it did all."""
+
+    place: PurePath | None = None
+    key: str = ""
+
+
+def _run(
+    job: Callable[..., Iterator[Any]],
+    arguments: tuple[Any, ...],
+    stop: Callable[[], bool],
+    seconds: float,
+    ended: _Ended,
+) -> Iterator[Any]:
+    """What the job yields in a child process, until it ends. seconds: of waiting for it. Raises Stopped."""
+    with tempfile.TemporaryDirectory(prefix="lgg-demo-") as work, _Child() as child:
+        child.send((job.__module__, job.__name__, arguments, work))
+        watch = _Watch(child, stop, seconds)
+        at: PurePath | None = None
+        while True:
+            with watch:
+                message = child.receive()
+            if watch.stopped:
+                raise Stopped
+            if message is None:  # it died
+                ended.place, ended.key = at or PurePath("?"), "reading_too_long" if watch.late else child.reason()
+                return
+            kind, value = message
+            if kind == _OPENING:
+                at = value
+            elif kind == _EVENT:
+                yield _unpacked(value)
+            elif kind == _FAILED:
+                _LOG.error("reading failed: %s", value)
+                ended.place, ended.key = at or PurePath("?"), "damaged"
+                return
+            else:
+                return
+
+
+class _Watch:
+    """Kills a child while it is waited for, where nobody wants its answer any more or it takes too long."""
+
+    def __init__(self, child: _Child, stop: Callable[[], bool], seconds: float) -> None:
+        self._child, self._stop, self._left = child, stop, seconds
+        self.stopped = self.late = False
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._left -= time.monotonic() - self._begun
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self.stopped = self._stop()
+            self.late = time.monotonic() - self._begun > self._left
+            if self.stopped or self.late:
+                self._child.kill()
+                return
+
+
+class _Child:
+    """A process that reads. Messages are pickles with their arrays behind them, so that no array is copied."""
+
+    def __init__(self) -> None:
+        self._process = _prepared.pop() if _prepared else _spawn()
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                pipe and pipe.close()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def send(self, job: tuple[Any, ...]) -> None:
+        with suppress(BrokenPipeError):  # then it has died, which `receive` says
+            _write(self._process.stdin, job)
+
+    def receive(self) -> tuple[str, Any] | None:
+        """The next message; None where it died."""
+        try:
+            kind, value = _read(self._process.stdout)
+            return str(kind), value
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self._process.wait()
+            return None
+
+    def reason(self) -> str:
+        """The key of what to say of the file that ended it."""
+        return "reading_too_long" if self._process.returncode == -_PROF else "reading_ended"
+
+
+_OPENING, _EVENT, _FAILED, _DONE = "opening", "event", "failed", "done"
+_LOOK_SECONDS = 0.2
+_PROF = getattr(signal, "SIGPROF", 0)
+_LOG = logging.getLogger(__name__)
+_prepared: list[subprocess.Popen[bytes]] = []
+
+
+def prepare() -> None:
+    """Have a child ready for the next call, so that it does not wait for an interpreter to start."""
+    if not _prepared:
+        _prepared.append(_spawn())
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    return subprocess.Popen(
+        [sys.executable, "-c", _CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # decoders quote what they read, a name too
+        env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+
+
+def _write(pipe: IO[bytes] | None, message: Any) -> None:
+    """A message: the sizes of its arrays and of its pickle, the pickle, the arrays."""
+    if pipe is None:
+        return
+    buffers: list[pickle.PickleBuffer] = []
+    packed = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    arrays = [b.raw() for b in buffers]
+    pickle.dump((len(packed), [a.nbytes for a in arrays]), pipe)
+    pipe.write(packed)
+    for array in arrays:
+        pipe.write(array)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes] | None) -> Any:
+    """A message of `_write`. Raises EOFError where the other side has gone."""
+    if pipe is None:
+        raise EOFError
+    size, sizes = pickle.load(pipe)
+    packed = pipe.read(size)
+    arrays = [bytearray(n) for n in sizes]
+    for array in arrays:
+        if pipe.readinto(array) < len(array):  # type: ignore[attr-defined]
+            raise EOFError
+    return pickle.loads(packed, buffers=arrays)
+
+
+def _packable(event: Any) -> Any:
+    """An event whose arrays can be sent without a copy: one stack of a grey scan, which is shown in three channels."""
+    if isinstance(event, Case) and event.scan.grey:
+        return replace(event, scan=replace(event.scan, pixels=np.ascontiguousarray(event.scan.pixels[..., 0])))
+    return event
+
+
+def _unpacked(event: Any) -> Any:
+    if isinstance(event, Case) and event.scan.pixels.ndim == 3:
+        stack = event.scan.pixels
+        return replace(event, scan=replace(event.scan, pixels=np.broadcast_to(stack[..., None], (*stack.shape, 3))))
+    return event
+
+
+# In the child
+
+
+def _serve() -> None:
+    """Do the job that comes on standard input; what it yields goes to standard output."""
+    out = sys.stdout.buffer
+    module, name, arguments, work = _read(sys.stdin.buffer)
+    _limit_memory()
+
+    def opening(place: PurePath, seconds: float) -> None:
+        _limit_time(seconds)
+        _write(out, (_OPENING, place))
+
+    tell(opening)
+    try:
+        arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+        for event in getattr(importlib.import_module(module), name)(*arguments, Path(work)):
+            _write(out, (_EVENT, _packable(event)))
+        _write(out, (_DONE, None))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]  # no values: they may be names
+        _write(out, (_FAILED, f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}"))
+
+
+def _limit_memory() -> None:
+    """Where the system knows such a limit (Linux), an allocation beyond MEMORY fails, and is a MemoryError."""
+    if sys.platform == "linux":
+        import resource
+
+        data = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_DATA, (data + MEMORY, data + MEMORY))
+
+
+def _limit_time(seconds: float) -> None:
+    """End this process after so many seconds of computing from now on."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)

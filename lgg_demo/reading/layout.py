@@ -1,0 +1,202 @@
+"""What names say, by a grammar: NAME = SUBJECT SEPARATOR SUFFIX.
+
+Only the suffix at the end of a name tells the role; all before it is the subject, verbatim. BIDS, BraTS, UCSF-PDGM,
+UPENN-GBM, nnU-Net and kaggle_3m are all of this form. A name without a known suffix has no role and is its own subject;
+a suffix alone has the subject of its folder. No word elsewhere in a name counts: it may be somebody's.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from lgg_demo.case import Role
+from lgg_demo.reading.limits import MASK_ENDING, NIFTI_SUFFIXES
+
+_SEPARATOR = r"[ _.\-]+"
+_PLANE = r"ax|axial|tra|trans|transverse|cor|coronal|sag|sagittal"
+_T1 = r"t1(?:w|n)?(?:[ _.\-]+(?:mprage|spgr|fspgr|bravo|tfe|vibe|space|tse|fse|se|gre|3d|2d|fs|" + _PLANE + "))*"
+_AFTER = rf"(?:[ _.\-]+(?:{_PLANE}|3d|2d|fs|\d{{1,4}}))*"
+# In the order of precedence where two fit as much of a name.
+_SUFFIXES: dict[Role, str] = {
+    "mask": rf"(?:(?:tumou?r|lesions?|automated|approx|manual|corrected|whole|label|final){_SEPARATOR})*"
+    r"(?:seg|segm|segmentations?|masks?|labels?|gt|ground[ _.\-]?truth|lesions?|roi)",
+    "other": rf"(?:(?:brain|parenchyma|skull|bet){_SEPARATOR})+(?:seg|segm|segmentation|masks?|labels?)"
+    r"|t2(?:w|star)?(?:[ _.\-]+(?:tse|fse|fs|3d|2d|"
+    + _PLANE
+    + r"))*|pdw?|adc|dwi|dti|swi|swan|asl|perf|dsc|dce|cbf|r?cbv|mtt|fa|md|"
+    r"trace|b\d{1,4}|prob|probability|probabilities|(?:flair|t1|t1ce|t1gd|t2)[ _.\-]+bias",
+    "post": rf"(?:(?:{_PLANE}|3d|2d){_SEPARATOR})*(?:t1(?:ce|c|gd|gad|post|wce|km)|{_T1}[ _.\-]*(?:gd|gad|ce|c|post|"
+    rf"contrast|km|postcontrast)(?:[ _.\-]+contrast)?|post|postcontrast|post[ _.\-]contrast){_AFTER}",
+    "flair": rf"(?:(?:{_PLANE}|3d|2d|t2w?){_SEPARATOR})*(?:(?:t2)?flair|t2f){_AFTER}",
+    "pre": rf"(?:(?:{_PLANE}|3d|2d){_SEPARATOR})*(?:{_T1}(?:[ _.\-]+(?:pre|native))?|pre|precontrast){_AFTER}",
+}
+_PARSED = {role: re.compile(rf"(?:(.*?){_SEPARATOR})??(?:{p})", re.IGNORECASE) for role, p in _SUFFIXES.items()}
+_BIDS = re.compile(r"(sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?)(?:_(.*))?_([a-z0-9]+)", re.IGNORECASE)
+_CONTRAST = re.compile(r"(?:^|_)ce-", re.IGNORECASE)
+_CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: imagesTr/CASE_0000, CASE_0001 …
+
+# Whole names of folders. `gt` may be somebody's initials: it counts only where an image of the same name lies beside it.
+_REFERENCE_FOLDER = re.compile(r"masks?|labels?(?:tr|ts|val)?|segmentations?|segs?|ground[ _-]?truth|gt", re.IGNORECASE)
+_IMAGE_FOLDER = re.compile(r"images?(?:tr|ts|val)?|imgs?|scans?", re.IGNORECASE)
+
+# The number that counts the slices of a series: before a total, else at the end, bare or as ` (3)`, else the last there is
+# where it leads the name or follows a word for slices. Any other may be a patient's, or with four digits a year.
+_OF_TOTAL = re.compile(r"^(?P<stem>.*?)[ _-]?\(?(?P<number>\d+)(?P<rest>[ _-]?(?:of|sur)[ _-]?\d+)\)?$", re.IGNORECASE)
+_NUMBERED = re.compile(r"^(?P<stem>.*?)(?:(?P<open> \()|[ _-])?(?P<number>\d+)(?(open)\))$")
+_INNER_NUMBER = re.compile(
+    r"^(?P<stem>(?:.*[ _-])?(?:slice|image|img|im|coupe)|)[ _-]?(?P<number>0*\d{1,3})(?P<rest>\D+)$", re.IGNORECASE
+)
+_SLICE_WORD = re.compile(r"(?:slice|image|img|im|scan|coupe)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a file's name says: whose it is, verbatim (empty: its folder's), and its role, None where it tells none."""
+
+    subject: str
+    role: Role | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """Whose a file is and, of a picture, which slice: what an image and its reference share.
+
+    folder: without the one that says images or masks. subject: as the name says it; empty where it says none, or the
+    folder's own. number: of a slice.
+    """
+
+    folder: PurePath
+    subject: str
+    number: int | None = None
+
+
+def parse(name: str) -> Name:
+    """Subject and role of a name without its ending, by the longest known suffix."""
+    if bids := _BIDS.fullmatch(name):
+        role = _role_at_end(bids[3])[1]
+        return Name(bids[1], "post" if role == "pre" and _CONTRAST.search(bids[2] or "") else role)
+    subject, role = _role_at_end(name)
+    if role == "mask" and subject:  # `p1_flair_mask` is drawn on `p1_flair`, of p1
+        inner, of = _role_at_end(subject)
+        subject = inner if of in ("flair", "pre", "post") else subject
+    return Name(subject, role)
+
+
+def _role_at_end(name: str) -> tuple[str, Role | None]:
+    """What stands before the longest known suffix, and its role; the whole name and None without one."""
+    found = [
+        (len(m[1] or ""), n, m[1] or "", role) for n, (role, p) in enumerate(_PARSED.items()) if (m := p.fullmatch(name))
+    ]
+    if not found:
+        return name, None
+    _, _, subject, role = min(found)
+    return subject, role
+
+
+def key_of(place: PurePath, told: int = 1) -> Key:
+    """The key of a volume by its place. told: how many of its parts, from the end, were given by the user."""
+    folder, _ = _home(place, told)
+    name = parse(nifti_name(place))
+    return Key(folder, _own(name.subject, folder))
+
+
+def key_of_picture(place: PurePath, told: int = 1) -> Key:
+    """The key of a picture by its place; see `key_of`."""
+    folder, _ = _home(place, told)
+    stem, number = numbered(place.stem)
+    name = parse(stem)
+    if name.role == "mask" and number is None and name.subject:
+        stem, number = numbered(_role_at_end(stem)[0])
+        name = parse(stem)
+    subject = "" if _SLICE_WORD.fullmatch(name.subject) else name.subject
+    return Key(folder, _own(subject, folder), number)
+
+
+def _own(subject: str, folder: PurePath) -> str:
+    return "" if folded(subject) == folded(folder.name) else folded(subject)
+
+
+def in_reference_folder(place: PurePath, told: int = 1) -> bool:
+    """Whether one of the folders that were given is called after masks and nothing else."""
+    return _home(place, told)[1]
+
+
+def of_initials(place: PurePath) -> bool:
+    """Whether the folder that may say masks may as well be a person's initials."""
+    return any(part.lower() == "gt" for part in place.parts[:-1])
+
+
+def _home(place: PurePath, told: int) -> tuple[PurePath, bool]:
+    """A file's folder without the innermost part that says images or masks, and whether it said masks."""
+    parts = place.parent.parts
+    for n in range(len(parts) - 1, max(0, len(parts) - told) - 1, -1):
+        mask = bool(_REFERENCE_FOLDER.fullmatch(parts[n]))
+        if mask or _IMAGE_FOLDER.fullmatch(parts[n]):
+            return PurePath(*parts[:n], *parts[n + 1 :]), mask
+    return place.parent, False
+
+
+def channel_of(name: str) -> tuple[str, int] | None:
+    """Case and channel of a name as nnU-Net has it (`BRATS_001_0003` gives BRATS_001 and 3); None for any other."""
+    match = _CHANNEL.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
+
+
+def folded(name: str) -> str:
+    """A name without the differences that systems make in writing it: case, and accents as signs of their own."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def numbered(stem: str) -> tuple[str, int | None]:
+    """A stem without the number that counts it in its series, and that number."""
+    match = _OF_TOTAL.match(stem) or _NUMBERED.match(stem) or _INNER_NUMBER.match(stem)
+    if not match:
+        return stem, None
+    return (match["stem"] or match.groupdict().get("rest") or "").strip(" _-."), int(match["number"])
+
+
+def counted(stem: str) -> tuple[str, str] | None:
+    """What the stems of one series share before and after the number that counts them; None without a number."""
+    match = _OF_TOTAL.match(stem) or _NUMBERED.match(stem) or _INNER_NUMBER.match(stem)
+    return (match["stem"], match.groupdict().get("rest") or "") if match else None
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key in which `_2` comes before `_10`."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part.lower()) for part in re.split(r"(\d+)", name)]
+
+
+def slice_number(path: PurePath) -> int | None:
+    """The number that ends the file's stem (`TCGA_CS_4941_19960909_12` gives 12), or None."""
+    match = _NUMBERED.match(path.stem)
+    return int(match["number"]) if match else None
+
+
+def series_stem(path: PurePath) -> str:
+    """The stem without the number that ends it (`TCGA_CS_4941_19960909_12` gives `TCGA_CS_4941_19960909`)."""
+    match = _NUMBERED.match(path.stem)
+    return match["stem"] if match else path.stem
+
+
+def is_mask_name(path: PurePath) -> bool:
+    """Whether the stem ends in `_mask`, as the data set's masks do."""
+    return path.stem.lower().endswith(MASK_ENDING)
+
+
+def nifti_name(path: PurePath) -> str:
+    """A NIfTI file's name without its ending."""
+    lower = path.name.lower()
+    for suffix in (*reversed(NIFTI_SUFFIXES), ".gz"):
+        if lower.endswith(suffix) and len(lower) > len(suffix):
+            return path.name[: -len(suffix)]
+    return path.stem or path.name
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Every file below `folder` in natural order, without hidden files and folders."""
+    found = (p for p in folder.rglob("*") if p.is_file())
+    visible = (p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return sorted(visible, key=lambda p: natural_key(str(p.relative_to(folder))))

@@ -1,0 +1,324 @@
+"""From a walk to what will be read: which files are one case, which volume plays which role, whose a reference is.
+
+Only headers are read here. Nothing is merged by inference: a case is one series of pictures, one DICOM study, or the
+volumes of one subject in one folder; a reference goes to its own subject, to its DICOM study, to its grid, or to the only
+scan there is, else to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path, PurePath
+
+from lgg_demo.case import Found, Notice, ReadError, Role
+from lgg_demo.messages import Sentence
+from lgg_demo.reading import layout
+from lgg_demo.reading.archive import Item, Walk
+from lgg_demo.reading.dicom import is_dicom
+from lgg_demo.reading.earlier import read_json
+from lgg_demo.reading.limits import BESIDE, BESIDE_SERIES, IMAGE_SUFFIXES, OTHER_VOLUMES, TYPES
+from lgg_demo.reading.names import role_of
+from lgg_demo.reading.nifti import find_nifti, is_nifti
+from lgg_demo.reading.series import find_dicom
+from lgg_demo.reading.watch import PICTURE_SECONDS, opening
+
+
+@dataclass(frozen=True)
+class Header:
+    """A volume that was found, with whose it is. key: None for DICOM, which has its study's UID."""
+
+    found: Found
+    item: Item
+    role: Role | None
+    key: layout.Key | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A series of pictures to read, scaled together, and the references of its files."""
+
+    items: tuple[Item, ...]
+    references: dict[PurePath, list[Item]] = field(default_factory=dict)
+
+    @property
+    def place(self) -> PurePath:
+        return self.items[0].place
+
+
+@dataclass(frozen=True)
+class Study:
+    """Volumes to read as one case: `picked` by role, of all that belong to it, and its references."""
+
+    volumes: tuple[Header, ...]
+    picked: Mapping[Role, Header]
+    warnings: tuple[Sentence, ...] = ()
+    references: list[Header | Item] = field(default_factory=list)
+
+    @property
+    def flair(self) -> Header:
+        return self.picked["flair"]
+
+    @property
+    def place(self) -> PurePath:
+        return self.flair.item.place
+
+
+Plan = Pictures | Study
+
+
+@dataclass
+class Sorted:
+    """The items of a walk by kind, headers of volumes read."""
+
+    pictures: list[Item] = field(default_factory=list)
+    volumes: list[Header] = field(default_factory=list)
+    errors: list[ReadError] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    incomplete: bool = False
+
+
+def sort_items(walk: Walk) -> Sorted:
+    """Each item to its kind. What is no scan is an error where it was named itself, else lies beside and is left out."""
+    found = Sorted(errors=list(walk.errors), notices=list(walk.notices), incomplete=walk.incomplete)
+    dicom: dict[Path, Item] = {}
+    nifti: list[tuple[Found, Item]] = []
+    for item in walk.items:
+        opening(item.place, PICTURE_SECONDS)
+        try:
+            if item.suffix in IMAGE_SUFFIXES:
+                found.pictures.append(item)
+            elif not item.path.is_file():
+                raise ReadError(item.place.name, "not_found")
+            elif item.path.stat().st_size == 0:
+                if item.named or item.place.name.lower().endswith((".nii", ".nii.gz", ".dcm")):
+                    raise ReadError(item.place.name, "empty_file")
+            elif is_nifti(item.path):
+                nifti += [(one, item) for one in find_nifti(item.path)]
+            elif is_dicom(item.path):
+                dicom[item.path] = item
+            elif item.named or item.suffix in OTHER_VOLUMES:
+                raise ReadError(item.place.name, "unknown_type", types=", ".join(TYPES))
+        except ReadError as error:
+            found.errors.append(error)
+            found.incomplete |= item.suffix not in BESIDE
+        except (OSError, ValueError):
+            found.errors.append(ReadError(item.place.name, "not_found"))
+            found.incomplete = True
+    found.volumes = _keyed(nifti, walk.items)
+    _add_dicom(found, dicom)
+    _leave_out_logos(found, dicom.values())
+    return found
+
+
+def _add_dicom(found: Sorted, dicom: Mapping[Path, Item]) -> None:
+    """The volumes of DICOM files. Beside a series that can be used, what is no MR image is left out with a notice."""
+    volumes, errors = find_dicom(dicom)
+    found.volumes += [Header(v, dicom[v.paths[0]], dicom[v.paths[0]].role or v.role) for v in volumes]
+    named = {item.place.name for item in dicom.values() if item.named}
+    for error in errors:
+        beside = error.sentence.key in (*BESIDE_SERIES, "dicom_modality")
+        if volumes and beside and error.file not in named:
+            found.notices.append(Notice(error.file, error.sentence.key, **_values(error)))
+        else:
+            found.errors.append(error)
+            found.incomplete |= not beside and not volumes
+
+
+def _values(error: ReadError) -> dict[str, object]:
+    return {k: v for k, v in error.sentence.values.items() if k != "file"}
+
+
+def _keyed(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[Header]:
+    """NIfTI volumes with subject and role, by the grammar of names; channels by nnU-Net's dataset.json."""
+    names = {item.place: item.path for item in items if item.place.name == "dataset.json"}
+    channels = lru_cache(None)(lambda folder: _channel_names(folder, names))
+    headers = []
+    for found, item in nifti:
+        name = layout.nifti_name(item.place)
+        key, role = layout.key_of(item.place, item.told), layout.parse(name).role
+        if (channel := layout.channel_of(name)) is not None:
+            listed = channels(item.place.parent)
+            if listed or item.place.parent.name.lower().startswith("images"):
+                key = layout.Key(key.folder, layout.folded(channel[0]))
+                role = role_of(str(listed.get(str(channel[1]), "")))
+        if found.number:  # a further volume of a 4-D file: of no role but a reference's
+            role = role if role == "mask" else "other"
+        if item.subject is not None:
+            key, role = layout.Key(PurePath(), layout.folded(item.subject)), role if found.number else item.role
+        headers.append(Header(found, item, role, key))
+    scans = {h.key for h in headers if h.role != "mask" and not layout.in_reference_folder(h.item.place, h.item.told)}
+
+    def by_folder(header: Header) -> Header:
+        item = header.item
+        masks = item.role is None and layout.in_reference_folder(item.place, item.told)
+        sure = header.role is None and not layout.of_initials(item.place)
+        return replace(header, role="mask") if masks and (sure or header.key in scans) else header
+
+    return [by_folder(h) for h in headers]
+
+
+def _channel_names(folder: PurePath, datasets: Mapping[PurePath, Path]) -> dict[str, object]:
+    """What nnU-Net's dataset.json in a folder, or in the one above it, calls its channels by number; else nothing."""
+    for place in (folder, folder.parent):
+        path = datasets.get(place / "dataset.json", Path(place / "dataset.json"))
+        dataset = read_json(path)
+        if isinstance(dataset, dict):
+            names = dataset.get("channel_names", dataset.get("modality"))
+            return names if isinstance(names, dict) else {}
+    return {}
+
+
+def _leave_out_logos(found: Sorted, dicom: Iterable[Item]) -> None:
+    """Pictures of a folder or zip that holds DICOM too are a viewer's, with a notice: neither references and what has one
+    nor, but on a disc, which has a DICOMDIR, numbered series.
+    """
+    places: dict[PurePath, set[str]] = {}
+    for item in dicom:
+        if not item.named:
+            places.setdefault(item.root, set()).add(item.place.name.upper())
+    for root, names in places.items():
+        pictures = [i for i in found.pictures if i.root == root]
+        series, references = sort_pictures(pictures)
+        keys = {layout.key_of_picture(i.place, i.told) for i in references}
+        kept = {i for group in series for i in group if layout.key_of_picture(i.place, i.told) in keys} | set(references)
+        if "DICOMDIR" not in names:
+            kept |= {i for group in series if len(group) > 1 for i in group}
+        over = [i for i in pictures if i not in kept]
+        if over:
+            found.pictures = [i for i in found.pictures if i not in set(over)]
+            found.notices.append(Notice(over[0].place.name, "pictures_beside", pictures=len(over)))
+
+
+# Pictures
+
+
+def sort_pictures(pictures: Iterable[Item]) -> tuple[list[list[Item]], list[Item]]:
+    """Series of pictures in slice order, and those that are references.
+
+    Files of one folder and type that differ in nothing but the number that counts them are one series, in the order of
+    the numbers; any other file is a series of its own. A reference has a suffix that says so, or lies in a folder of
+    references beside one of images.
+    """
+    items = list(pictures)
+    keys = {i: layout.key_of_picture(i.place, i.told) for i in items}
+    inside = {i for i in items if i.role is None and layout.in_reference_folder(i.place, i.told)}
+    images = {keys[i] for i in items if i not in inside}
+    references = [
+        i for i in items if _says_reference(i) or (i in inside and (keys[i] in images or not layout.of_initials(i.place)))
+    ]
+    apart = set(references)
+    groups: dict[tuple[object, ...], list[Item]] = {}
+    for item in items:
+        if item in apart:
+            continue
+        shared = layout.counted(item.place.stem)
+        own = (item.suffix, shared) if shared else (item.place.name,)
+        groups.setdefault((item.place.parent, item.subject, *own), []).append(item)
+    return [sorted(g, key=lambda i: layout.natural_key(i.place.name)) for g in groups.values()], references
+
+
+def _says_reference(item: Item) -> bool:
+    if item.role is not None:
+        return item.role == "mask"
+    stem, _ = layout.numbered(item.place.stem)
+    return "mask" in (layout.parse(item.place.stem).role, layout.parse(stem).role)
+
+
+# Volumes
+
+
+def plan_cases(found: Sorted, choose: Mapping[str, str]) -> tuple[list[Plan], list[Header], list[Item]]:
+    """What will be read, and the references among it, volumes and pictures. Studies without FLAIR become errors.
+
+    choose: role (flair, pre, post, mask) to the name of a volume, where what names say is to be corrected; an empty name
+    leaves the role without one.
+    """
+    series, picture_references = sort_pictures(found.pictures)
+    plans: list[Plan] = [Pictures(tuple(items)) for items in series]
+    groups: dict[object, list[Header]] = {}
+    references: list[Header] = []
+    taken: set[str] = set()
+    for header in found.volumes:
+        header = _renamed(header, taken)
+        if header.role == "mask" and header.found.name not in choose.values():
+            references.append(header)
+        else:
+            groups.setdefault(_group(header), []).append(header)
+    for group in groups.values():
+        try:
+            plans.append(_pick(group, choose))
+        except ReadError as error:
+            found.errors.append(error)
+            found.incomplete = True
+    return plans, references, picture_references
+
+
+def _group(header: Header) -> object:
+    """What the volumes of one case share."""
+    if header.item.subject is not None:
+        return layout.folded(header.item.subject)
+    return header.key or header.found.study or header.item.place.parent
+
+
+def _renamed(header: Header, taken: set[str]) -> Header:
+    """A volume named like none before it, below the folder that it was given in."""
+    if header.found.dicom:
+        return header
+    shown = PurePath(header.item.shown).parent / header.found.name
+    return replace(header, found=replace(header.found, name=free_name(shown.as_posix(), taken)))
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, or where it is taken already `NAME (2)`, before an ending; it is taken from then on."""
+    ending = next((s for s in TYPES if name.lower().endswith(s)), "")
+    free, n = name, 1
+    while free.casefold() in taken:
+        n += 1
+        free = f"{name[: len(name) - len(ending)]} ({n}){name[len(name) - len(ending) :]}"
+    taken.add(free.casefold())
+    return free
+
+
+def _pick(group: Sequence[Header], choose: Mapping[str, str]) -> Study:
+    """The volume of each role. Raises ReadError where none may be FLAIR."""
+    by_name = {h.found.name: h for h in group}
+    choose = choose if set(choose.values()) & set(by_name) else {}
+    chosen: dict[str, Header | None] = {
+        role: by_name.get(name) for role, name in choose.items() if name == "" or name in by_name
+    }
+    left = [h for h in group if h not in chosen.values()]
+    picked: dict[Role, Header] = {}
+    warnings: list[Sentence] = []
+    roles: tuple[Role, ...] = ("flair", "pre", "post")
+    for role in roles:
+        if role in chosen:
+            one = chosen[role]
+        else:
+            candidates = sorted((h for h in left if h.role == role), key=_preference)
+            one = candidates[0] if candidates else None
+            if role == "flair" and len(candidates) > 1:
+                warnings.append(Sentence("flair_several", {"file": candidates[0].found.name, "count": len(candidates)}))
+            if role == "flair" and one is None:
+                one = _unknown(left)
+                warnings.append(Sentence("role_unknown" if len(left) == 1 else "no_flair", {"file": one.found.name}))
+        if one is not None:
+            picked[role] = one
+    if "flair" not in picked:
+        raise ReadError(group[0].found.name, "flair_missing")
+    return Study(tuple(group), picked, tuple(warnings))
+
+
+def _unknown(headers: Sequence[Header]) -> Header:
+    """The volume to take for FLAIR where none says so: the best of those that say nothing. Raises ReadError."""
+    silent = sorted((h for h in headers if h.role is None), key=_preference)
+    if not silent:
+        raise ReadError(headers[0].found.name if headers else "", "flair_missing")
+    return silent[0]
+
+
+def _preference(header: Header) -> tuple[bool, int]:
+    """Sort key of the better volume: axial before any other plane, then more slices."""
+    grid = header.found.grid
+    return grid.slice_direction in ("coronal", "sagittal"), -min(grid.shape)
