@@ -30,7 +30,7 @@ from lgg_demo.case import Scan
 from lgg_demo.inference import Segmenter
 from lgg_demo.metrics import binarise
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.reading.studies import read_cases, read_study
+from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.render import grey
 from lgg_demo.ui import Page, launch_page
 
@@ -142,11 +142,11 @@ def measure() -> dict[str, Any]:
         study = Path(folder) / "study.nii.gz"
         stack = draw_head(SLICES).flair.transpose(2, 1, 0)
         nibabel.save(nibabel.Nifti1Image(stack, np.diag([-1.0, -1.0, 1.0, 1.0])), study)
-        (whole,), _ = read_study([study])
+        (whole,) = read_all(Request((study,))).cases
         outline(segmenter, whole.scan)  # warm
         network = outline(segmenter, whole.scan)
         write_phantom(Path(folder), "phantom", draw_head(1))
-        (case,), _ = read_cases([Path(folder) / "phantom.png"])
+        (case,) = read_all(Request((Path(folder) / "phantom.png",))).cases
         page_app = Page(segmenter).build()
         _, url, _ = launch_page(page_app, prevent_thread_lock=True, quiet=True)
         server_app = through_the_server(grey(case.scan)[0], segmenter.segment(case.scan)[0])
