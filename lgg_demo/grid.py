@@ -7,15 +7,19 @@ goes back to the input's own grid exactly.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 AXES = ("S", "P", "L")  # what the stack's indices grow towards: slice, row, column
 THICK = 1.5  # a voxel longer than this against its shortest side shows the direction of the slices
 EVEN = 0.2  # of the distance between slices: by how much the distances of a series may differ
+NIFTI_FORMS = (
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x",
+    "srow_y", "srow_z", "pixdim", "xyzt_units",
+)  # fmt: skip
 
 
 def places_of(steps: np.ndarray) -> np.ndarray | None:
@@ -30,21 +34,58 @@ def places_of(steps: np.ndarray) -> np.ndarray | None:
     return np.concatenate([[0], np.cumsum(times.astype(int))])
 
 
+def slanted_axis(matrix: np.ndarray) -> tuple[int, np.ndarray]:
+    """Which axis of a matrix (3, 3) of columns leaves the right angles to the other two, and the unit normal (3,) to those,
+    on its side.
+
+    A tilt of the gantry slants the axis of the slices towards one of the plane; from the angle alone it might be either, so
+    that the longer one is taken, as slices are thick, and of equal ones the last, as files have their slices there.
+    """
+    sizes = np.linalg.norm(matrix, axis=0)
+    axes = matrix / sizes
+    others = ((1, 2), (0, 2), (0, 1))
+    cosines = [abs(float(axes[:, a] @ axes[:, b])) for a, b in others]
+    square = [axis for axis in range(3) if cosines[axis] < min(cosines) + 0.01]  # the other two are
+    axis = max(square, key=lambda axis: (round(float(sizes[axis]), 2), axis))
+    a, b = others[axis]
+    normal = np.cross(axes[:, a], axes[:, b])
+    normal /= np.linalg.norm(normal)
+    return axis, normal if normal @ axes[:, axis] > 0 else -normal
+
+
+def without_shear(affine: np.ndarray) -> np.ndarray:
+    """An affine (4, 4) as close as right angles allow: where a DICOM reader of ITK lays the same series.
+
+    The first voxel, the plane of the slices and every step's length stay; the slanted axis is turned onto the normal of the
+    other two, which share what they lack of a right angle.
+    """
+    matrix = affine[:3, :3]
+    sizes = np.linalg.norm(matrix, axis=0)
+    axis, normal = slanted_axis(matrix)
+    plane = [a for a in range(3) if a != axis]
+    left, _, right = np.linalg.svd(matrix[:, plane] / sizes[plane], full_matrices=False)
+    upright = affine.copy()
+    upright[:3, plane] = left @ right * sizes[plane]
+    upright[:3, axis] = normal * sizes[axis]
+    return np.asarray(upright)
+
+
 @dataclass(frozen=True)
 class Grid:
     """The input's own voxel grid.
 
     shape: of the input's own array, three axes. affine: (4, 4) float64 from its indices to millimetres, RAS+ as NIfTI
     has it. measured: False where the file does not say how large a voxel is and 1 mm stands in: enough to know up from
-    down, not to measure by. thickness_known: False where 1 mm stands in between slices alone. codes: a NIfTI's own sform
-    and qform code, which say what its millimetres are relative to.
+    down, not to measure by. thickness_known: False where 1 mm stands in between slices alone. forms: of a NIfTI the
+    header's fields that say where its voxels lie (`NIFTI_FORMS`), as they stand there, whatever they are worth: what is
+    written back has the same, so that every program lays it where it lays the input. None for DICOM.
     """
 
     shape: tuple[int, int, int]
     affine: np.ndarray
     measured: bool = True
     thickness_known: bool = True
-    codes: tuple[int, int] = (1, 1)
+    forms: Mapping[str, np.ndarray] | None = None
 
     @property
     def ruler(self) -> Grid | None:
@@ -71,8 +112,16 @@ class Grid:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Millimetres between slices, rows and columns of the stack."""
-        s, h, w = (float(v) for v in voxel_sizes(self.stack_affine))
+        """Millimetres between slices, rows and columns of the stack.
+
+        Where the slices are sheared (a gantry tilt) the distance between them is that along their normal, which is less
+        than the length of the slanted axis.
+        """
+        matrix = self.affine[:3, :3]
+        sizes = np.linalg.norm(matrix, axis=0)
+        axis, normal = slanted_axis(matrix)
+        sizes[axis] = normal @ matrix[:, axis]
+        s, h, w = (float(sizes[own]) for own in np.argsort(self._turn[:, 0]))
         return s, h, w
 
     @property

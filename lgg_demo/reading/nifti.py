@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 
 from lgg_demo.case import Found, UnreadableScan, Volume
-from lgg_demo.grid import Grid
+from lgg_demo.grid import NIFTI_FORMS, Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.layout import nifti_name
 from lgg_demo.reading.limits import FARTHEST_VOXELS, MOST_BYTES, MOST_VOLUMES, MOST_VOXELS, NIFTI_SUFFIXES, VOXEL_MM
@@ -160,10 +160,8 @@ def _nifti_grid(file: str, header: nib.Nifti1Header, shape: tuple[int, int, int]
     affine, known = used
     if not known:
         warnings.append(Sentence("no_thickness", {"file": file}))
-    # A quaternion that says otherwise must not vouch for what is used.
-    agrees = by_qform is not None and np.allclose(by_qform[0], affine, atol=1e-3)
-    codes = (sform if by_sform else 0, qform if agrees else 0)
-    return Grid(shape, affine, thickness_known=known, codes=codes), tuple(warnings)
+    forms = {field: np.array(header[field]) for field in NIFTI_FORMS}
+    return Grid(shape, affine, thickness_known=known, forms=forms), tuple(warnings)
 
 
 def _thick(affine: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, bool]:
