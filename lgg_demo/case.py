@@ -133,7 +133,8 @@ class Volume:
     a NIfTI's file name without suffix, `series-N` for DICOM; never a patient's. description: what the series says of
     itself (sequence words only), for the user to choose by. role: as its name or description tells. paths: its files in
     slice order. instances: for DICOM the headers that a segmentation must refer to, in the order of the own grid's slice
-    axis, with every identity but the UIDs removed; empty for NIfTI. warnings: what the user should know.
+    axis, with every identity but the UIDs removed, whether one can refer to them or not; empty for NIfTI, and where the
+    headers do not say where the slices lie. warnings: what the user should know.
     """
 
     values: np.ndarray

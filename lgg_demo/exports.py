@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import threading
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,15 +25,25 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from lgg_demo import __version__
-from lgg_demo.grid import Grid, places_of
+from lgg_demo.grid import NIFTI_FORMS, Grid, places_of, without_shear
 from lgg_demo.messages import Language, say
-from lgg_demo.metrics import Diameters, largest_diameters
+from lgg_demo.metrics import Diameters, largest_diameters, rounded
 
 SEGMENT = "FLAIR abnormality"
 REFERRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+SLIGHT_SHEAR = 0.1  # of the shortest side of a voxel: how far the corners of a grid may move to have right angles
+_SHORT = (-(2**15), 2**15 - 1)
 SERIES_NUMBER = 9000  # far from a scanner's own, so that it is listed after them
 BLUE, ORANGE = (86, 180, 233), (230, 159, 0)  # prediction and reference, as in the viewer (Okabe and Ito)
 _ALONE = threading.Lock()  # matplotlib's caches are not made for several threads at once
+
+
+class NoSegmentation(ValueError):
+    """Why no DICOM SEG can refer to some headers; `key` is its sentence."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(key)
 
 
 class Outlined(Protocol):
@@ -56,66 +68,105 @@ class Outlined(Protocol):
 
 
 def write_nifti(path: Path, values: np.ndarray, grid: Grid, slope: float | None = None) -> None:
-    """Whole numbers on the input's own grid, uint8, with its affine in both forms, under the input's own codes.
+    """Whole numbers on the input's own grid, (*grid.shape), as uint8, placed as the input is.
 
-    Where the input had no code, neither has this: other software then places both by the same guess. slope: what software
-    multiplies the stored numbers by; a probability keeps its 255 levels and reads as 0 to 1.
+    A NIfTI's own forms and codes are copied as they stand, see `Grid.forms`: which of the two counts differs from program
+    to program, and each lays the mask where it lays the image. slope: what software multiplies the stored numbers by; a
+    probability keeps its 255 levels and reads as 0 to 1. Raises OSError where the file cannot be written.
     """
-    affine, (sform, qform) = grid.affine, grid.codes
-    image = nib.Nifti1Image(values.astype(np.uint8), affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code=sform)
-    image.set_qform(affine, code=qform)
-    if sform and not np.allclose(image.header.get_qform(), affine, atol=1e-3):
-        image.set_qform(None)  # a sheared grid has no quaternion; a wrong one would be believed by some software
+    # Without an affine of its own nibabel leaves the header alone, also codes that it does not know.
+    image = nib.Nifti1Image(values.astype(np.uint8), None)
+    header = image.header
+    for field, value in (_forms_of(grid) if grid.forms is None else grid.forms).items():
+        if field == "pixdim":  # the sign of the third axis and three lengths; the rest is of other dimensions
+            header[field][:4] = value[:4]
+        elif field.endswith("_code"):
+            header[field] = np.clip(value, *_SHORT)  # NIfTI-2 has longer ones
+        else:
+            header[field] = value
     if slope is not None:
-        image.header.set_slope_inter(slope, 0)
+        header.set_slope_inter(slope, 0)
     nib.save(image, path)
+
+
+def _forms_of(grid: Grid) -> dict[str, np.ndarray]:
+    """The forms of a DICOM series, both of code 1 (scanner).
+
+    ITK's programs refuse a sform that is sheared and take the qform then, nibabel and most others the sform. So the sform
+    says the truth, and the qform has the right angles, the origin and the steps' length that ITK's own reader of the series
+    has, so that mask and image lie on each other in both. Where the shear is only of rounded positions neither has it.
+    """
+    upright = without_shear(grid.affine)
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [*np.subtract(grid.shape, 1), 1]
+    moved = np.linalg.norm(corners @ (upright - grid.affine).T, axis=1).max()
+    slight = moved < SLIGHT_SHEAR * np.linalg.norm(grid.affine[:3, :3], axis=0).min()
+    header = nib.Nifti1Header()
+    header.set_data_shape(grid.shape)
+    header.set_qform(upright, 1)
+    header.set_sform(upright if slight else grid.affine, 1)
+    header.set_xyzt_units("mm")
+    return {field: header[field] for field in NIFTI_FORMS}
 
 
 # DICOM SEG
 
 
-def source_frames(volume: np.ndarray, grid: Grid, instances: Sequence[Dataset]) -> np.ndarray | None:
+def source_frames(volume: np.ndarray, grid: Grid, instances: Sequence[Dataset]) -> np.ndarray:
     """A volume on the input's own grid as the frames of its source: (frames, rows, columns), in the source's order.
 
-    None where the headers do not lie on the grid, or lack what a segmentation must refer to.
+    Raises NoSegmentation where the headers do not lie on the grid, or lack what a segmentation must refer to.
     """
-    if not instances or any(not i.get(keyword) for i in instances for keyword in REFERRED):
-        return None
-    frames = [(i, n) for i in instances for n in range(int(i.get("NumberOfFrames", None) or 1))]
+    if any(not i.get(keyword) for i in instances for keyword in REFERRED):
+        raise NoSegmentation("seg_no_uid")
+    if len({i.FrameOfReferenceUID for i in instances}) > 1:
+        raise NoSegmentation("seg_frames_of_reference")
+    if len({i.SOPInstanceUID for i in instances}) < len(instances):
+        raise NoSegmentation("seg_shared_uids")
     try:
-        planes = [_plane(i, n) for i, n in frames]
+        planes = [_plane(i, n) for i, n in _frames_of(instances)]
         sizes = {(int(i.Rows), int(i.Columns)) for i in instances}
     except (AttributeError, IndexError, TypeError, ValueError):
-        return None
+        raise NoSegmentation("seg_no_position") from None
     _, (along_row, along_column), (row_step, column_step) = planes[0]
     inverse = np.linalg.inv(grid.affine)[:3]
     down, right = inverse[:, :3] @ (along_column * row_step), inverse[:, :3] @ (along_row * column_step)
     rows, columns = int(np.abs(down).argmax()), int(np.abs(right).argmax())
     if rows == columns or sizes != {(grid.shape[rows], grid.shape[columns])}:
-        return None
+        raise NoSegmentation("seg_off_grid")
     through = 3 - rows - columns
     corners = np.array([inverse[:, :3] @ position + inverse[:, 3] for position, _, _ in planes])  # of each first pixel
     corner = [0 if step > 0 else grid.shape[axis] - 1 for axis, step in ((rows, down[rows]), (columns, right[columns]))]
     whole = np.zeros((2, 3))
     whole[0, rows], whole[1, columns] = np.sign(down[rows]), np.sign(right[columns])
-    if (
-        len(frames) > grid.shape[through]
-        or not np.allclose([down, right], whole, atol=0.01)
-        or not np.allclose(corners[:, [rows, columns]], corner, atol=0.5)
-    ):
-        return None
+    # A frame is its own slice, pixel by pixel, wherever in the plane it lies: slices of a slanted or jittery series slide.
+    room = [grid.shape[rows] / 4, grid.shape[columns] / 4]
+    if not np.allclose([down, right], whole, atol=0.01) or (np.abs(corners[:, [rows, columns]] - corner) > room).any():
+        raise NoSegmentation("seg_off_grid")
     turned = volume.transpose(through, rows, columns)[:, :: int(whole[0, rows]), :: int(whole[1, columns])]
-    # By rank and not by distance: slices are not always as evenly spaced as an affine says.
-    ranks, along = np.argsort(np.argsort(corners[:, through])), np.sort(corners[:, through])
-    steps, depth = np.diff(along), grid.shape[through]
-    if len(along) > 1 and steps.min() < 0.1:
-        return None  # two frames at one place
+    return np.asarray(turned[_places_of(corners[:, through], grid.shape[through])])
+
+
+def _frames_of(instances: Sequence[Dataset]) -> list[tuple[Dataset, int]]:
+    """Every frame of some headers, as its header and its number from 0."""
+    return [(i, n) for i in instances for n in range(int(i.get("NumberOfFrames", None) or 1))]
+
+
+def _places_of(along: np.ndarray, depth: int) -> np.ndarray:
+    """The slice of the grid that each frame is, (frames,) int, by where they lie along its axis, (frames,) in slices.
+
+    By rank and not by distance: slices are not always as evenly spaced as an affine says. Raises NoSegmentation.
+    """
+    if len(along) > depth:
+        raise NoSegmentation("seg_more_frames")
+    ranks, steps = np.argsort(np.argsort(along)), np.diff(np.sort(along))
+    if len(along) > 1 and steps.min() < 0.1:  # two frames at one place
+        raise NoSegmentation("seg_uneven")
     if len(along) == depth:
-        return np.asarray(turned[ranks])
+        return np.asarray(ranks)
     places = places_of(steps) if len(along) > 1 else None  # those of missing slices are blank on the grid
-    return np.asarray(turned[places[ranks]]) if places is not None and places[-1] + 1 == depth else None
+    if places is None or places[-1] + 1 != depth:
+        raise NoSegmentation("seg_uneven")
+    return np.asarray(places[ranks])
 
 
 def _plane(instance: Dataset, frame: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], tuple[float, float]]:
@@ -145,9 +196,13 @@ def _plane(instance: Dataset, frame: int) -> tuple[np.ndarray, tuple[np.ndarray,
     return position * turn, (orientation[:3] * turn, orientation[3:] * turn), (float(spacing[0]), float(spacing[1]))
 
 
-def can_refer(grid: Grid, instances: Sequence[Dataset]) -> bool:
-    """Whether a segmentation can be written that refers to these headers."""
-    return source_frames(np.broadcast_to(np.uint8(0), grid.shape), grid, instances) is not None
+def why_no_segmentation(grid: Grid, instances: Sequence[Dataset]) -> str | None:
+    """The key of the sentence that says why no segmentation can refer to these headers; None where one can."""
+    try:
+        source_frames(np.broadcast_to(np.uint8(0), grid.shape), grid, instances)
+    except NoSegmentation as reason:
+        return reason.key
+    return None
 
 
 def write_segmentation(
@@ -163,11 +218,10 @@ def write_segmentation(
     The type is Lesion: a FLAIR abnormality is tumour and oedema together, so that either name would say too much. Nothing
     of the source is taken over but the UIDs of study, frame of reference and instances, and the geometry. Slices without
     anything are left out, as is usual; where all are empty, all are written. model: the report's entry.
-    corrected: whether a hand had a part in it. Raises ValueError where `can_refer` is False.
+    corrected: whether a hand had a part in it. Raises NoSegmentation, see `why_no_segmentation`, OSError where the file
+    cannot be written, and whatever highdicom raises of headers that it will not take.
     """
     frames = source_frames(grid.to_own(mask), grid, instances)
-    if frames is None:
-        raise ValueError("These headers do not lie on this grid.")
     # Without a character set named, DICOM knows ASCII alone, and a backslash parts values.
     name = str(model.get("name") or "unknown").encode("ascii", "replace").decode().replace("\\", "/")[:64]
     sha = str(model.get("sha256") or "")
@@ -207,57 +261,91 @@ def write_segmentation(
             omit_empty_frames=bool(frames.any()),
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
+    _refer(segmentation, instances)
     segmentation.save_as(path)
 
 
-def _headers_alone(instances: Sequence[Dataset], grid: Grid) -> list[Dataset]:
-    """New headers with what a reference needs and nothing else, whatever a reader left in those given."""
-    _, _, steps = _plane(instances[0], 0)
-    between = abs(float(np.linalg.det(grid.affine[:3, :3]))) / (steps[0] * steps[1])
-    headers = []
+def _refer(segmentation: Dataset, instances: Sequence[Dataset]) -> None:
+    """Let a segmentation of `_headers_alone` name the files and series that its frames are of, which may be several."""
+    items = {}
+    series: dict[str, list[Dataset]] = {}
     for instance in instances:
-        header = Dataset()
-        for keyword in REFERRED:
-            setattr(header, keyword, instance[keyword].value)
-        for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-            setattr(header, keyword, "")
-        for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"):
-            setattr(header, keyword, "")
-        header.Modality = "MR"
-        header.Rows, header.Columns = instance.Rows, instance.Columns
-        if instance.get("LossyImageCompression") == "01" and instance.get("LossyImageCompressionRatio"):
-            for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-                if keyword in instance:
-                    setattr(header, keyword, instance[keyword].value)
-        planes = []
-        multiframe = "PerFrameFunctionalGroupsSequence" in instance
-        for n in range(int(instance.get("NumberOfFrames", None) or 1)):
-            position, _, spacing = _plane(instance, n)
-            planes.append((_decimal(position * [-1, -1, 1]), spacing))
-        # One orientation for all: scanners round it from slice to slice, and a SEG has one.
-        orientation = _decimal(np.array(_plane(instances[0], 0)[1]).ravel() * [-1, -1, 1, -1, -1, 1])
-        measures = Dataset()
-        measures.PixelSpacing = _decimal(planes[0][1])
-        measures.SliceThickness = instance.get("SliceThickness") or _decimal([between])[0]
-        measures.SpacingBetweenSlices = _decimal([between])[0]
-        if multiframe:
-            shared, plane = Dataset(), Dataset()
-            plane.ImageOrientationPatient = orientation
-            shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
-            header.NumberOfFrames = len(planes)
-            header.SharedFunctionalGroupsSequence = [shared]
-            header.PerFrameFunctionalGroupsSequence = []
-            for at, _ in planes:
-                group, item = Dataset(), Dataset()
-                item.ImagePositionPatient = at
-                group.PlanePositionSequence = [item]
-                header.PerFrameFunctionalGroupsSequence.append(group)
-        else:
-            header.update(measures)
-            header.ImageOrientationPatient = orientation
-            header.ImagePositionPatient = planes[0][0]
-        headers.append(header)
-    return headers
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.SOPClassUID, instance.SOPInstanceUID
+        items[instance.SOPInstanceUID] = item
+        series.setdefault(instance.SeriesInstanceUID, []).append(item)
+    segmentation.SourceImageSequence = list(items.values())
+    segmentation.ReferencedSeriesSequence = []
+    for uid, referenced in series.items():
+        one = Dataset()
+        one.SeriesInstanceUID, one.ReferencedInstanceSequence = uid, referenced
+        segmentation.ReferencedSeriesSequence.append(one)
+    frames = _frames_of(instances)
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        for derived in group.DerivationImageSequence:
+            for source in derived.SourceImageSequence:
+                if "ReferencedFrameNumber" in source:
+                    instance, frame = frames[int(source.ReferencedFrameNumber) - 1]
+                    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = (
+                        instance.SOPClassUID, instance.SOPInstanceUID,
+                    )  # fmt: skip
+                    source.ReferencedFrameNumber = frame + 1
+
+
+def _headers_alone(instances: Sequence[Dataset], grid: Grid) -> list[Dataset]:
+    """New headers with what a reference needs and nothing else, whatever a reader left in those given.
+
+    highdicom takes one file of several frames, or several files of one: of several that have frames one is made of all. It
+    takes one series: all are said to be of the first's. `_refer` puts both right in what it makes.
+    """
+    first = instances[0]
+    _, directions, steps = _plane(first, 0)
+    between = abs(float(np.linalg.det(grid.affine[:3, :3]))) / (steps[0] * steps[1])
+    measures, turn = Dataset(), Dataset()
+    measures.PixelSpacing = _decimal(steps)
+    measures.SliceThickness = first.get("SliceThickness") or _decimal([between])[0]
+    measures.SpacingBetweenSlices = _decimal([between])[0]
+    # One orientation for all: scanners round it from slice to slice, and a SEG has one.
+    turn.ImageOrientationPatient = _decimal(np.array(directions).ravel() * [-1, -1, 1, -1, -1, 1])
+    places = []
+    for instance, n in _frames_of(instances):
+        place = Dataset()
+        place.ImagePositionPatient = _decimal(_plane(instance, n)[0] * [-1, -1, 1])
+        places.append(place)
+    if not any("PerFrameFunctionalGroupsSequence" in i for i in instances):
+        headers = [_bare(i, first) for i in instances]
+        for header, place in zip(headers, places, strict=True):
+            for part in (measures, turn, place):
+                header.update(part)
+        return headers
+    header, shared = _bare(first, first), Dataset()
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [turn]
+    header.NumberOfFrames, header.SharedFunctionalGroupsSequence = len(places), [shared]
+    header.PerFrameFunctionalGroupsSequence = []
+    for place in places:
+        group = Dataset()
+        group.PlanePositionSequence = [place]
+        header.PerFrameFunctionalGroupsSequence.append(group)
+    return [header]
+
+
+def _bare(instance: Dataset, first: Dataset) -> Dataset:
+    """UIDs, size and what became of the picture; the series is the first's."""
+    header = Dataset()
+    for keyword in REFERRED:
+        setattr(header, keyword, instance[keyword].value)
+    header.SeriesInstanceUID = first.SeriesInstanceUID
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
+        setattr(header, keyword, "")
+    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"):
+        setattr(header, keyword, "")
+    header.Modality = "MR"
+    header.Rows, header.Columns = instance.Rows, instance.Columns
+    if instance.get("LossyImageCompression") == "01" and instance.get("LossyImageCompressionRatio"):
+        for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+            if keyword in instance:
+                setattr(header, keyword, instance[keyword].value)
+    return header
 
 
 def _decimal(values: Iterable[float]) -> list[Any]:
@@ -272,21 +360,31 @@ COLUMNS = (
 )  # fmt: skip
 
 
-FORMULA = tuple("=+-@\t\r")  # how one begins, see OWASP's "CSV injection"
+FORMULA = re.compile(r"[\W_]*[=+\-@−]")  # how one may begin, see OWASP's "CSV injection"
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One row a slice with the `COLUMNS`, comma-separated, UTF-8; what is not known stays empty.
 
-    A last column `corrected_pixels` where a hand corrected a slice. A file name that a spreadsheet would take for a formula
-    stands behind an apostrophe.
+    A last column `corrected_pixels` where a hand corrected a slice. Text is cleaned, see `text_cell`, and always quoted:
+    where a spreadsheet parts cells by semicolons, no name ends one either.
     """
     rows = list(rows)
     columns = (*COLUMNS, "corrected_pixels") if any("corrected_pixels" in row for row in rows) else COLUMNS
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row, "file": f"'{row['file']}" if row["file"][:1] in FORMULA else row["file"]} for row in rows)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(columns)
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerows({k: text_cell(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
+
+
+def text_cell(text: str) -> str:
+    """Text that is one cell and no formula, whatever it holds.
+
+    What does not print (line ends, tabs, marks of direction) is a space. An apostrophe leads where a sign that begins a
+    formula, of any width, stands before the first letter or digit.
+    """
+    cell = _printable(text)
+    return f"'{cell}" if FORMULA.match(unicodedata.normalize("NFKC", cell).lstrip()) else cell
 
 
 # The page
@@ -632,7 +730,7 @@ class _Page:
     # Words and numbers
 
     def number(self, value: float, digits: int) -> str:
-        said = f"{value:.{digits}f}"
+        said = f"{rounded(value, digits):.{digits}f}"
         return said.replace(".", ",") if self.language == "fr" else said
 
     def unit(self, value: float | None, unit: str, digits: int = 1) -> str:
@@ -646,7 +744,7 @@ class _Page:
         return "" if value is None else f"{value} {say('pixels', self.language)}"
 
     def area(self, pixels: int, grid: Grid | None) -> str:
-        return self.pixels(pixels) if grid is None else self.unit(pixels * pixel_mm2(grid), "mm²", 0)
+        return self.pixels(pixels) if grid is None else self.unit(area_mm2(pixels, grid), "mm²", 0)
 
     def largest(self, mask: np.ndarray | None, grid: Grid, entry: Mapping[str, Any]) -> str:
         """The largest area of a mask (S, H, W) in one slice, and which."""
@@ -726,6 +824,11 @@ def pixel_mm2(grid: Grid) -> float:
     """The area of a pixel of an axial slice."""
     _, down, right = grid.stack_affine[:3, :3].T
     return float(np.linalg.norm(np.cross(down, right)))
+
+
+def area_mm2(pixels: int, grid: Grid) -> float:
+    """The area of some pixels of an axial slice as every output has it, to a hundredth of a mm²."""
+    return rounded(pixels * pixel_mm2(grid), 2)
 
 
 def voxel_ml(grid: Grid) -> float:

@@ -706,11 +706,68 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "hd95": {"en": "Hausdorff 95", "fr": "Hausdorff 95"},
     "surface_dice": {"en": "Surface Dice, 2 mm", "fr": "Dice de surface, 2 mm"},
     "volume_difference": {"en": "Volume difference", "fr": "Écart de volume"},
-    "segmentation_left_out": {
-        "en": "{file}: no DICOM SEG is written, because the headers lack a position or a UID that one must refer to; the "
-        "NIfTI mask is there.",
-        "fr": "{file} : pas de DICOM SEG, car il manque aux en-têtes une position ou un UID auquel se référer ; le masque "
-        "NIfTI est fourni.",
+    # Outputs that could not be made
+    "seg_no_position": {
+        "en": "{file}: no DICOM SEG is written, because the headers do not say where each slice lies; use the NIfTI mask "
+        "instead.",
+        "fr": "{file} : pas de DICOM SEG, car les en-têtes ne disent pas où se trouve chaque coupe ; utilisez plutôt le "
+        "masque NIfTI.",
+    },
+    "seg_no_uid": {
+        "en": "{file}: no DICOM SEG is written, because the headers lack an identifier (UID) that one must refer to; use "
+        "the NIfTI mask instead.",
+        "fr": "{file} : pas de DICOM SEG, car il manque aux en-têtes un identifiant (UID) auquel se référer ; utilisez "
+        "plutôt le masque NIfTI.",
+    },
+    "seg_shared_uids": {
+        "en": "{file}: no DICOM SEG is written, because several files have one and the same identifier (SOPInstanceUID); "
+        "use the NIfTI mask instead.",
+        "fr": "{file} : pas de DICOM SEG, car plusieurs fichiers portent le même identifiant (SOPInstanceUID) ; utilisez "
+        "plutôt le masque NIfTI.",
+    },
+    "seg_frames_of_reference": {
+        "en": "{file}: no DICOM SEG is written, because its slices name several frames of reference, as if each had been "
+        "taken anew; use the NIfTI mask instead.",
+        "fr": "{file} : pas de DICOM SEG, car ses coupes nomment plusieurs repères (FrameOfReferenceUID), comme si "
+        "chacune venait d’un autre examen ; utilisez plutôt le masque NIfTI.",
+    },
+    "seg_uneven": {
+        "en": "{file}: no DICOM SEG is written, because its slices are too unevenly spaced; use the NIfTI mask instead.",
+        "fr": "{file} : pas de DICOM SEG, car ses coupes sont trop irrégulièrement espacées ; utilisez plutôt le masque "
+        "NIfTI.",
+    },
+    "seg_off_grid": {
+        "en": "{file}: no DICOM SEG is written, because its slices do not lie on one grid; use the NIfTI mask instead.",
+        "fr": "{file} : pas de DICOM SEG, car ses coupes ne se trouvent pas sur une même grille ; utilisez plutôt le "
+        "masque NIfTI.",
+    },
+    "seg_more_frames": {
+        "en": "{file}: no DICOM SEG is written, because its files hold more pictures than the series that is outlined; "
+        "use the NIfTI mask instead.",
+        "fr": "{file} : pas de DICOM SEG, car ses fichiers contiennent plus d’images que la série délimitée ; utilisez "
+        "plutôt le masque NIfTI.",
+    },
+    "seg_refused": {
+        "en": "{file}: no DICOM SEG is written, because the writer of such files refused these headers; use the NIfTI "
+        "mask instead.",
+        "fr": "{file} : pas de DICOM SEG, car le module qui écrit ces fichiers a refusé ces en-têtes ; utilisez plutôt le "
+        "masque NIfTI.",
+    },
+    "output_no_room": {
+        "en": "{file}: not written, because the disk is full; make room and start again.",
+        "fr": "{file} : fichier non écrit, car le disque est plein ; faites de la place et recommencez.",
+    },
+    "output_not_allowed": {
+        "en": "{file}: not written, because writing there is not allowed; choose another folder.",
+        "fr": "{file} : fichier non écrit, car l’écriture y est interdite ; choisissez un autre dossier.",
+    },
+    "output_name_refused": {
+        "en": "{file}: not written, because the disk takes no such name; rename the input and start again.",
+        "fr": "{file} : fichier non écrit, car le disque refuse ce nom ; renommez l’image et recommencez.",
+    },
+    "output_failed": {
+        "en": "{file}: could not be made, for a reason that is not known; no other output depends on it.",
+        "fr": "{file} : ce fichier n’a pas pu être produit, pour une raison inconnue ; aucun autre résultat n’en dépend.",
     },
 }
 # French sets a no-break space before these marks and inside its quotes; it is put here, where no hand forgets it.

@@ -3,7 +3,7 @@
 Writes for each picture NAME_mask (0 or 255, PNG or TIFF as the input was) and NAME_probability (8 bit, 255 for probability
 1); for each NIfTI or DICOM volume the same as NIfTI on its own grid, and a DICOM segmentation of a DICOM series; one
 report.json, report.csv and report.pdf. A mask that lies beside its image as NAME_mask, or is given with --reference, is
-scored. Exit code 0, or 2 with one line for each file that could not be used, the others being done all the same.
+scored. Exit code 0, or 2 with one line for each file that could not be used or written, the others being done all the same.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from lgg_demo.case import Notice, ReadError, Role
 from lgg_demo.inference import Segmenter
+from lgg_demo.messages import Sentence
+from lgg_demo.metrics import rounded
 from lgg_demo.model import CheckpointError
 from lgg_demo.reading import guard
 from lgg_demo.reading.archive import Given
@@ -26,7 +28,7 @@ from lgg_demo.reading.layout import visible_files
 from lgg_demo.reading.manifest import ManifestError, read_manifest
 from lgg_demo.reading.studies import Request
 from lgg_demo.render import grey
-from lgg_demo.report import Result, build_report, output_names, result_of, write_outputs
+from lgg_demo.report import Result, build_report, exists, output_names, result_of, write_outputs
 
 ROLES: dict[Role, str] = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast", "mask": "reference"}
 ONE_CASE = "case"  # the subject of the files that flags name
@@ -37,15 +39,16 @@ def refuse_to_overwrite(out: Path, names: Iterable[str], written: Collection[str
     for name in names:
         if (out / name).resolve() in read:
             raise FileExistsError(f"{out / name} was read and would be written over; give another --out.")
-        if name not in written and (out / name).exists():
+        if name not in written and exists(out / name):
             raise FileExistsError(f"{out / name} is not of an earlier run, and would be written over; give another --out.")
 
 
-def predict(request: Request, out: Path, segmenter: Segmenter, threshold: float) -> tuple[list[ReadError], list[Notice]]:
-    """Segment, write, and return what could not be used and what was left out.
+def predict(
+    request: Request, out: Path, segmenter: Segmenter, threshold: float
+) -> tuple[list[ReadError | Sentence], list[Notice]]:
+    """Segment, write, and return what could not be used or written, and what was left out.
 
-    Raises FileExistsError rather than write over a file that no
-    earlier run of its own wrote, or that it read.
+    Raises FileExistsError rather than write over a file that no earlier run of its own wrote, or that it read.
     """
     written = written_by(out / REPORT)
     refuse_to_overwrite(out, [REPORT, TABLE, PAGE], written)
@@ -65,14 +68,17 @@ def predict(request: Request, out: Path, segmenter: Segmenter, threshold: float)
     read = {p.resolve() for p in (*(p for r in results for p in r.paths), *given)}
     own = {REPORT, TABLE, PAGE, *(name for result in output_names(results) for names in result for name in names)}
     refuse_to_overwrite(out, sorted(own), written, read)
-    report = build_report(results, threshold, segmenter.record, problems) | {WRITTEN: sorted(own | written)}
-    write_outputs(results, threshold, report, out, pictures, documents=True)
+    report = build_report(results, threshold, segmenter.record, problems, notices=notices)
+    report[WRITTEN] = sorted(own | written)
+    _, failures = write_outputs(results, threshold, report, out, pictures, documents=True)
     total = report["total"]
-    volume = f", {total['volume_ml']:.2f} mL" if "volume_ml" in total else ""
-    scores = f", Dice {total['dice']:.4f}, IoU {total['iou']:.4f}" if "dice" in total else ""
+    volume = f", {rounded(total['volume_ml'], 2):.2f} mL" if "volume_ml" in total else ""
+    dice, iou = (f"{rounded(total.get(key, 0), 4):.4f}" for key in ("dice", "iou"))
+    scores = f", Dice {dice}, IoU {iou}" if "dice" in total else ""
     print(f"{total['images']} images, {total['slices']} slices, {total['predicted_pixels']} pixels{volume} at threshold "
           f"{threshold:g}{scores}; see {out / REPORT}")  # fmt: skip
-    return problems, notices
+    # A segmentation that these headers do not allow is a warning of the report: the mask is there.
+    return [*problems, *(s for s in failures if s.key != "seg_refused")], notices
 
 
 def probability(text: str) -> float:

@@ -5,13 +5,16 @@ Pictures give pictures; a volume gives NIfTI and, where it came as DICOM, a DICO
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tifffile
@@ -19,8 +22,16 @@ from PIL import Image
 from pydicom import Dataset
 
 from lgg_demo import __version__
-from lgg_demo.case import Case, UnreadableScan
-from lgg_demo.exports import can_refer, pixel_mm2, voxel_ml, write_csv, write_nifti, write_pdf, write_segmentation
+from lgg_demo.case import Case
+from lgg_demo.exports import (
+    area_mm2,
+    voxel_ml,
+    why_no_segmentation,
+    write_csv,
+    write_nifti,
+    write_pdf,
+    write_segmentation,
+)
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.metrics import (
@@ -33,15 +44,24 @@ from lgg_demo.metrics import (
     hausdorff95_mm,
     largest_diameters,
     pooled,
+    rounded,
     surface_dice,
 )
-from lgg_demo.reading.earlier import OUTPUTS, PAGE, REPORT, SOFTWARE, TABLE
+from lgg_demo.reading.earlier import OUTPUTS, PAGE, REPORT, SOFTWARE, TABLE, WRITTEN
 from lgg_demo.reading.limits import DICOM_SUFFIXES, IMAGE_SUFFIXES, MASK_ENDING, NIFTI_SUFFIXES, TIFF_SUFFIXES
 
 UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
+LONGEST_NAME = 255  # bytes of UTF-8 that Linux takes; Windows and macOS take as many letters
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
+
+
+class Said(Protocol):
+    """Something to be told of a file: what could not be used of it, or only what became of it."""
+
+    @property
+    def sentence(self) -> Sentence: ...
 
 
 @dataclass(frozen=True)
@@ -122,7 +142,9 @@ def result_of(case: Case, levels: np.ndarray, names: Sequence[str] | None = None
 
 
 def warnings_of(case: Case) -> tuple[Sentence, ...]:
-    """What in a scan makes its segmentation doubtful: blank slices, colours that may not be the three sequences."""
+    """What in a scan makes its segmentation doubtful: blank slices, colours that may not be the three sequences; and why a
+    DICOM series gets no DICOM SEG.
+    """
     scan = case.scan
     found = []
     start = 0
@@ -135,6 +157,8 @@ def warnings_of(case: Case) -> tuple[Sentence, ...]:
             found.append(Sentence("slices_blank", {"file": name, "blank": blank, "slices": slices}))
     if not scan.grey and scan.grid is None:
         found.append(Sentence("colour_as_sequences", {"file": scan.files[0][0]}))
+    if scan.grid is not None and scan.instances and (why := why_no_segmentation(scan.grid, scan.instances)):
+        found.append(Sentence(why, {"file": scan.files[0][0]}))
     return tuple(found)
 
 
@@ -186,12 +210,12 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     spacing = grid.spacing_mm
     millilitres = voxel_ml(grid)
     mask = result.mask(threshold)
-    areas = mask.sum(axis=(1, 2)) * pixel_mm2(grid)
+    areas = [area_mm2(int(n), grid) for n in mask.sum(axis=(1, 2))]
     volume = int(mask.sum()) * millilitres
     figures = {
-        "spacing_mm": [round(v, 4) for v in spacing],
-        "volume_ml": round(volume, 4),
-        "areas_mm2": [round(float(v), 2) for v in areas],
+        "spacing_mm": [rounded(v, 4) for v in spacing],
+        "volume_ml": rounded(volume, 4),
+        "areas_mm2": areas,
         "diameters_mm": _lines(largest_diameters(mask, spacing[1:])),
     }
     if result.reference is None or result.referenced is None or not result.referenced.all():
@@ -199,10 +223,10 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     reference = int(result.reference.sum()) * millilitres
     distance = hausdorff95_mm(mask, result.reference, spacing)
     return figures | {
-        "reference_volume_ml": round(reference, 4),
-        "volume_difference_ml": round(volume - reference, 4),
+        "reference_volume_ml": rounded(reference, 4),
+        "volume_difference_ml": rounded(volume - reference, 4),
         "reference_diameters_mm": _lines(largest_diameters(result.reference, spacing[1:])),
-        "hd95_mm": round(distance, 3) if math.isfinite(distance) else None,
+        "hd95_mm": rounded(distance, 3) if math.isfinite(distance) else None,
         "surface_dice_2mm": surface_dice(mask, result.reference, spacing),
     }
 
@@ -211,7 +235,7 @@ def _lines(diameters: Diameters | None) -> dict[str, Any] | None:
     """Diameters for the report; slices are counted from 1, as on the page."""
     if diameters is None:
         return None
-    longest, perpendicular = round(diameters.longest, 2), round(diameters.perpendicular, 2)
+    longest, perpendicular = rounded(diameters.longest, 2), rounded(diameters.perpendicular, 2)
     return {"longest": longest, "perpendicular": perpendicular, "slice": diameters.slice + 1}
 
 
@@ -226,8 +250,9 @@ def build_report(
     results: Sequence[Result],
     threshold: float,
     record: dict[str, Any],
-    problems: Iterable[UnreadableScan] = (),
+    problems: Iterable[Said] = (),
     language: Language = "en",
+    notices: Iterable[Said] = (),
 ) -> dict[str, Any]:
     """The report of `predict`, the page and the API, ready for JSON.
 
@@ -237,6 +262,7 @@ def build_report(
     known, see `measure_volume`; else diameters in pixels, where anything is outlined. `expected_dice`: what the
     probabilities alone lead one to expect (see `metrics.expected_dice`), left out where a hand changed the outline. What a
     hand corrected says `corrected: true` with the number of pixels that differ from the network's at this threshold.
+    `unreadable`: the files that could not be used; `notices`: those that were passed over as they should be.
     """
     images = []
     series = []
@@ -271,13 +297,11 @@ def build_report(
                 entry |= {"corrected": True, "corrected_pixels": pixels}
                 warnings.append(Sentence("corrected_by_hand", {"file": name, "pixels": pixels}))
             images.append(entry)
-            if result.instances and len(names) < len(OUTPUTS):
-                warnings.append(Sentence("segmentation_left_out", {"file": name}))
     total = {"images": len(images), "slices": len(everything), **_together(everything), **_expected(results, threshold)}
     if any(r.touched.any() for r in results):
         total |= {"corrected": True, "corrected_pixels": sum(i.get("corrected_pixels", 0) for i in images)}
     if images and all("volume_ml" in image for image in images):
-        total["volume_ml"] = round(sum(image["volume_ml"] for image in images), 4)
+        total["volume_ml"] = rounded(sum(image["volume_ml"] for image in images), 4)
     return {
         "notice": say("not_for_diagnosis", language),
         "threshold": threshold,
@@ -291,21 +315,27 @@ def build_report(
         "series": series,
         "total": total,
         "warnings": [s.say(language) for s in warnings],
-        "unreadable": [{"file": p.file, "message": p.sentence.say(language)} for p in map(without_name, problems)],
+        "unreadable": [_told(p, language) for p in problems],
+        "notices": [_told(n, language) for n in notices],
     }
 
 
-def without_name(problem: UnreadableScan) -> UnreadableScan:
-    """A problem as a report may keep it: a DICOM file is often called after its patient, and is only "DICOM" there.
+def _told(said: Said, language: Language) -> dict[str, Any]:
+    sentence = without_name(said.sentence)
+    return {"file": sentence.values["file"], "message": sentence.say(language)}
+
+
+def without_name(sentence: Sentence) -> Sentence:
+    """A sentence about a file as a report may keep it: a DICOM file is often called after its patient, and is only "DICOM"
+    there.
 
     The name stands in what the user reads at once, on the page and the console; pictures, NIfTI files and zips keep
     theirs, which their outputs take over.
     """
-    name = problem.file.lower()
-    if name.endswith(NAMED) or (problem.sentence.key in NO_DICOM and not name.endswith(DICOM_SUFFIXES)):
-        return problem
-    values = {k: v for k, v in problem.sentence.values.items() if k != "file"}
-    return UnreadableScan("DICOM", problem.sentence.key, **values)
+    name = str(sentence.values["file"]).lower()
+    if name.endswith(NAMED) or (sentence.key in NO_DICOM and not name.endswith(DICOM_SUFFIXES)):
+        return sentence
+    return Sentence(sentence.key, {**sentence.values, "file": "DICOM"})
 
 
 def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, Any]]:
@@ -313,7 +343,6 @@ def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, An
     rows = []
     for result in results:
         parts = iter(slice_counts(result, threshold))
-        area = None if result.ruler is None else pixel_mm2(result.ruler)
         corrected = iter(zip(result.touched, result.corrected(threshold), strict=True))
         for name, slices in _entries(result):
             for number in range(1, slices + 1):
@@ -325,12 +354,12 @@ def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, An
                 if known:
                     row |= {
                         "reference_pixels": counts.reference,
-                        "dice": round(counts.dice, 6),
-                        "iou": round(counts.iou, 6),
+                        "dice": rounded(counts.dice, 6),
+                        "iou": rounded(counts.iou, 6),
                     }
-                if area is not None:
-                    row["predicted_mm2"] = round(counts.predicted * area, 2)
-                    row |= {"reference_mm2": round(counts.reference * area, 2)} if known else {}
+                if (ruler := result.ruler) is not None:
+                    row["predicted_mm2"] = area_mm2(counts.predicted, ruler)
+                    row |= {"reference_mm2": area_mm2(counts.reference, ruler)} if known else {}
                 rows.append(row)
     return rows
 
@@ -340,7 +369,8 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
 
     `NAME_mask` is a TIFF where the input was one, else a PNG; `NAME_probability` a PNG, or a TIFF of as many pages as
     the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
-    its headers can be referred to, `NAME_seg.dcm`. What a hand corrected is `NAME_corrected_mask`, `NAME_corrected_seg`.
+    its headers can be referred to, `NAME_seg.dcm`. What a hand corrected is `NAME_corrected_mask`, `NAME_corrected_seg`. A
+    name is cut where one of its outputs would be longer than file systems take.
     """
     taken: set[str] = set()  # stems, and the files: `a_corrected_mask` is of `a`, corrected, or of `a_corrected`
     everything = []
@@ -354,13 +384,14 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
             if result.grid is not None:
                 whole = _volume_stem(path)
                 endings = [f"{corrected}{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
-                endings += [f"{corrected}_seg.dcm"] if can_refer(result.grid, result.instances) else []
+                referable = result.instances and why_no_segmentation(result.grid, result.instances) is None
+                endings += [f"{corrected}_seg.dcm"] if referable else []
             else:
                 whole = path.with_suffix("").as_posix()
                 suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
                 endings = [f"{corrected}{MASK_ENDING}{suffix}", f"_probability{'.png' if slices == 1 else '.tif'}"]
             for n in itertools.count(1):
-                stem = whole if n == 1 else f"{whole}_{n}"
+                stem = _stem(whole, "" if n == 1 else f"_{n}", endings)
                 files = [f"{stem}{ending}" for ending in endings]
                 own = {name.lower() for name in (stem, *files)}
                 if not own & taken:
@@ -369,6 +400,15 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
             names.append(tuple(files))
         everything.append(names)
     return everything
+
+
+def _stem(whole: str, number: str, endings: Iterable[str]) -> str:
+    """What outputs are named after: a file's name below its folder, cut so that the longest output's fits, and a number."""
+    folder, slash, name = whole.rpartition("/")
+    room = LONGEST_NAME - len(number) - max(map(len, endings))
+    while len(name.encode("utf-8", "surrogatepass")) > room:
+        name = name[:-1]
+    return f"{folder}{slash}{name}{number}"
 
 
 def _volume_stem(path: PurePath) -> str:
@@ -387,45 +427,122 @@ def write_outputs(
     pictures: Sequence[np.ndarray | None] | None = None,
     language: Language = "en",
     documents: bool | None = None,
-) -> list[Path]:
-    """Write every mask, every probability and report.json; returns the files, report.json last.
+) -> tuple[list[Path], list[Sentence]]:
+    """Write every mask, every probability and report.json; returns the files, report.json last, and what could not be made.
 
     All on the input's own grid. Of pictures, a mask is 0 or 255 and a probability 8 bit, 255 for 1; of a volume, NIfTI of
     0 or 1 and of 0 to 1, and a DICOM SEG. documents: whether to add report.csv and report.pdf; None adds them where there
     is a volume. pictures, language: see `exports.write_pdf`; the language should be the report's.
+
+    What one file cannot be costs that file alone: it is taken out of `report`, which gets a warning. Raises OSError where
+    not even a first report can be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / REPORT  # first: what it lists is known as ours if the rest is cut off
-    # A file name that is no UTF-8 is written as the escape JSON knows.
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
-    written = []
-    for result, outputs in zip(results, output_names(results), strict=True):
+    names = output_names(results)
+    beside = _Written(folder)
+    path = folder / REPORT
+    planned = {TABLE, PAGE, *report.get(WRITTEN, ()), *(name for of_one in names for own in of_one for name in own)}
+    _write_json(path, {"software": report["software"], "images": [], WRITTEN: sorted(planned)})  # ours, if cut off
+    entries = iter(report["images"])
+    for result, outputs in zip(results, names, strict=True):
         masks = result.mask(threshold)
         start = 0
-        for (_, slices), names in zip(_entries(result), outputs, strict=True):
+        for (_, slices), own in zip(_entries(result), outputs, strict=True):
             place = slice(start, start + slices)
             start += slices
-            targets = [folder / name for name in names]
-            targets[0].parent.mkdir(parents=True, exist_ok=True)
-            if result.grid is None:
-                for target, stack in zip(targets, (masks[place].astype(np.uint8) * 255, result.levels[place]), strict=True):
-                    _write_picture(target, stack)
-            else:
-                write_nifti(targets[0], result.grid.to_own(masks), result.grid)
-                write_nifti(targets[1], result.grid.to_own(result.levels), result.grid, slope=1 / LEVELS)
-                for target in targets[2:]:
-                    write_segmentation(
-                        target, masks, result.grid, result.instances, report["model"], bool(result.touched.any())
-                    )
-            written += targets
+            entry = next(entries)
+            makers = _makers(result, masks, place, report["model"])
+            for kind, name, make in zip(OUTPUTS, own, makers, strict=False):
+                if not beside.write(name, make, entry["file"]):
+                    entry.pop(kind, None)
         path.touch()  # nothing it lists is newer: what is, a hand has drawn since
     if documents is None:
         documents = any(r.grid is not None for r in results)
+    said = [s.say(language) for s in beside.failures]
+    report["warnings"] += said
     if documents:
-        write_csv(folder / TABLE, slice_rows(results, threshold))
-        write_pdf(folder / PAGE, results, pictures, report, language)
-        written += [folder / TABLE, folder / PAGE]
-    return [*written, path]
+        beside.write(TABLE, lambda file: write_csv(file, slice_rows(results, threshold)))
+        beside.write(PAGE, lambda file: write_pdf(file, results, pictures, report, language))
+    report["warnings"] += [s.say(language) for s in beside.failures[len(said) :]]
+    if WRITTEN in report:
+        report[WRITTEN] = [name for name in report[WRITTEN] if name == REPORT or exists(folder / name)]
+    try:
+        _write_json(path, report)
+    except OSError as error:  # the first one is still there
+        return beside.files, [*beside.failures, Sentence(_why_not(error), {"file": REPORT})]
+    return [*beside.files, path], beside.failures
+
+
+def _makers(result: Result, masks: np.ndarray, place: slice, model: dict[str, Any]) -> tuple[Callable[[Path], None], ...]:
+    """What writes mask, probability and segmentation of an entry of the report, given a path."""
+    grid = result.grid
+    if grid is None:
+        stacks = masks[place].astype(np.uint8) * 255, result.levels[place]
+        return tuple(partial(_write_picture, stack=stack) for stack in stacks)
+    corrected = bool(result.touched.any())
+    return (
+        lambda file: write_nifti(file, grid.to_own(masks), grid),
+        lambda file: write_nifti(file, grid.to_own(result.levels), grid, slope=1 / LEVELS),
+        lambda file: write_segmentation(file, masks, grid, result.instances, model, corrected),
+    )
+
+
+@dataclass
+class _Written:
+    """Files below a folder, written one at a time, and what is to be said of those that could not be."""
+
+    folder: Path
+    files: list[Path] = field(default_factory=list)
+    failures: list[Sentence] = field(default_factory=list)
+
+    def write(self, name: str, make: Callable[[Path], None], source: str = "") -> bool:
+        """Whether a file is written; what is left of one that is not is deleted. source: what it is made of."""
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make(path)
+        except Exception as error:  # of a writer, a disk or the memory: it costs this file, whatever it is
+            refused = name.endswith("_seg.dcm") and not isinstance(error, OSError | MemoryError)
+            told = Sentence("seg_refused", {"file": source}) if refused else Sentence(_why_not(error), {"file": name})
+            self.failures.append(told)
+            with suppress(OSError, ValueError):
+                path.unlink(missing_ok=True)
+            return False
+        self.files.append(path)
+        return True
+
+
+def _why_not(error: Exception) -> str:
+    """The key of the sentence about a file that could not be written."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "output_no_room"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "output_not_allowed"
+    if number in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+        return "output_name_refused"
+    return "output_failed"
+
+
+def _write_json(path: Path, report: dict[str, Any]) -> None:
+    """Put a report in place of the one before, whole or not at all."""
+    # A file name that is no UTF-8 is written as the escape JSON knows.
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder, for any name, also one that no file can have."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _write_picture(path: Path, stack: np.ndarray) -> None:

@@ -442,7 +442,7 @@ class Page:
         problems = [*session.problems, *session.reference_problems]
         report = build_report(results, threshold, self.segmenter.record, problems, language)
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
-            files = write_outputs(results, threshold, report, Path(folder), session.pictures, language, documents=True)
+            files, _ = write_outputs(results, threshold, report, Path(folder), session.pictures, language, documents=True)
             memory = io.BytesIO()
             with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
                 for file in files:
@@ -479,7 +479,7 @@ class Page:
         # Gradio serves what lies in its own folder, and deletes it after ten minutes (`delete_cache`).
         folder = Path(tempfile.mkdtemp(prefix="lgg-demo-", dir=self.served))
         pictures = [grey(c.scan) for c in cases]
-        written = write_outputs(results, threshold, report, folder, pictures, language)
+        written, _ = write_outputs(results, threshold, report, folder, pictures, language)
         # Of pictures the masks, of volumes all but the report, which is returned beside them.
         spare = {
             probability

@@ -103,7 +103,8 @@ def test_a_corrected_mask_is_not_that_of_a_file_called_so() -> None:
 def test_files_of_every_kind(tmp_path: Path) -> None:
     results = [result(("p1/s_1.png", 1), ("p1/s_2.tif", 1)), result(("volume.tif", 3)), result(("four.tiff", 4))]
     report = build_report(results, 0.4, RECORD)
-    written = write_outputs(results, 0.4, report, tmp_path / "out" / "new")
+    written, failures = write_outputs(results, 0.4, report, tmp_path / "out" / "new")
+    assert failures == []
     out = tmp_path / "out" / "new"
     assert sorted(written) == sorted(p for p in out.rglob("*") if p.is_file())
     assert written[-1] == out / REPORT
@@ -147,7 +148,7 @@ def test_report_is_the_json_beside_the_masks(tmp_path: Path) -> None:
 def test_what_a_report_lists_is_what_a_run_writes_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     r = [result(("a.png", 1)), result(("s/b.TIF", 2))]
     report = build_report(r, 0.5, RECORD)
-    files = write_outputs(r, 0.5, report, tmp_path, documents=True)
+    files, _ = write_outputs(r, 0.5, report, tmp_path, documents=True)
     assert max(f.stat().st_mtime_ns for f in files if f.suffix in (".png", ".TIF")) <= files[-1].stat().st_mtime_ns
     theirs = ["a.png", "s/b.nii.gz", "../x_mask.png", "/x_mask.png", "x_mask.txt", "mask.png"]
     files[-1].write_text(json.dumps(report | {"written": theirs}))
@@ -160,7 +161,7 @@ def test_name_that_is_no_utf_8(tmp_path: Path) -> None:
     name = b"\xe9t\xe9.png".decode("utf-8", "surrogateescape")  # Latin-1, as old disks have it
     results = [result((name, 1))]
     report = build_report(results, 0.5, RECORD)
-    written = write_outputs(results, 0.5, report, tmp_path)
+    written, _ = write_outputs(results, 0.5, report, tmp_path)
     assert all(p.is_file() for p in written)
     assert json.loads((tmp_path / REPORT).read_text(encoding="utf-8")) == report
 
@@ -168,7 +169,7 @@ def test_name_that_is_no_utf_8(tmp_path: Path) -> None:
 def test_nothing_at_all(tmp_path: Path) -> None:
     report = build_report([], 0.5, RECORD, [UnreadableScan("a.png", "empty_file")])
     assert report["images"] == [] and report["total"] == {"images": 0, "slices": 0, "predicted_pixels": 0}
-    assert write_outputs([], 0.5, report, tmp_path / "out") == [tmp_path / "out" / REPORT]
+    assert write_outputs([], 0.5, report, tmp_path / "out") == ([tmp_path / "out" / REPORT], [])
 
 
 # Figures

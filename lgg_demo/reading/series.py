@@ -223,8 +223,6 @@ def _promise(name: str, study: str, members: _Members) -> Found:
     paths = tuple(dict.fromkeys(s.path for s in slices))
     role = first.role
     instances = _instances(members) if known and role != "mask" else ()
-    if role != "mask" and known and not instances:
-        warnings.append(Sentence("segmentation_left_out", {"file": name}))
 
     def load() -> Volume:
         values, kept = _dicom_values(name, grid.shape, members, places)
@@ -242,13 +240,9 @@ def _promise(name: str, study: str, members: _Members) -> Found:
 
 
 def _instances(members: _Members) -> tuple[Dataset, ...]:
-    """The headers that a segmentation refers to; none where one of them lacks what it takes, or shares its UID."""
-    needed = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    """The headers that a segmentation refers to, whether one can or not, which whoever writes it judges."""
     heads = {head.path: head for head in members.heads}
-    instances = [heads[path].instance for path in dict.fromkeys(s.path for s in members.slices)]
-    if not all(key in ds for ds in instances for key in needed):
-        return ()
-    return tuple(instances) if len({ds.SOPInstanceUID for ds in instances}) == len(instances) else ()
+    return tuple(heads[path].instance for path in dict.fromkeys(s.path for s in members.slices))
 
 
 def _dicom_values(

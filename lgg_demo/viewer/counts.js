@@ -66,7 +66,8 @@ const doubtOf = (frame) => frame.doubt / LEVELS;
 const isUnsure = (frame) =>
   frame.doubt >= DOUBT_OF_SLICE * LEVELS * frame.probability.length && frame.doubt >= DOUBT_OF_AREA * frame.mass;
 
-const rounded = (value, digits) => Number(value.toFixed(digits));
+// A figure as it is shown anywhere: half away from zero, step by step as `rounded` of metrics.py does it.
+const rounded = (value, digits) => (Math.sign(value) * Math.floor(Math.abs(value) * 10 ** digits + 0.5)) / 10 ** digits + 0;
 
 // Figures of some frames together at a level. Areas and volumes as the report rounds them: a volume for each case.
 function figuresOf(frames, level) {

@@ -61,7 +61,7 @@ const number = (value, digits) => {
   const key = `${props.language}/${digits}`;
   if (!formats.has(key))
     formats.set(key, new Intl.NumberFormat(props.language, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-  return formats.get(key).format(value);
+  return formats.get(key).format(rounded(value, digits));
 };
 
 // What the server sends
