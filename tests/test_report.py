@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +18,15 @@ import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from PIL import Image
 from scipy import ndimage
+from test_exports import series
 
-from lgg_demo import __version__
+from lgg_demo import __version__, exports
+from lgg_demo import report as report_module
 from lgg_demo.case import Case, Scan, UnreadableScan
+from lgg_demo.exports import pixel_mm2
 from lgg_demo.grid import Grid
 from lgg_demo.messages import say
-from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, surface_dice
+from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, rounded, surface_dice
 from lgg_demo.reading.names import find_images
 from lgg_demo.reading.pictures import read_mask
 from lgg_demo.reading.references import attach_references
@@ -37,6 +45,7 @@ from lgg_demo.report import (
     written_by,
 )
 
+ROOT = Path(__file__).resolve().parent.parent
 HEIGHT, WIDTH = 20, 24
 RECORD = {"name": "lgg-unet", "sha256": "ab" * 32, "created_by": "a test", "split": {"train": ["nobody"]}}
 
@@ -172,7 +181,184 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     assert write_outputs([], 0.5, report, tmp_path / "out") == ([tmp_path / "out" / REPORT], [])
 
 
+# What cannot be written
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, writer: str, error: Exception, ending: str = "") -> None:
+    """Let a writer of the report's raise for files of an ending, having begun them."""
+    true = getattr(report_module, writer)
+
+    def write(path: Path, *given: Any, **more: Any) -> None:
+        if path.name.endswith(ending):
+            path.write_bytes(b"half")
+            raise error
+        true(path, *given, **more)
+
+    monkeypatch.setattr(report_module, writer, write)
+
+
+def study() -> Result:
+    headers, grid = series()
+    levels = np.full((len(headers), *grid.shape[1::-1]), 200, np.uint8)
+    return Result((("series-3", len(headers)),), (Path("series-3"),), levels, None, None, (), grid, tuple(headers))
+
+
+@pytest.mark.parametrize(
+    ("writer", "ending", "error", "key"),
+    [
+        ("write_segmentation", "", ValueError("highdicom will not"), "seg_refused"),
+        ("write_segmentation", "", OSError(errno.ENOSPC, "full"), "output_no_room"),
+        ("write_pdf", "", RuntimeError("a font"), "output_failed"),
+        ("write_pdf", "", MemoryError(), "output_failed"),
+        ("write_csv", "", PermissionError(errno.EACCES, "no"), "output_not_allowed"),
+        ("write_nifti", "_mask.nii.gz", OSError(errno.EROFS, "no"), "output_not_allowed"),
+        ("write_nifti", "_probability.nii.gz", OSError(errno.EDQUOT, "full"), "output_no_room"),
+        ("_write_picture", "a_mask.png", OSError(errno.ENAMETOOLONG, "long"), "output_name_refused"),
+        ("_write_picture", "a_mask.png", OSError(errno.EIO, "worn"), "output_failed"),
+    ],
+)
+def test_what_a_file_cannot_be_costs_that_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, ending: str, error: Exception, key: str
+) -> None:
+    results = [study(), result(("a.png", 1)), result(("b.png", 1))]
+    whole = build_report(results, 0.5, RECORD)
+    every, none = write_outputs(results, 0.5, whole, tmp_path / "whole", documents=True)
+    assert none == [] and whole["warnings"] == [] and len(every) == 10
+    refuse(monkeypatch, writer, error, ending)
+    report = build_report(results, 0.5, RECORD) | {"written": [p.name for p in every]}
+    files, (failure,) = write_outputs(results, 0.5, report, tmp_path / "out", documents=True)
+    (lost,) = {p.name for p in every} - {p.name for p in files}
+    assert {p.name for p in files} == {p.name for p in (tmp_path / "out").iterdir()}, "nothing half is left"
+    assert failure.key == key and failure.values["file"] == ("series-3" if key == "seg_refused" else lost)
+    stored = json.loads((tmp_path / "out" / REPORT).read_text(encoding="utf-8"))
+    assert stored == report and report["warnings"] == [str(failure)]
+    assert lost not in json.dumps({k: v for k, v in report.items() if k != "warnings"}), "nor listed"
+    assert written_by(tmp_path / "out" / REPORT) - {REPORT, "report.csv", "report.pdf"} <= {p.name for p in files}
+
+
+def test_a_place_that_is_taken_costs_its_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "p1").touch()  # where a folder should be
+    (tmp_path / "b_mask.png").mkdir()
+    results = [result(("p1/a.png", 1), ("b.png", 1)), result(("c.png", 1))]
+    report = build_report(results, 0.5, RECORD, language="fr")
+    files, failures = write_outputs(results, 0.5, report, tmp_path, language="fr")
+    assert [p.name for p in files] == ["b_probability.png", "c_mask.png", "c_probability.png", REPORT]
+    assert report["warnings"] == [f.say("fr") for f in failures] and len(failures) == 3
+    assert [sorted({"mask", "probability"} & set(i)) for i in report["images"]] == [
+        [],
+        ["probability"],
+        ["mask", "probability"],
+    ]
+
+
+def test_what_a_run_that_was_cut_off_wrote_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [result(("a.png", 1)), result(("b.png", 1))]
+    report = build_report(results, 0.5, RECORD) | {"written": ["of_before_mask.png"]}
+    refuse(monkeypatch, "_write_picture", KeyboardInterrupt(), "b_probability.png")  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        write_outputs(results, 0.5, report, tmp_path)
+    there = {p.name for p in tmp_path.iterdir()}
+    assert {"a_mask.png", "b_probability.png"} < there < written_by(tmp_path / REPORT)
+    assert "of_before_mask.png" in written_by(tmp_path / REPORT)
+
+
+def test_a_full_disk_at_the_end_leaves_the_first_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [result(("a.png", 1))]
+    true = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda *given: monkeypatch.setattr(Path, "replace", full) or true(*given))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    files, (failure,) = write_outputs(results, 0.5, build_report(results, 0.5, RECORD), tmp_path)
+    assert (failure.key, failure.values["file"]) == ("output_no_room", REPORT)
+    assert {p.name for p in files} == {"a_mask.png", "a_probability.png"} < written_by(tmp_path / REPORT)
+    assert {p.name for p in tmp_path.iterdir()} == {"a_mask.png", "a_probability.png", REPORT}
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "王", "🧠", "e\u0301", b"\xe9".decode("utf-8", "surrogateescape")])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".nii.gz"])
+def test_names_are_cut_where_an_output_would_be_too_long(tmp_path: Path, letter: str, suffix: str) -> None:
+    long = letter * (240 // len(letter.encode("utf-8", "surrogateescape")))
+    grid = Grid((WIDTH, HEIGHT, 1), np.eye(4)) if suffix == ".nii.gz" else None
+    given = [replace(result((f"p/{long}{end}{suffix}", 1)), grid=grid) for end in ("xxxxxxx", "yyyyyyy", "")]
+    given.append(replace(given[0], edits=np.full((1, HEIGHT, WIDTH), ADDED, np.uint8)))
+    names = [name for of_one in output_names(given) for own in of_one for name in own]
+    assert len({name.lower() for name in names}) == 8 and all(name.startswith(f"p/{letter * 9}") for name in names)
+    assert max(len(os.fsencode(name.split("/")[1])) for name in names) <= 255
+    files, failures = write_outputs(given, 0.5, build_report(given, 0.5, RECORD), tmp_path, documents=False)
+    assert not failures and {p.relative_to(tmp_path).as_posix() for p in files} == {*names, REPORT}
+
+
+def test_a_short_name_is_not_touched() -> None:
+    assert output_names([result((f"{'a' * 200}.png", 1))])[0][0][0] == f"{'a' * 200}_mask.png"
+
+
+def test_notices_are_no_problems() -> None:
+    notice = UnreadableScan("logo.png", "pictures_beside", pictures=1)  # whatever type it has
+    named = UnreadableScan("DOE^JANE.dcm", "damaged")
+    report = build_report([result(("a.png", 1))], 0.5, RECORD, [named], "fr", [notice, named])
+    assert report["notices"][0] == {"file": "logo.png", "message": notice.sentence.say("fr")}
+    assert report["notices"][1] == report["unreadable"][0] and "JANE" not in json.dumps(report)
+    assert build_report([], 0.5, RECORD)["notices"] == []
+
+
 # Figures
+
+
+def test_page_and_report_round_alike() -> None:
+    """The viewer's `rounded` and ours, on what pixels and voxels of odd sizes come to, digit by digit."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    sides = [0.9375, 0.4297, 0.488281, 1.1, 0.43, 0.5, 0.8594, 1.0156, 0.3, 0.78125, 0.46875, 2 / 3]
+    areas = [pixel_mm2(Grid((9, 9, 9), np.diag([a, b, 3.3, 1]))) for a in sides for b in sides[:4]]
+    values = [n * area for area in areas for n in (*range(1, 40), 128, 129, 1000, 4095, 65535)]
+    values += [n / 8 for n in range(-50, 50)] + [n / 1000 for n in range(2000)] + [-v for v in values[::7]]
+    code = (ROOT / "lgg_demo" / "viewer" / "counts.js").read_text(encoding="utf-8")
+    code += """
+    const values = JSON.parse(require("fs").readFileSync(0, "utf-8"));
+    const format = (d) => new Intl.NumberFormat("en",
+      { minimumFractionDigits: d, maximumFractionDigits: d, useGrouping: false });
+    const formats = [0, 1, 2, 3, 4].map(format);
+    console.log(JSON.stringify(values.map((v) => formats.map((f, d) => [rounded(v, d), f.format(rounded(v, d))]))));"""
+    said = subprocess.run([node, "-e", code], input=json.dumps(values), capture_output=True, text=True, check=True).stdout
+    for value, theirs in zip(values, json.loads(said), strict=True):
+        ours = [[rounded(value, d), f"{rounded(value, d):.{d}f}"] for d in range(5)]
+        assert ours == theirs, value
+    assert [rounded(v, 0) for v in (112.5, 113.5, -0.5, 0.4999)] == [113, 114, -1, 0]
+    assert (rounded(28.125, 2), rounded(1.005, 2), str(rounded(-0.0001, 2))) == (28.13, 1.0, "0.0")
+
+
+def test_every_output_says_the_same_of_the_same_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """128 pixels of 0.9375 mm a side are 112.5 mm²: Python's own rounding would say 112, the browser's 113."""
+    levels = np.zeros((1, HEIGHT, WIDTH), np.uint8)
+    levels[0].flat[:128] = 255
+    grid = Grid((WIDTH, HEIGHT, 1), np.diag([0.9375, 0.9375, 5, 1]))
+    r = Result((("a.nii", 1),), (Path("a.nii"),), levels, None, None, (), grid)
+    said: list[str] = []
+    true = exports._Page.text
+    monkeypatch.setattr(
+        exports._Page, "text", lambda page, x, y, text, *a, **k: (said.append(text), true(page, x, y, text, *a, **k))
+    )
+    report = build_report([r], 0.5, RECORD)
+    write_outputs([r], 0.5, report, tmp_path, [levels])
+    assert report["images"][0]["areas_mm2"] == [112.5] and "113 mm²" in said
+    assert "112.5" in (tmp_path / "report.csv").read_text()
+
+
+def test_a_tilted_gantry_does_not_lengthen_distances() -> None:
+    """Two slices of the same mask 3 mm apart along their normal, whose corners are 3.4 mm apart."""
+    levels = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+    levels[0, 4:9, 4:9] = 255
+    reference = np.roll(levels > 0, 1, axis=0)
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[1, 2] = 1.6
+    grid = Grid((WIDTH, HEIGHT, 3), affine)
+    r = Result((("a.nii", 3),), (Path("a.nii"),), levels, reference, np.ones(3, bool), (), grid)
+    (entry,) = build_report([r], 0.5, RECORD)["images"]
+    assert entry["hd95_mm"] == 3 and entry["spacing_mm"] == [3, 1, 1]
+    assert entry["volume_ml"] == pytest.approx(25 * 3 / 1000)
 
 
 def test_figures_of_a_report() -> None:
