@@ -28,7 +28,7 @@ from pydicom.uid import generate_uid
 from test_volumes import STACK
 from test_volumes import series as files_of_a_series
 
-from lgg_demo.case import Case, Scan, UnreadableScan
+from lgg_demo.case import Case, ReadError, Scan
 from lgg_demo.exports import (
     COLUMNS,
     NoSegmentation,
@@ -44,9 +44,10 @@ from lgg_demo.exports import (
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.metrics import binarise
+from lgg_demo.reading.earlier import PAGE, REPORT, TABLE
 from lgg_demo.reading.nifti import read_nifti
 from lgg_demo.reading.series import read_dicom
-from lgg_demo.report import PAGE, REPORT, TABLE, Result, build_report, output_names, result_of, write_outputs
+from lgg_demo.report import Result, build_report, output_names, result_of, write_outputs
 
 RECORD = {"name": "lgg-unet", "sha256": "ab12" * 16, "created_by": "a test"}
 MODEL = {k: RECORD[k] for k in ("name", "sha256")}
@@ -691,7 +692,7 @@ def test_page_says_what_the_report_does(tmp_path: Path, language: Language) -> N
     r = dataclasses.replace(
         result(grid, instances, reference=True), warnings=(Sentence("colour_as_sequences", {"file": "series-3"}),)
     )
-    report = build_report([r], 0.35, RECORD, [UnreadableScan("b.png", "damaged")], language)
+    report = build_report([r], 0.35, RECORD, [ReadError("b.png", "damaged")], language)
     path = tmp_path / PAGE
     write_pdf(path, [r], [np.zeros(r.levels.shape, np.uint8)], report, language)
     raw = path.read_bytes()
@@ -719,7 +720,7 @@ def test_page_stays_one_page_whatever_it_must_hold(tmp_path: Path) -> None:
     warned = tuple(Sentence("slices_blank", {"file": long, "blank": n, "slices": 99}) for n in range(40))
     many = [dataclasses.replace(result(grid, name=long, seed=n, reference=n == 0), warnings=warned) for n in range(15)]
     pictures = [None if n == 3 else np.full(r.levels.shape, 99, np.uint8) for n, r in enumerate(many)]
-    problems = [UnreadableScan(long, "damaged")] * 30
+    problems = [ReadError(long, "damaged")] * 30
     for n, (results, shown) in enumerate(((many, pictures), (many[:1], pictures[:1]), (many[:1], None), ([], None))):
         report = build_report(results, 0.5, RECORD, problems)
         path = tmp_path / f"{n}.pdf"

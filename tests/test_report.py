@@ -22,18 +22,16 @@ from test_exports import series
 
 from lgg_demo import __version__, exports
 from lgg_demo import report as report_module
-from lgg_demo.case import Case, Scan, UnreadableScan
+from lgg_demo.case import Case, Notice, ReadError, Scan
 from lgg_demo.exports import pixel_mm2
 from lgg_demo.grid import Grid
 from lgg_demo.messages import say
 from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, rounded, surface_dice
-from lgg_demo.reading.names import find_images
+from lgg_demo.reading.earlier import REPORT, written_by
 from lgg_demo.reading.pictures import read_mask
-from lgg_demo.reading.references import attach_references
-from lgg_demo.reading.studies import read_cases
+from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.report import (
     ADDED,
-    REPORT,
     Result,
     build_report,
     measure,
@@ -42,7 +40,6 @@ from lgg_demo.report import (
     slice_counts,
     warnings_of,
     write_outputs,
-    written_by,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,7 +142,7 @@ def pages(path: Path) -> np.ndarray:
 
 def test_report_is_the_json_beside_the_masks(tmp_path: Path) -> None:
     results = [result(("a.png", 1), reference=np.ones((1, HEIGHT, WIDTH), bool), referenced=[True])]
-    problems = [UnreadableScan("cassé.png", "damaged")]
+    problems = [ReadError("cassé.png", "damaged")]
     report = build_report(results, 0.5, RECORD, problems, "fr")
     write_outputs(results, 0.5, report, tmp_path)
     text = (tmp_path / REPORT).read_text(encoding="utf-8")
@@ -162,7 +159,7 @@ def test_what_a_report_lists_is_what_a_run_writes_below_it(tmp_path: Path, monke
     theirs = ["a.png", "s/b.nii.gz", "../x_mask.png", "/x_mask.png", "x_mask.txt", "mask.png"]
     files[-1].write_text(json.dumps(report | {"written": theirs}))
     assert written_by(files[-1]) == {f.relative_to(tmp_path).as_posix() for f in files}
-    monkeypatch.setattr("lgg_demo.report.MOST_JSON", 10)
+    monkeypatch.setattr("lgg_demo.reading.earlier.MOST_JSON", 10)
     assert written_by(files[-1]) == set()
 
 
@@ -176,7 +173,7 @@ def test_name_that_is_no_utf_8(tmp_path: Path) -> None:
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
-    report = build_report([], 0.5, RECORD, [UnreadableScan("a.png", "empty_file")])
+    report = build_report([], 0.5, RECORD, [ReadError("a.png", "empty_file")])
     assert report["images"] == [] and report["total"] == {"images": 0, "slices": 0, "predicted_pixels": 0}
     assert write_outputs([], 0.5, report, tmp_path / "out") == ([tmp_path / "out" / REPORT], [])
 
@@ -295,11 +292,12 @@ def test_a_short_name_is_not_touched() -> None:
 
 
 def test_notices_are_no_problems() -> None:
-    notice = UnreadableScan("logo.png", "pictures_beside", pictures=1)  # whatever type it has
-    named = UnreadableScan("DOE^JANE.dcm", "damaged")
-    report = build_report([result(("a.png", 1))], 0.5, RECORD, [named], "fr", [notice, named])
-    assert report["notices"][0] == {"file": "logo.png", "message": notice.sentence.say("fr")}
-    assert report["notices"][1] == report["unreadable"][0] and "JANE" not in json.dumps(report)
+    notices = [Notice("logo.png", "pictures_beside", pictures=1), Notice("DOE^JANE.dcm", "dicom_no_picture")]
+    problems = [ReadError("DOE^JANE.dcm", "damaged")]
+    report = build_report([result(("a.png", 1))], 0.5, RECORD, problems, "fr", notices)
+    assert report["notices"][0] == {"file": "logo.png", "message": notices[0].sentence.say("fr")}
+    assert [n["file"] for n in (*report["notices"], *report["unreadable"])] == ["logo.png", "DICOM", "DICOM"]
+    assert "JANE" not in json.dumps(report)
     assert build_report([], 0.5, RECORD)["notices"] == []
 
 
@@ -414,7 +412,7 @@ def test_total_is_of_all_pixels_together() -> None:
 
 
 def test_the_head_of_a_report_in_both_languages() -> None:
-    problems = [UnreadableScan("a.png", "damaged"), UnreadableScan("b.gif", "unknown_type", types=".png")]
+    problems = [ReadError("a.png", "damaged"), ReadError("b.gif", "unknown_type", types=".png")]
     for language in ("en", "fr"):
         report = build_report([result(("c.png", 1))], 0.25, RECORD, problems, language)
         assert report["notice"] == say("not_for_diagnosis", language)
@@ -594,13 +592,16 @@ def test_outputs_are_references_of_their_inputs(tmp_path: Path) -> None:
     for n in (1, 2):
         Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)).save(tmp_path / f"s_{n}.png")
     tifffile.imwrite(tmp_path / "volume.tif", rng.integers(0, 256, (3, HEIGHT, WIDTH), dtype=np.uint8))
-    cases, problems = read_cases(find_images(tmp_path))
-    results = [result_of(c, rng.integers(0, 256, c.scan.pixels.shape[:3]).astype(np.uint8)) for c in cases]
+    inputs = tuple(sorted(tmp_path.iterdir()))
+    read = read_all(Request(inputs))
+    results = [result_of(c, rng.integers(0, 256, c.scan.pixels.shape[:3]).astype(np.uint8)) for c in read.cases]
     report = build_report(results, 0.5, RECORD)
     write_outputs(results, 0.5, report, tmp_path / "out")
-    masks = [tmp_path / "out" / image["mask"] for image in report["images"]]
-    scored, unmatched = attach_references(results, masks)
-    assert not problems and not unmatched
+    masks = tuple(tmp_path / "out" / image["mask"] for image in report["images"])
+    (tmp_path / "out" / REPORT).unlink()  # which says whose masks they are
+    again = read_all(Request(inputs, masks))
+    assert not read.errors and not again.errors
+    scored = [result_of(c, r.levels) for c, r in zip(again.cases, results, strict=True)]
     total = build_report(scored, 0.5, RECORD)["total"]
     assert total["dice"] == total["iou"] == 1 and total["reference_pixels"] == total["predicted_pixels"] > 0
 
