@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,15 +18,17 @@ import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from PIL import Image
 from scipy import ndimage
-from test_exports import series
+from test_exports import files_of_a_series, series
 
 from lgg_demo import __version__, exports
 from lgg_demo import report as report_module
 from lgg_demo.case import Case, Notice, ReadError, Scan
 from lgg_demo.exports import pixel_mm2
 from lgg_demo.grid import Grid
-from lgg_demo.messages import say
+from lgg_demo.inference import Segmenter
+from lgg_demo.messages import Sentence, say
 from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, rounded, surface_dice
+from lgg_demo.predict import predict
 from lgg_demo.reading.earlier import REPORT, written_by
 from lgg_demo.reading.pictures import read_mask
 from lgg_demo.reading.studies import Request, read_all
@@ -299,6 +301,40 @@ def test_notices_are_no_problems() -> None:
     assert [n["file"] for n in (*report["notices"], *report["unreadable"])] == ["logo.png", "DICOM", "DICOM"]
     assert "JANE" not in json.dumps(report)
     assert build_report([], 0.5, RECORD)["notices"] == []
+
+
+class Everything:
+    """A network that outlines all there is."""
+
+    record: dict[str, Any] = RECORD
+    threshold = 0.5
+
+    def segment(self, scan: Scan) -> np.ndarray:
+        return np.full(scan.pixels.shape[:3], 255, np.uint8)
+
+
+def test_predict_says_what_it_could_not_write_and_does_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    long = "x" * 249  # whose mask would have 258 letters
+    for name in (long, "b"):
+        Image.fromarray(rng.integers(0, 256, (64, 64), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    inputs = tuple(sorted(tmp_path.iterdir()))
+    out = tmp_path / "out"
+    assert predict(Request(inputs), out, cast(Segmenter, Everything()), 0.5) == ([], [])
+    stored = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    assert [i["file"] for i in stored["images"]] == ["b.png", f"{long}.png"]
+    assert all((out / i[kind]).is_file() for i in stored["images"] for kind in ("mask", "probability"))
+    refuse(monkeypatch, "_write_picture", OSError(errno.ENOSPC, "full"), "b_mask.png")
+    (failure,), _ = predict(Request(inputs), out, cast(Segmenter, Everything()), 0.5)
+    assert isinstance(failure, Sentence) and failure.key == "output_no_room"
+    stored = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    assert "mask" not in stored["images"][0] and "mask" in stored["images"][1]
+    assert set(stored["written"]) == {p.name for p in out.iterdir()}, "nor is the mask of the first run left"
+    refuse(monkeypatch, "write_segmentation", ValueError("unknown"))
+    files_of_a_series(tmp_path / "in")
+    assert predict(Request((tmp_path / "in",)), tmp_path / "seg", cast(Segmenter, Everything()), 0.5) == ([], [])
+    stored = json.loads((tmp_path / "seg" / REPORT).read_text(encoding="utf-8"))
+    assert stored["warnings"] == [str(Sentence("seg_refused", {"file": "series-3"}))]
 
 
 # Figures
