@@ -152,8 +152,8 @@ class Found:
     """A volume that a header promises, not yet read.
 
     role: None where neither name nor description tells. study: what the volumes of one study share (StudyInstanceUID, or
-    the file name without the words that tell the sequence). `load` raises UnreadableScan; problems: files of the series
-    that cannot be used although others can.
+    the file name without the words that tell the sequence). `load` raises UnreadableScan. frame_of_reference: a DICOM
+    series' UID of it. refers_to: UIDs of the series and files that a DICOM segmentation was drawn on.
     """
 
     name: str
@@ -166,6 +166,8 @@ class Found:
     dicom: bool = False
     number: int = 0
     warnings: tuple[Sentence, ...] = ()
+    frame_of_reference: str = ""
+    refers_to: frozenset[str] = frozenset()
 
     @property
     def voxels(self) -> int:

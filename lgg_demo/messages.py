@@ -208,8 +208,26 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "gris.",
     },
     "dicom_no_picture": {
-        "en": "{file}: this DICOM file holds no picture (a report, a plan or a list); it is passed over.",
-        "fr": "{file} : ce fichier DICOM ne contient pas d’image (compte rendu, plan ou liste) ; il est ignoré.",
+        "en": "{file}: this DICOM file holds no picture but “{kind}”; it is passed over.",
+        "fr": "{file} : ce fichier DICOM ne contient pas d’image mais « {kind} » ; il est ignoré.",
+    },
+    "dicom_contours": {
+        "en": "{file}: these are contours ({kind}), which are not read; export the outline as a DICOM SEG or as a NIfTI mask.",
+        "fr": "{file} : ce sont des contours ({kind}), qui ne sont pas lus ; exportez le tracé en DICOM SEG ou en masque NIfTI.",
+    },
+    "dicom_mosaic": {
+        "en": "{file}: this is a mosaic, with all slices tiled in one picture; export the series slice by slice.",
+        "fr": "{file} : c’est une mosaïque, toutes les coupes dans une seule image ; exportez la série coupe par coupe.",
+    },
+    "segments_unnamed": {
+        "en": "{file}: of its {segments} segments none is called a tumour or a lesion; export the right one alone.",
+        "fr": "{file} : aucun de ses {segments} segments n’est désigné comme tumeur ou lésion ; exportez le bon seul.",
+    },
+    "spacing_varies": {
+        "en": "{file}: the size of a pixel differs from slice to slice ({least} to {most} mm), so the slices make no volume; "
+        "export slices of one size of pixel.",
+        "fr": "{file} : la taille d’un pixel change d’une coupe à l’autre ({least} à {most} mm), donc les coupes ne forment pas un "
+        "volume ; exportez des coupes à taille de pixel constante.",
     },
     "dicom_modality": {
         "en": "{file}: this is not MRI (modality {modality}); give a FLAIR series of a head MRI.",
@@ -273,6 +291,18 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : les en-têtes ne donnent pas la position des coupes ; elles suivent leurs numéros, sont supposées "
         "axiales, et aucun DICOM SEG n’est écrit.",
     },
+    "dicom_one_position": {
+        "en": "{file}: the headers put all slices at one place; they are in the order of their locations or numbers, taken as "
+        "axial, and no DICOM SEG is written.",
+        "fr": "{file} : les en-têtes placent toutes les coupes au même endroit ; elles suivent leurs emplacements ou leurs numéros, "
+        "sont supposées axiales, et aucun DICOM SEG n’est écrit.",
+    },
+    "dicom_no_order": {
+        "en": "{file}: the headers do not say where the slices, which are not axial, lie; they are in the order of their numbers, "
+        "so that their first and last side may be swapped, and no DICOM SEG is written.",
+        "fr": "{file} : les en-têtes ne disent pas où se trouvent les coupes, qui ne sont pas axiales ; elles suivent leurs numéros, "
+        "leur premier et leur dernier côté peuvent donc être inversés, et aucun DICOM SEG n’est écrit.",
+    },
     "dicom_no_spacing": {
         "en": "{file}: the headers do not give the size of a pixel; 1 mm is assumed, so no length, area or volume can be "
         "trusted.",
@@ -286,6 +316,21 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "no_thickness": {
         "en": "{file}: the file does not give the thickness of a slice, so lengths, areas and volumes stay in pixels.",
         "fr": "{file} : le fichier ne donne pas l’épaisseur des coupes ; longueurs, surfaces et volumes restent en pixels.",
+    },
+    "distance_unclear": {
+        "en": "{file}: the headers say that slices of {thick} mm are {between} mm apart, but not where they lie; lengths, areas "
+        "and volumes stay in pixels.",
+        "fr": "{file} : selon les en-têtes, des coupes de {thick} mm sont espacées de {between} mm, mais leur position manque ; "
+        "longueurs, surfaces et volumes restent en pixels.",
+    },
+    "slices_apart": {
+        "en": "{file}: the slices are {mm} mm apart but {thick} mm thick; some may be missing, and every pixel counts for {mm} mm.",
+        "fr": "{file} : les coupes sont espacées de {mm} mm mais épaisses de {thick} mm ; il peut en manquer, et chaque pixel "
+        "compte pour {mm} mm.",
+    },
+    "slices_far": {
+        "en": "{file}: the slices are {mm} mm apart; some may be missing, and every pixel counts for {mm} mm.",
+        "fr": "{file} : les coupes sont espacées de {mm} mm ; il peut en manquer, et chaque pixel compte pour {mm} mm.",
     },
     "series_missing": {
         "en": "{file}: {slices:slice is|slices are} missing from the series; the place stays blank, and volumes leave it out.",
@@ -301,6 +346,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "leave it out.",
         "fr": "{file} : {slices:coupe de la série est abîmée|coupes de la série sont abîmées} ; la place reste vide et n’entre "
         "pas dans les volumes.",
+    },
+    "series_unread": {
+        "en": "{file}: {files:file beside this series is|files beside this series are} damaged; if slices of it are among them, "
+        "volumes leave them out.",
+        "fr": "{file} : {files:fichier voisin de cette série est abîmé|fichiers voisins de cette série sont abîmés} ; si des "
+        "coupes en font partie, les volumes ne les comptent pas.",
     },
     "burned_in": {
         "en": "{file}: the header says that text is burned into the picture; it may show the patient’s name.",
@@ -334,6 +385,14 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "mask_several": {
         "en": "{file}: {count} masks were found; this one is the ground truth, drop another below to have that instead.",
         "fr": "{file} : {count} masques trouvés ; celui-ci sert de vérité terrain, déposez-en un autre ci-dessous au besoin.",
+    },
+    "segments_taken": {
+        "en": "{file}: {taken:segment|segments} of {segments} taken as the lesion: {which}.",
+        "fr": "{file} : {taken:segment pris|segments pris} sur {segments} comme lésion : {which}.",
+    },
+    "segment_no_lesion": {
+        "en": "{file}: the only segment, {which}, does not call itself a lesion; check that it is the ground truth.",
+        "fr": "{file} : l’unique segment, {which}, ne se dit pas lésion ; vérifiez qu’il s’agit bien de la vérité terrain.",
     },
     "sequence_apart": {
         "en": "{file}: this sequence does not cover {other}; it is left out.",

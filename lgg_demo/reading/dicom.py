@@ -1,27 +1,25 @@
-"""DICOM headers and pixels."""
+"""DICOM headers."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import logging
-import math
 import re
-import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from pydicom import Dataset, config
 from pydicom.datadict import tag_for_keyword
-from pydicom.encaps import generate_frames
-from pydicom.filereader import read_file_meta_info
-from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID
 
-from lgg_demo.case import Role, UnreadableScan
+from lgg_demo.case import ReadError, Role
 from lgg_demo.reading.limits import (
     DICOM_SUFFIXES,
     MOST_DICOM_BYTES,
@@ -32,31 +30,36 @@ from lgg_demo.reading.limits import (
     WIDEST_SLICE,
 )
 from lgg_demo.reading.names import MODALITIES, describe, role_of
-from lgg_demo.reading.volumes import guard
+from lgg_demo.reading.segments import Segment, read_segments
+from lgg_demo.reading.tags import item, items, number, numbers, text, uid
+from lgg_demo.reading.volumes import broken, guard
 
 # Odd values are judged here; pydicom's warnings would quote them, and with them a name.
 config.settings.reading_validation_mode = config.IGNORE
 warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-# DICOM: headers
-
 DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR, the list of a disc's files
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+_LABEL_MAP = SEGMENTATIONS[1]
+_CONTOURS = ("1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.66.5")  # RT structure set, surface segmentation
+_STANDARD = "1.2.840.10008."
+_SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"  # has rows and columns, but no picture
+# X-ray, CT, MR, secondary capture, angiography, scintigraphy, PET: classes of pictures, whatever a file lacks.
+_PICTURES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(1|2|4|7|12|20|128)(\.\d+)*")
 
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _COUNTS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 _NUMBERS = ("SeriesNumber", "InstanceNumber", "NumberOfFrames")
 _LENGTHS = ("SliceThickness", "SpacingBetweenSlices", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
-_PICTURE = (*_COUNTS, "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames")
 _READ = (
     *_UIDS, *_COUNTS, *_NUMBERS, *_LENGTHS, "Modality", "PhotometricInterpretation", "AcquisitionNumber", "EchoTime",
     "TemporalPositionIdentifier", "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "BurnedInAnnotation",
     "ImagerPixelSpacing", "SliceLocation", "RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "SegmentationType", "MaximumFractionalValue", "LossyImageCompression",
-    "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+    "LossyImageCompressionRatio", "LossyImageCompressionMethod", "ImageType", "InversionTime", "DiffusionBValue",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence",
 )  # fmt: skip
-_DATA = (*_PICTURE, "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable")
 # Of an enhanced image's groups, what a segmentation copies; every value is a number.
 _GROUPS = {
     "PixelMeasuresSequence": ("SliceThickness", "SpacingBetweenSlices", "PixelSpacing"),
@@ -76,22 +79,39 @@ _IDENTITY = (
 
 @dataclass(frozen=True)
 class Slice:
-    """One frame of one file. position, orientation: patient coordinates (LPS) as DICOM has them."""
+    """One frame of one file.
+
+    kind: what tells apart pictures of one place (original or derived, echo, inversion, b-value, time, acquisition);
+    number: of file and frame. position: of the first pixel, (3,) mm; directions: along a row and along a column, (2, 3) at
+    right angles; both in patient coordinates (LPS) as DICOM has them. spacing: mm between rows and between columns.
+    thickness, between: of the slice, and from slice to slice as the header says, mm. location: mm along no stated axis.
+    padding: lowest and highest stored value that stand for no picture. segment: of a segmentation.
+    """
 
     path: Path
     frame: int
-    order: tuple[float, ...]
+    kind: tuple[float | str, ...]
+    number: tuple[float, float]
     position: np.ndarray | None
-    orientation: np.ndarray | None
+    directions: np.ndarray | None
     spacing: tuple[float, float] | None
     thickness: float | None
+    between: float | None
+    location: float | None
     slope: float
     intercept: float
+    padding: tuple[int, int] | None
+    segment: int | None
 
 
 @dataclass(frozen=True)
 class Head:
-    """What is kept of one file's header."""
+    """What is kept of one file's header.
+
+    instance: numbers and UIDs that a segmentation of it refers to. fraction: of a segmentation, values above it count.
+    segments: that a segmentation describes; label_map: its pixels are their numbers. refers_to: UIDs of the series and
+    files that it was drawn on.
+    """
 
     path: Path
     instance: Dataset
@@ -104,219 +124,273 @@ class Head:
     description: str
     inverted: bool
     burned_in: bool
-    fraction: float  # of a segmentation: values above this count
+    fraction: float
+    segments: tuple[Segment, ...]
+    label_map: bool
+    refers_to: frozenset[str]
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its content, with or without the preamble, or says so by its suffix."""
+    """Whether a file is DICOM by its content, with or without the preamble, gzipped or not, or says so by its suffix."""
+    named = path.name.lower().removesuffix(".gz").endswith(DICOM_SUFFIXES)
     try:
         with path.open("rb") as file:
             start = file.read(132)
-    except (OSError, ValueError):
-        return False
-    if start[128:] == b"DICM":
+        if start[:2] == _GZIP:
+            with gzip.open(path) as file:
+                start = file.read(132)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return named and path.is_file()
+    if start[128:] == b"DICM" or (0 < len(start) < 132 and not any(start)):  # or the beginning of a preamble
         return True
     if start[:2] in (b"\x08\0", b"\0\x08", b"\x02\0"):
         try:
-            return str(_dataset(path, ("SOPClassUID",)).get("SOPClassUID", "")).startswith("1.2.840.")
-        except Exception:
-            return path.suffix.lower() in DICOM_SUFFIXES
-    return path.suffix.lower() in DICOM_SUFFIXES
+            return text(read_tags(path, ("SOPClassUID",)), "SOPClassUID").startswith("1.2.840.")
+        except Exception:  # whatever pydicom raises on a file that is none
+            return named
+    return named
 
 
-def _dataset(path: Path, keywords: Sequence[str]) -> Dataset:
+_GZIP = b"\x1f\x8b"
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file, unpacked where it is gzipped. Raises ReadError beyond the bound of a file, OSError, zlib.error."""
+    file = path.open("rb")
+    packed = file.read(2) == _GZIP
+    file.seek(0)
+    if not packed:
+        return file
+    with file, gzip.open(file) as unpacked:
+        data = unpacked.read(MOST_DICOM_BYTES + 1)
+    if len(data) > MOST_DICOM_BYTES:
+        raise ReadError(path.name, "too_much_at_once")
+    return io.BytesIO(data)
+
+
+def read_tags(path: Path, keywords: Sequence[str]) -> Dataset:
     """The named tags of a file and no other; the pixels where they are named. Raises whatever pydicom raises."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         preamble = file.read(132)[128:] == b"DICM"
         file.seek(0)
-        if preamble:
-            meta = read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                _check_deflated(path)
         tags: list[int] = [tag for k in keywords if (tag := tag_for_keyword(k)) is not None]
         return pydicom.dcmread(file, force=not preamble, specific_tags=tags, stop_before_pixels="PixelData" not in keywords)
 
 
-def _check_deflated(path: Path) -> None:
-    """Raise UnreadableScan where a deflated data set would unpack to more than a study: pydicom unpacks it whole."""
-    with path.open("rb") as file:
-        file.seek(132)
-        head = file.read(12)
-        (length,) = struct.unpack("<I", head[8:12])
-        file.seek(144 + length)
-        inflate, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        data = file.read(1 << 16)
-        while data and total <= MOST_DICOM_BYTES // 2:
-            total += len(inflate.decompress(data, 1 << 24))
-            data = inflate.unconsumed_tail or file.read(1 << 16)
-    if total > MOST_DICOM_BYTES // 2:
-        raise UnreadableScan(path.name, "too_much_at_once")
-
-
-def _number(ds: Dataset, keyword: str, default: float = 0.0) -> float:
-    try:
-        value = float(ds.get(keyword))
-    except (TypeError, ValueError, OverflowError):
-        return default
-    return value if math.isfinite(value) else default
-
-
-def _numbers(ds: Dataset | None, keyword: str, count: int) -> np.ndarray | None:
-    try:
-        values = np.array([float(v) for v in ds[keyword].value]) if ds is not None else np.empty(0)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return values if values.size == count and bool((np.abs(values) < 1e6).all()) else None
-
-
-def _text(ds: Dataset, keyword: str) -> str:
-    value = ds.get(keyword)
-    return value if isinstance(value, str) else ""
-
-
-def _uid(ds: Dataset, keyword: str) -> str:
-    """A UID, or nothing where the value is none (it might be anything, a name too)."""
-    value = _text(ds, keyword).strip("\0 ")
-    return value if re.fullmatch(r"[0-9.]{3,64}", value) else ""
-
-
-def _item(ds: Dataset | None, keyword: str) -> Dataset | None:
-    """The first item of a sequence, if there is one."""
-    if ds is None or keyword not in ds:
-        return None
-    items = ds[keyword].value
-    first = items[0] if isinstance(items, pydicom.Sequence) and len(items) else None
-    return first if isinstance(first, Dataset) else None
-
-
 def read_head(path: Path) -> Head | None:
-    """A file's header; None for a disc's directory. Raises UnreadableScan."""
+    """A file's header; None for a disc's directory. Raises ReadError."""
     try:
         guard(path, MOST_DICOM_BYTES)
-        return _judge_head(path, _dataset(path, _READ))
-    except UnreadableScan:
+        ds = read_tags(path, _READ)
+        sop_class = uid(ds, "SOPClassUID")
+        stated = uid(getattr(ds, "file_meta", None), "MediaStorageSOPClassUID")
+        if DIRECTORY in (sop_class, stated):
+            return None
+        _check_picture(path, ds, sop_class or stated)
+        return _head(path, ds, sop_class in SEGMENTATIONS)
+    except ReadError:
         raise
     except MemoryError:
-        raise UnreadableScan(path.name, "too_much_at_once") from None
-    except Exception:
-        raise UnreadableScan(path.name, "damaged") from None
+        raise ReadError(path.name, "too_much_at_once") from None
+    except Exception as error:  # pydicom raises many things on a broken file
+        raise broken(path.name, error) from None
 
 
-def _judge_head(path: Path, ds: Dataset) -> Head | None:
-    sop_class = _uid(ds, "SOPClassUID")
-    meta_class = str(getattr(ds, "file_meta", Dataset()).get("MediaStorageSOPClassUID", ""))
-    if DIRECTORY in (sop_class, meta_class):
-        return None
-    modality = _text(ds, "Modality").strip()
-    segmentation = sop_class in SEGMENTATIONS
-    rows, columns = int(_number(ds, "Rows")), int(_number(ds, "Columns"))
+def _check_picture(path: Path, ds: Dataset, sop_class: str) -> None:
+    """Raise ReadError where a file holds no picture of MRI and no segmentation, or one too large."""
+    segmentation, modality = sop_class in SEGMENTATIONS, text(ds, "Modality")
+    rows, columns, frames = int(number(ds, "Rows")), int(number(ds, "Columns")), _frames(ds)
+    if sop_class in _CONTOURS or modality == "RTSTRUCT":
+        raise ReadError(path.name, "dicom_contours", kind=_name_of(sop_class) or "RT Structure Set")
+    if sop_class == _SPECTROSCOPY:
+        raise ReadError(path.name, "dicom_no_picture", kind=_name_of(sop_class))
     if rows < 1 or columns < 1:
-        if not sop_class:
-            raise UnreadableScan(path.name, "damaged")
-        raise UnreadableScan(path.name, "dicom_no_picture")
+        cut_off = (
+            segmentation or _PICTURES.fullmatch(sop_class) or (sop_class.startswith(_STANDARD) and not _name_of(sop_class))
+        )
+        if cut_off or not sop_class:
+            raise ReadError(path.name, "damaged")
+        raise ReadError(path.name, "dicom_no_picture", kind=_name_of(sop_class) or "?")
     if modality not in ("MR", "", "OT") and not segmentation:
-        raise UnreadableScan(path.name, "dicom_modality", modality=modality if modality in MODALITIES else "?")
-    photometric = _text(ds, "PhotometricInterpretation").strip()
-    if _number(ds, "SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        raise UnreadableScan(path.name, "volume_colour")
+        raise ReadError(path.name, "dicom_modality", modality=modality if modality in MODALITIES else "?")
+    grey = ("MONOCHROME1", "MONOCHROME2", "", *(("PALETTE COLOR",) if sop_class == _LABEL_MAP else ()))
+    if number(ds, "SamplesPerPixel", 1) != 1 or text(ds, "PhotometricInterpretation") not in grey:
+        raise ReadError(path.name, "volume_colour")
+    if "MOSAIC" in _image_type(ds):
+        raise ReadError(path.name, "dicom_mosaic")
     if max(rows, columns) > WIDEST_SLICE:
-        raise UnreadableScan(path.name, "too_large", side=WIDEST_SLICE)
-    frames = max(1, int(_number(ds, "NumberOfFrames", 1)))
+        raise ReadError(path.name, "too_large", side=WIDEST_SLICE)
     if frames > MOST_SLICES * MOST_VOLUMES:
-        raise UnreadableScan(path.name, "too_many_slices", slices=frames, most=MOST_SLICES)
+        raise ReadError(path.name, "too_many_slices", slices=frames, most=MOST_SLICES)
     if frames * rows * columns > MOST_VOXELS * MOST_VOLUMES:
-        raise UnreadableScan(path.name, "too_much_at_once")
-    agent = bool(_text(ds, "ContrastBolusAgent").strip())
-    described = role_of(_text(ds, "SeriesDescription"), agent)
-    role = "mask" if segmentation else described or role_of(_text(ds, "ProtocolName"), agent)
-    if segmentation and _text(ds, "SegmentationType").strip() == "FRACTIONAL":
-        fraction = _number(ds, "MaximumFractionalValue", 255) / 2
-    else:
-        fraction = 0.0
-    number = int(_number(ds, "SeriesNumber", -1))
+        raise ReadError(path.name, "too_much_at_once")
+
+
+def _name_of(sop_class: str) -> str:
+    """What the standard calls a class of files; empty where it has no such class."""
+    known = UID(sop_class).name if sop_class else ""
+    return "" if known == sop_class else known.removesuffix(" Storage")
+
+
+def _image_type(ds: Dataset) -> tuple[str, ...]:
+    values = ds.get("ImageType") or ()
+    return tuple(str(v).strip().upper() for v in ([values] if isinstance(values, str) else values))
+
+
+def _frames(ds: Dataset) -> int:
+    return max(1, int(number(ds, "NumberOfFrames", 1)))
+
+
+def _head(path: Path, ds: Dataset, segmentation: bool) -> Head:
+    agent = bool(text(ds, "ContrastBolusAgent"))
+    described = role_of(text(ds, "SeriesDescription"), agent)
+    fractional = segmentation and text(ds, "SegmentationType") == "FRACTIONAL"
+    series_number = int(number(ds, "SeriesNumber", -1))
     return Head(
         path,
         _instance(ds),
-        _slices(path, ds, frames),
-        (rows, columns),
-        _uid(ds, "StudyInstanceUID"),
-        _uid(ds, "SeriesInstanceUID"),
-        number if 0 <= number < 10**9 else None,
-        role,
-        describe(_text(ds, "SeriesDescription"), _text(ds, "ProtocolName")),
-        photometric == "MONOCHROME1",
-        _text(ds, "BurnedInAnnotation").strip().upper() == "YES",
-        fraction,
+        tuple(_slices(path, ds)),
+        (int(number(ds, "Rows")), int(number(ds, "Columns"))),
+        uid(ds, "StudyInstanceUID"),
+        uid(ds, "SeriesInstanceUID"),
+        series_number if 0 <= series_number < 10**9 else None,
+        "mask" if segmentation else described or role_of(text(ds, "ProtocolName"), agent),
+        describe(text(ds, "SeriesDescription"), text(ds, "ProtocolName")),
+        text(ds, "PhotometricInterpretation") == "MONOCHROME1",
+        text(ds, "BurnedInAnnotation").upper() == "YES",
+        number(ds, "MaximumFractionalValue", 255) / 2 if fractional else 0.0,
+        read_segments(ds) if segmentation else (),
+        segmentation and (uid(ds, "SOPClassUID") == _LABEL_MAP or text(ds, "SegmentationType") == "LABELMAP"),
+        _referred(ds) if segmentation else frozenset(),
     )
 
 
-def _slices(path: Path, ds: Dataset, frames: int) -> tuple[Slice, ...]:
+def _referred(ds: Dataset) -> frozenset[str]:
+    """The UIDs of series and files that a segmentation says it was drawn on."""
+    series = list(items(ds, "ReferencedSeriesSequence"))
+    sources = [*items(ds, "SourceImageSequence")]
+    sources += [source for one in series for source in items(one, "ReferencedInstanceSequence")]
+    for group in (*items(ds, "SharedFunctionalGroupsSequence"), *items(ds, "PerFrameFunctionalGroupsSequence")):
+        for derived in items(group, "DerivationImageSequence"):
+            sources += items(derived, "SourceImageSequence")
+    found = {uid(one, "SeriesInstanceUID") for one in series} | {uid(one, "ReferencedSOPInstanceUID") for one in sources}
+    return frozenset(found - {""})
+
+
+def _slices(path: Path, ds: Dataset) -> Iterator[Slice]:
     """The frames of a file, by its functional groups where it has them."""
-    shared = _item(ds, "SharedFunctionalGroupsSequence")
-    groups = ds.get("PerFrameFunctionalGroupsSequence")
-    per_frame = list(groups) if isinstance(groups, pydicom.Sequence) and len(groups) == frames else [None] * frames
-
-    def group(own: Dataset | None, keyword: str) -> Dataset | None:
-        return _item(own, keyword) or _item(shared, keyword)
-
+    frames = _frames(ds)
+    shared = item(ds, "SharedFunctionalGroupsSequence")
+    groups = list(items(ds, "PerFrameFunctionalGroupsSequence"))
+    per_frame: list[Dataset | None] = [*groups] if len(groups) == frames else [None] * frames
     enhanced = shared is not None or per_frame[0] is not None
-    found = []
+    padding = _padding(ds)
     for n, own in enumerate(per_frame):
-        place = group(own, "PlanePositionSequence") if enhanced else ds
-        turn = group(own, "PlaneOrientationSequence") if enhanced else ds
-        measures = (group(own, "PixelMeasuresSequence") if enhanced else ds) or ds
-        scale = (group(own, "PixelValueTransformationSequence") if enhanced else ds) or ds
-        spacing = _numbers(measures, "PixelSpacing", 2)
-        if spacing is None:
-            spacing = _numbers(ds, "ImagerPixelSpacing", 2)
-        sane = spacing is not None and bool((spacing > VOXEL_MM[0]).all() and (spacing < VOXEL_MM[1]).all())
-        thickness = _number(measures, "SpacingBetweenSlices") or _number(measures, "SliceThickness")
-        orientation = _numbers(turn, "ImageOrientationPatient", 6)
-        if orientation is not None:
-            lengths = [float(np.linalg.norm(orientation[:3])), float(np.linalg.norm(orientation[3:]))]
-            if not all(0.9 < v < 1.1 for v in lengths) or abs(float(orientation[:3] @ orientation[3:])) > 0.05:
-                orientation = None
-        slope = _number(scale, "RescaleSlope", 1.0) or 1.0
-        order = (
-            _number(ds, "EchoTime"),
-            _number(ds, "TemporalPositionIdentifier"),
-            _number(ds, "AcquisitionNumber"),
-            _number(ds, "InstanceNumber"),
-            float(n),
+
+        def group(keyword: str, own: Dataset | None = own) -> Dataset | None:
+            if not enhanced:
+                return ds
+            return item(own, keyword) or item(shared, keyword)
+
+        measures = group("PixelMeasuresSequence") or ds
+        scale = group("PixelValueTransformationSequence") or ds
+        location = number(ds, "SliceLocation", np.nan)
+        segment = int(number(group("SegmentIdentificationSequence"), "ReferencedSegmentNumber", -1))
+        yield Slice(
+            path,
+            n,
+            _kind_of(ds, group),
+            (number(ds, "InstanceNumber"), float(n)),
+            numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3) if frames == 1 or enhanced else None,
+            _directions(group("PlaneOrientationSequence")),
+            _spacing(measures, ds),
+            _length(measures, "SliceThickness"),
+            _length(measures, "SpacingBetweenSlices"),
+            location if np.isfinite(location) else None,
+            number(scale, "RescaleSlope", 1.0) or 1.0,
+            number(scale, "RescaleIntercept"),
+            padding,
+            segment if segment > 0 else None,
         )
-        found.append(
-            Slice(
-                path,
-                n,
-                order,
-                _numbers(place, "ImagePositionPatient", 3) if frames == 1 or enhanced else None,
-                orientation,
-                (float(spacing[0]), float(spacing[1])) if spacing is not None and sane else None,
-                thickness if VOXEL_MM[0] < thickness < VOXEL_MM[1] else None,
-                slope,
-                _number(scale, "RescaleIntercept"),
-            )
-        )
-    return tuple(found)
+
+
+def _kind_of(ds: Dataset, group: Callable[[str], Dataset | None]) -> tuple[float | str, ...]:
+    kind = _image_type(ds)
+    return (
+        float("ORIGINAL" not in kind),
+        "\\".join(kind),
+        number(group("MREchoSequence"), "EffectiveEchoTime") or number(ds, "EchoTime"),
+        number(ds, "InversionTime"),
+        number(group("MRDiffusionSequence"), "DiffusionBValue") or number(ds, "DiffusionBValue"),
+        number(group("FrameContentSequence"), "TemporalPositionIndex") or number(ds, "TemporalPositionIdentifier"),
+        number(ds, "AcquisitionNumber"),
+    )
+
+
+def _length(ds: Dataset, keyword: str) -> float | None:
+    """Millimetres, where they are those of a voxel; some writers give a direction by the sign."""
+    value = abs(number(ds, keyword))
+    return value if VOXEL_MM[0] < value < VOXEL_MM[1] else None
+
+
+def _spacing(measures: Dataset, ds: Dataset) -> tuple[float, float] | None:
+    """Millimetres between rows and between columns, where they are those of a voxel."""
+    spacing = numbers(measures, "PixelSpacing", 2)
+    spacing = numbers(ds, "ImagerPixelSpacing", 2) if spacing is None else spacing
+    if spacing is None or (spacing <= VOXEL_MM[0]).any() or (spacing >= VOXEL_MM[1]).any():
+        return None
+    return float(spacing[0]), float(spacing[1])
+
+
+def _directions(turn: Dataset | None) -> np.ndarray | None:
+    """Unit vectors along a row and along a column, (2, 3), at right angles, from which rounding takes them."""
+    values = numbers(turn, "ImageOrientationPatient", 6)
+    if values is None:
+        return None
+    stated = values.reshape(2, 3)
+    lengths = np.linalg.norm(stated, axis=1)
+    if (np.abs(lengths - 1) > 0.1).any() or abs(float(stated[0] @ stated[1])) > 0.05:
+        return None
+    left, _, right = np.linalg.svd(stated, full_matrices=False)
+    return np.asarray(left @ right)
+
+
+def _padding(ds: Dataset) -> tuple[int, int] | None:
+    """The lowest and highest stored value that stand for no picture.
+
+    Writers mix up signed and unsigned, so that what counts are the bits.
+    """
+    bits, signed = int(number(ds, "BitsAllocated")), number(ds, "PixelRepresentation") == 1
+    ends = []
+    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        value = ds.get(keyword)
+        if isinstance(value, bytes):  # of a representation that is not known
+            value = int.from_bytes(value[:2], "little")
+        if isinstance(value, int) and bits in (8, 16, 32):
+            value %= 2**bits
+            ends.append(value - 2**bits if signed and value >= 2 ** (bits - 1) else value)
+        elif keyword == "PixelPaddingValue":
+            return None
+    return min(ends), max(ends)
 
 
 def _instance(ds: Dataset) -> Dataset:
     """A header of numbers and UIDs alone: what a segmentation needs to refer to the image, and no identity."""
     out = Dataset()
     for keyword in _UIDS:
-        if uid := _uid(ds, keyword):
-            setattr(out, keyword, UID(uid))
+        if value := uid(ds, keyword):
+            setattr(out, keyword, UID(value))
     for keyword in (*_COUNTS, *_NUMBERS):
         if keyword in ds and ds[keyword].value is not None:
-            setattr(out, keyword, int(_number(ds, keyword)))
+            setattr(out, keyword, int(number(ds, keyword)))
     _copy_lengths(ds, out, _LENGTHS)
     for keyword in _IDENTITY:
         setattr(out, keyword, "")
     out.Modality = "SEG" if out.get("SOPClassUID") in SEGMENTATIONS else "MR"
     out.PhotometricInterpretation = "MONOCHROME2"
-    if _text(ds, "PhotometricInterpretation").strip() == "MONOCHROME1":
+    if text(ds, "PhotometricInterpretation").strip() == "MONOCHROME1":
         out.PhotometricInterpretation = "MONOCHROME1"
-    if _text(ds, "LossyImageCompression").strip() == "01":
+    if text(ds, "LossyImageCompression").strip() == "01":
         out.LossyImageCompression = "01"
         _copy_lengths(ds, out, ["LossyImageCompressionRatio"])
         methods = ds.get("LossyImageCompressionMethod")
@@ -324,16 +398,15 @@ def _instance(ds: Dataset) -> Dataset:
         if all(method in _LOSSY_METHODS for method in methods):
             out.LossyImageCompressionMethod = methods
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        groups = ds.get(keyword)
-        if isinstance(groups, pydicom.Sequence) and len(groups):
-            setattr(out, keyword, [_numbers_of_group(item) for item in groups])
+        if groups := [_numbers_of_group(group) for group in items(ds, keyword)]:
+            setattr(out, keyword, groups)
     return out
 
 
-def _numbers_of_group(item: Dataset) -> Dataset:
+def _numbers_of_group(group: Dataset) -> Dataset:
     out = Dataset()
     for keyword, kept in _GROUPS.items():
-        inner = _item(item, keyword)
+        inner = item(group, keyword)
         if inner is not None:
             copy = Dataset()
             _copy_lengths(inner, copy, kept)
@@ -350,77 +423,3 @@ def _copy_lengths(source: Dataset, target: Dataset, keywords: Iterable[str]) -> 
         parts = list(value) if isinstance(value, pydicom.multival.MultiValue) else [value]
         if parts and all(isinstance(p, int | float) or type(p).__name__ == "DSdecimal" for p in parts):
             setattr(target, keyword, parts if len(parts) > 1 else parts[0])
-
-
-# DICOM: series
-
-
-# DICOM: pixels
-
-_MARKERS_OF_SIZE = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-
-
-def decode(path: Path, frames: list[int], size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """The named frames of a file, as they are stored. Raises UnreadableScan, or whatever pydicom raises."""
-    ds = _dataset(path, _DATA)
-    meta = getattr(ds, "file_meta", None) or pydicom.dataset.FileMetaDataset()
-    if not meta.get("TransferSyntaxUID"):
-        implicit, little = ds.original_encoding
-        if not little:
-            raise UnreadableScan(path.name, "dicom_compression")
-        meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    ds.file_meta = meta
-    if "SamplesPerPixel" not in ds:
-        ds.SamplesPerPixel = 1
-    if not _text(ds, "PhotometricInterpretation").strip():
-        ds.PhotometricInterpretation = "MONOCHROME2"
-    if (ds.Rows, ds.Columns) != size or ds.get("BitsAllocated") not in (1, 8, 16, 32, 64):
-        raise UnreadableScan(path.name, "damaged")
-    syntax = UID(str(meta.TransferSyntaxUID))
-    plugin = ""
-    if syntax.is_private or not syntax.is_transfer_syntax:
-        raise UnreadableScan(path.name, "dicom_compression")
-    if syntax.is_encapsulated:
-        plugin = "pydicom" if syntax == RLELossless else "pylibjpeg"
-        if syntax.name.startswith(("MPEG", "HEVC", "JPIP", "SMPTE", "JPEG XL")):
-            raise UnreadableScan(path.name, "dicom_compression")
-        _check_coded(path, ds, syntax, size)
-    for frame in iter_pixels(ds, indices=frames, raw=True, decoding_plugin=plugin):
-        if frame.shape != size:
-            raise UnreadableScan(path.name, "damaged")
-        yield frame
-
-
-def _check_coded(path: Path, ds: Dataset, syntax: UID, size: tuple[int, int]) -> None:
-    """Raise UnreadableScan where a frame would decode to more than the header says: a picture carries its own size."""
-    raw = size[0] * size[1] * ((int(ds.BitsAllocated) + 7) // 8)
-    count = max(1, int(_number(ds, "NumberOfFrames", 1)))
-    for data in generate_frames(ds.PixelData, number_of_frames=count):
-        if syntax == RLELossless:
-            if len(data) > 1.1 * raw + 4096:
-                raise UnreadableScan(path.name, "damaged")
-        elif _coded_size(data) != (*size, 1):
-            raise UnreadableScan(path.name, "damaged")
-
-
-def _coded_size(data: bytes) -> tuple[int, int, int] | None:
-    """(height, width, channels) that a JPEG, JPEG-LS or JPEG 2000 stream says of itself."""
-    start = data.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start >= 0 and not data.startswith(b"\xff\xd8"):
-        if len(data) < start + 42:
-            return None
-        x1, y1, x0, y0 = struct.unpack(">4I", data[start + 8 : start + 24])
-        (channels,) = struct.unpack(">H", data[start + 40 : start + 42])
-        return y1 - y0, x1 - x0, channels
-    at = 2
-    while data.startswith(b"\xff\xd8") and at + 10 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        (length,) = struct.unpack(">H", data[at + 2 : at + 4])
-        if marker in _MARKERS_OF_SIZE:
-            height, width, channels = struct.unpack(">HHB", data[at + 5 : at + 10])
-            return height, width, channels
-        at += 2 + length
-    return None

@@ -47,4 +47,4 @@ BESIDE = (
 )  # fmt: skip
 # Volumes of other programs: a scan that is not read must not go unsaid, even in a folder.
 OTHER_VOLUMES = (".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".mnc", ".hdr", ".par")
-BESIDE_SERIES = ("dicom_no_picture", "volume_colour", "volume_few_slices", "too_small")
+BESIDE_SERIES = ("dicom_no_picture", "dicom_mosaic", "volume_colour", "volume_few_slices", "too_small")

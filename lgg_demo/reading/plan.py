@@ -114,7 +114,7 @@ def sort_items(walk: Walk) -> Sorted:
 
 def _add_dicom(found: Sorted, dicom: Mapping[Path, Item]) -> None:
     """The volumes of DICOM files. Beside a series that can be used, what is no MR image is left out with a notice."""
-    volumes, errors = find_dicom(dicom)
+    volumes, errors = find_dicom(dicom, lambda path, seconds: opening(dicom[path].place, seconds))
     found.volumes += [Header(v, dicom[v.paths[0]], dicom[v.paths[0]].role or v.role) for v in volumes]
     named = {item.place.name for item in dicom.values() if item.named}
     for error in errors:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,8 @@ from lgg_demo.reading.limits import (
     WIDEST_SLICE,
 )
 
+_log = logging.getLogger(__name__)
+
 
 def _stack_shape(grid: Grid) -> tuple[int, int, int]:
     """(slices, height, width) that the grid's axial stack has."""
@@ -44,12 +48,12 @@ def check_grid(file: str, grid: Grid) -> None:
     if max(grid.shape) > WIDEST_SLICE:
         raise UnreadableScan(file, "too_large", side=WIDEST_SLICE)
     slices, height, width = _stack_shape(grid)
-    if slices > MOST_SLICES:
-        raise UnreadableScan(file, "too_many_slices", slices=slices, most=MOST_SLICES)
-    if min(height, width) < SMALLEST_SIDE:
+    if min(height, width) < SMALLEST_SIDE:  # first: of one sagittal slice the rows would count as slices
         if min(sorted(grid.shape)[1:]) < SMALLEST_SIDE:
             raise UnreadableScan(file, "too_small", size=f"{width}×{height}", side=SMALLEST_SIDE)
         raise UnreadableScan(file, "volume_few_slices", slices=min(height, width), least=SMALLEST_SIDE)
+    if slices > MOST_SLICES:
+        raise UnreadableScan(file, "too_many_slices", slices=slices, most=MOST_SLICES)
     if slices * 3 * max(height, width) ** 2 > MOST_VALUES:
         raise UnreadableScan(file, "too_much_at_once")
 
@@ -90,6 +94,13 @@ def guard(path: Path, most: int = MOST_BYTES) -> None:
         raise UnreadableScan(path.name, "too_much_at_once")
 
 
+def broken(file: str, error: Exception) -> UnreadableScan:
+    """What a user is told of a file on which a library raised something; what and where is logged, without its values."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    _log.debug("%s%s", type(error).__name__, "".join(f" at {p.filename}:{p.lineno}" for p in place))
+    return UnreadableScan(file, "damaged")
+
+
 def reliable(file: str, read: Callable[[], Volume]) -> Callable[[], Volume]:
     """`read` with every exception turned into UnreadableScan."""
 
@@ -101,8 +112,8 @@ def reliable(file: str, read: Callable[[], Volume]) -> Callable[[], Volume]:
             raise
         except MemoryError:
             raise UnreadableScan(file, "too_much_at_once") from None
-        except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
-            raise UnreadableScan(file, "damaged") from None
+        except Exception as error:  # a decoder may raise anything on a broken file; the user needs one sentence
+            raise broken(file, error) from None
 
     return load
 

@@ -1,0 +1,205 @@
+"""Where the slices of a DICOM series lie: the grid that they make, and what of it is not sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lgg_demo.case import ReadError
+from lgg_demo.grid import EVEN, Grid, places_of
+from lgg_demo.messages import Sentence
+from lgg_demo.reading.dicom import Slice
+from lgg_demo.reading.limits import MOST_SLICES
+
+Order = Literal["position", "location", "number"]
+Told = tuple[Sentence, ...]
+
+_AXIAL = np.array([[1.0, 0, 0], [0, 1, 0]])
+_SHEAR = 0.25  # of a pixel, over the whole stack: below it, what positions say of a shear is their rounding
+_SAME_SIZE = 0.01  # of a pixel's side
+_FAR = 2.1  # distances between slices in their thickness: gaps of up to a whole slice are usual
+_FAR_STATED = 1.5  # the same, in what the header says of the distance
+_FAR_MM = 12.0  # where nothing is said of it; nobody plans slices further apart
+_ALL_GAP = 0.4  # slices overlap by half at most: a stated distance below this share of the thickness is a gap
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The grid of some slices, and the place of each along its last axis. warnings: under the volume's name."""
+
+    grid: Grid
+    places: tuple[int, ...]
+    warnings: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of slices: the place of each, the step from place to place and the first pixel of place 0, LPS mm."""
+
+    places: np.ndarray
+    step: np.ndarray
+    origin: np.ndarray
+    known: bool = True  # the length of the step
+    warnings: Told = ()
+
+
+def has_place(s: Slice) -> bool:
+    """Whether the header says where a slice lies."""
+    return s.position is not None and s.directions is not None
+
+
+def normal_of(s: Slice) -> np.ndarray:
+    """The unit vector (3,) that a slice's rows and columns are at right angles to; of one without directions the axial."""
+    row, column = _AXIAL if s.directions is None else s.directions
+    return np.asarray(np.cross(row, column))
+
+
+def along_normal(slices: Sequence[Slice]) -> np.ndarray:
+    """Where slices lie along the normal of the first, (N,) mm."""
+    normal = normal_of(slices[0])
+    return np.array([0.0 if s.position is None else float(normal @ s.position) for s in slices])
+
+
+def same_spacing(slices: Sequence[Slice]) -> bool:
+    """Whether the pixels of slices, as far as their size is known, are of one size."""
+    known = np.array([s.spacing for s in slices if s.spacing is not None])
+    return not len(known) or bool((np.ptp(known, axis=0) <= _SAME_SIZE * known.min(axis=0)).all())
+
+
+def place(file: str, name: str, slices: Sequence[Slice], size: tuple[int, int], order: Order, mask: bool) -> Placement:
+    """The grid of slices in their order. file, name: what is refused, and what is warned of. Raises ReadError."""
+    if not same_spacing(slices):
+        sides = [side for s in slices if s.spacing for side in s.spacing]
+        raise ReadError(file, "spacing_varies", least=round(min(sides), 3), most=round(max(sides), 3))
+    spacing = next((s.spacing for s in slices if s.spacing is not None), None)
+    if order != "position":
+        line = _unplaced(name, slices, order)
+    elif mask:
+        line = _frames_of_mask(slices)
+    elif len(slices) > 1:
+        line = _placed(name, slices)
+    else:
+        line = _single(slices[0])
+    depth = int(line.places.max()) + 1
+    if depth > MOST_SLICES:
+        raise ReadError(file, "too_many_slices", slices=depth, most=MOST_SLICES)
+    if spacing is None:
+        told: Told = (Sentence("dicom_no_spacing", {"file": name}),)
+    elif line.known:
+        told = ()
+    elif (thick := slices[0].thickness) is None:
+        told = (Sentence("no_thickness", {"file": name}),)
+    else:
+        told = (Sentence("distance_unclear", {"file": name, "thick": thick, "between": slices[0].between}),)
+    row, column = _directions_of(slices, order)
+    lps = np.eye(4)
+    lps[:3, 0], lps[:3, 1] = (spacing or (1.0, 1.0))[0] * column, (spacing or (1.0, 1.0))[1] * row
+    lps[:3, 2], lps[:3, 3] = line.step, line.origin
+    grid = Grid((*size, depth), np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, spacing is not None, line.known)
+    return Placement(grid, tuple(line.places.tolist()), line.warnings + told)
+
+
+def _directions_of(slices: Sequence[Slice], order: Order) -> np.ndarray:
+    """Along a row and a column, (2, 3). Without positions nearly axial slices count as axial."""
+    directions = slices[0].directions
+    return _AXIAL if directions is None or (order != "position" and _axial(slices[0])) else directions
+
+
+def _axial(s: Slice) -> bool:
+    return int(np.abs(normal_of(s)).argmax()) == 2
+
+
+def _placed(name: str, slices: Sequence[Slice]) -> _Line:
+    """Slices with positions, from the lowest on; one that is missing keeps its place."""
+    normal = normal_of(slices[0])
+    positions = np.array([s.position for s in slices])
+    steps = np.diff(along_normal(slices))
+    places = places_of(steps)
+    if places is None:
+        middle = float(np.median(steps))
+        uneven = _gaps(name, steps) + _apart(name, slices[0], middle)
+        return _Line(np.arange(len(slices)), normal * middle, positions[0], warnings=uneven)
+    # A straight line through all of them: rounding and jitter of the first and the last would tilt the whole stack.
+    centred = places - places.mean()
+    step = centred @ positions / (centred @ centred)
+    straight = normal * float(normal @ step)
+    if np.linalg.norm(step - straight) * places[-1] < _SHEAR * min(slices[0].spacing or (1.0, 1.0)):
+        step = straight
+    origin = positions.mean(axis=0) - places.mean() * step
+    told = _missing(name, places) + _apart(name, slices[0], float(normal @ step))
+    return _Line(places, step, origin, warnings=told)
+
+
+def _gaps(name: str, steps: np.ndarray) -> Told:
+    gaps = int((np.abs(steps / np.median(steps) - 1) > EVEN).sum())
+    return (Sentence("series_gaps", {"file": name, "gaps": gaps}),)
+
+
+def _missing(name: str, places: np.ndarray) -> Told:
+    missing = int(places[-1]) + 1 - len(places)
+    return (Sentence("series_missing", {"file": name, "slices": missing}),) if missing else ()
+
+
+def _apart(name: str, s: Slice, distance: float) -> Told:
+    """What to say of slices that are further apart than anybody plans them: every other may be missing."""
+    mm, thick, stated = round(distance, 1), s.thickness, s.between or 0.0
+    if thick is not None and (distance > _FAR * thick or (stated >= thick and distance > _FAR_STATED * stated)):
+        return (Sentence("slices_apart", {"file": name, "mm": mm, "thick": round(thick, 1)}),)
+    far = _FAR_STATED * stated if thick is None and stated else _FAR_MM
+    return (Sentence("slices_far", {"file": name, "mm": mm}),) if distance > far else ()
+
+
+def _single(s: Slice) -> _Line:
+    distance, known = _stated_distance(s)
+    origin = np.zeros(3) if s.position is None else s.position
+    return _Line(np.zeros(1, dtype=int), normal_of(s) * distance, origin, known)
+
+
+def _stated_distance(s: Slice) -> tuple[float, bool]:
+    """Millimetres from slice to slice where no positions tell, and whether they can be trusted.
+
+    Some writers give the gap instead of the distance, which is less than the thickness then; so it is where slices overlap.
+    """
+    if s.thickness is None or s.between is None or s.between >= 0.99 * s.thickness:
+        distance = s.between or s.thickness
+        return distance or 1.0, distance is not None
+    gap = s.between < _ALL_GAP * s.thickness
+    return s.between + (s.thickness if gap else 0.0), gap
+
+
+def _unplaced(name: str, slices: Sequence[Slice], order: Order) -> _Line:
+    """Slices in the order of their locations or numbers, as far apart as these or the headers say."""
+    first, axial = slices[0], _axial(slices[0])
+    if not axial:
+        told: Told = (Sentence("dicom_no_order", {"file": name}),)
+    elif has_place(first):
+        told = (Sentence("dicom_one_position", {"file": name}),)
+    else:
+        told = (Sentence("dicom_no_position", {"file": name}),)
+    normal = np.array([0.0, 0, 1]) if axial else normal_of(first)
+    places = np.arange(len(slices))
+    if order == "number":
+        distance, known = _stated_distance(first)
+        return _Line(places, normal * distance, np.zeros(3), known, told)
+    steps = np.diff([s.location or 0.0 for s in slices])
+    even = places_of(steps)
+    distance = float(np.median(steps)) if even is None else float(steps.sum() / even[-1])
+    told += (_gaps(name, steps) if even is None else _missing(name, even)) + _apart(name, first, distance)
+    return _Line(places if even is None else even, normal * distance, np.zeros(3), True, told)
+
+
+def _frames_of_mask(slices: Sequence[Slice]) -> _Line:
+    """The frames of a segmentation, which leaves out empty slices and has as many frames at a place as segments there."""
+    normal, along = normal_of(slices[0]), along_normal(slices)
+    steps = np.diff(np.unique(np.round(along, 3)))
+    stated = slices[0].between or slices[0].thickness
+    step = stated or (float(steps.min()) if steps.size else 1.0)
+    if steps.size and abs(round(float(steps.min()) / step) * step - float(steps.min())) > 0.05 * step:
+        step = float(steps.min())
+    lowest = slices[int(along.argmin())].position
+    places = np.round((along - along.min()) / step).astype(int)
+    origin = np.zeros(3) if lowest is None else lowest
+    return _Line(places, normal * step, origin, stated is not None or len(slices) > 1)

@@ -1,0 +1,189 @@
+"""Which segments of a DICOM SEG are the reference: the lesion's by code or word, all of a tumour's parts, never a guess."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from highdicom.seg import SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+from test_volumes import HEAD, PLANTED, one, series, warned
+
+from lgg_demo.reading.segments import Segment, choose_segments, read_segments
+from lgg_demo.reading.series import drawn_on, find_dicom, read_dicom
+from lgg_demo.reading.volumes import resample
+
+MORPHOLOGY = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")
+ANATOMY = CodedConcept("123037004", "SCT", "Anatomical Structure")
+TISSUE = CodedConcept("85756007", "SCT", "Tissue")
+NEOPLASM = CodedConcept("108369006", "SCT", "Neoplasm")
+OEDEMA = CodedConcept("79654002", "SCT", "Edema")
+NECROSIS = CodedConcept("6574001", "SCT", "Necrosis")
+BRAIN = CodedConcept("12738006", "SCT", "Brain")
+Part = tuple[str, CodedConcept, CodedConcept, np.ndarray]
+
+LESION = HEAD.mask
+WHOLE = np.zeros_like(LESION)
+WHOLE[1:11, 10:50, 10:50] = True
+CORE, RIM = LESION.copy(), LESION.copy()
+CORE[:, :, 32:], RIM[:, :, :32] = False, False
+
+
+def segmentation(folder: Path, paths: list[Path], parts: list[Part], kind: str = "BINARY") -> Path:
+    """A DICOM SEG of a series with a segment for each part: label, category, type, mask (slices, rows, columns)."""
+    images = sorted((pydicom.dcmread(p) for p in paths), key=lambda ds: ds.ImagePositionPatient[2])
+    for ds in images:
+        for key in (
+            "PatientID",
+            "PatientName",
+            "PatientBirthDate",
+            "PatientSex",
+            "AccessionNumber",
+            "StudyID",
+            "StudyDate",
+        ):
+            setattr(ds, key, "")
+        ds.StudyTime = ""
+    described = [
+        SegmentDescription(n, label, category, of, "MANUAL") for n, (label, category, of, _) in enumerate(parts, 1)
+    ]
+    masks = np.stack([mask for *_, mask in parts], axis=-1)
+    if kind == "LABELMAP":
+        values = (masks * np.arange(1, len(parts) + 1)).max(axis=-1).astype(np.uint8)
+    else:
+        values = masks.astype(np.uint8 if kind == "BINARY" else np.float32)
+    seg = highdicom.seg.Segmentation(
+        images, values, kind, described, generate_uid(), 100, generate_uid(), 1, "m", "m", "1", "1"
+    )
+    path = folder / "seg.dcm"
+    seg.save_as(path)
+    return path
+
+
+def test_the_tumour_is_taken_by_its_code_and_the_brain_is_not(tmp_path: Path) -> None:
+    volume = one(paths := series(tmp_path / "s"))
+    for parts in ([0, 1], [1, 0]):
+        both = [("Segment_1", ANATOMY, BRAIN, WHOLE), ("Segment_2", MORPHOLOGY, NEOPLASM, LESION)]
+        for kind in ("BINARY", "FRACTIONAL"):
+            seg = one([segmentation(tmp_path, paths, [both[n] for n in parts], kind)])
+            np.testing.assert_array_equal(volume.grid.to_stack(resample(seg, volume.grid)) > 0, LESION)
+            assert warned(seg) == []
+
+
+def test_parts_of_a_tumour_are_one_lesion_and_said(tmp_path: Path) -> None:
+    volume = one(paths := series(tmp_path / "s"))
+    parts: list[Part] = [
+        ("Brain", ANATOMY, BRAIN, WHOLE & ~LESION),
+        (f"Core {PLANTED}", MORPHOLOGY, NECROSIS, CORE),
+        ("peritumoral oedema", MORPHOLOGY, OEDEMA, RIM),
+    ]
+    for kind in ("BINARY", "LABELMAP"):
+        seg = one([segmentation(tmp_path, paths, parts, kind)])
+        np.testing.assert_array_equal(volume.grid.to_stack(resample(seg, volume.grid)) > 0, LESION)
+        assert warned(seg) == ["segments_taken"]
+        assert "2 (core), 3 (peritumoral oedema)" in str(seg.warnings[0]) and "ZZTOP" not in str(seg.warnings).upper()
+
+
+def test_segments_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
+    paths = series(tmp_path / "s")
+    parts: list[Part] = [(f"Segment_{n}", TISSUE, TISSUE, mask) for n, mask in ((1, WHOLE), (2, LESION))]
+    found, problems = read_dicom([segmentation(tmp_path, paths, parts)])
+    assert not found and [p.sentence.key for p in problems] == ["segments_unnamed"]
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        (("Segment_1", TISSUE, TISSUE), []),
+        (("lesion", TISSUE, TISSUE), []),
+        (("Brain", ANATOMY, BRAIN), ["segment_no_lesion"]),
+    ],
+)
+def test_one_segment_is_taken_as_it_is(
+    tmp_path: Path, part: tuple[str, CodedConcept, CodedConcept], keys: list[str]
+) -> None:
+    volume = one(paths := series(tmp_path / "s"))
+    seg = one([segmentation(tmp_path, paths, [(*part, LESION)])])
+    np.testing.assert_array_equal(volume.grid.to_stack(resample(seg, volume.grid)) > 0, LESION)
+    assert warned(seg) == keys
+
+
+def test_an_empty_tumour_beside_a_brain_is_an_empty_reference(tmp_path: Path) -> None:
+    parts: list[Part] = [("Brain", ANATOMY, BRAIN, WHOLE), ("Tumor", MORPHOLOGY, NEOPLASM, np.zeros_like(LESION))]
+    seg = one([segmentation(tmp_path, series(tmp_path / "s"), parts)])
+    assert not seg.values.any()
+
+
+def described(label: str, code: str = "", meaning: str = "", category: str = "") -> Segment:
+    ds, segment = Dataset(), Dataset()
+    segment.SegmentNumber, segment.SegmentLabel = 1, label
+    for keyword, value in (
+        ("SegmentedPropertyTypeCodeSequence", code),
+        ("SegmentedPropertyCategoryCodeSequence", category),
+    ):
+        item = Dataset()
+        item.CodeValue, item.CodeMeaning = value, meaning
+        setattr(segment, keyword, [item])
+    ds.SegmentSequence = [segment]
+    (found,) = read_segments(ds)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("segment", "kind"),
+    [
+        (("1", "M-80003"), "lesion"),
+        (("1", "M-93803"), "lesion"),
+        (("1", "M-36300"), "lesion"),
+        (("1", "", "Enhancing Lesion"), "lesion"),
+        (("1", "", "Anything", "49755003"), "lesion"),
+        (("Tumeur",), "lesion"),
+        (("œdème",), "lesion"),
+        (("Läsion",), "lesion"),
+        (("Non-enhancing tumor core",), "lesion"),
+        (("WT",), "lesion"),
+        (("FLAIR abnormality",), "lesion"),
+        (("Brain tumor", "12738006"), "lesion"),
+        (("Whole brain",), "healthy"),
+        (("cerveau et ventricules",), "healthy"),
+        (("Normal-appearing white matter", "108369006"), "healthy"),
+        (("tumour-free tissue",), "healthy"),
+        (("1", "", "", "123037004"), "healthy"),
+        (("Segment_1", "85756007", "Tissue", "85756007"), "unknown"),
+    ],
+)
+def test_what_a_segment_is_of(segment: tuple[str, ...], kind: str) -> None:
+    assert described(*segment).kind == kind
+
+
+def test_the_background_of_a_label_map_is_no_segment() -> None:
+    ds, background = Dataset(), Dataset()
+    background.SegmentNumber, background.SegmentLabel = 1, "Background"
+    ds.SegmentSequence = [background]
+    assert read_segments(ds) == () and read_segments(Dataset()) == ()
+
+
+def test_one_lesion_among_anatomy_needs_no_word_but_among_the_unknown_one() -> None:
+    lesion = Segment(2, "lesion", "lesion")
+    for other, told in (("healthy", []), ("unknown", ["segments_taken"])):
+        described = [Segment(1, "", other), lesion]  # type: ignore[arg-type]
+        chosen, sentences = choose_segments("f", "n", described, 2)
+        assert chosen == [lesion] and [s.key for s in sentences] == told
+
+
+def test_what_a_segmentation_was_drawn_on(tmp_path: Path) -> None:
+    own, other = one(paths := series(tmp_path / "a")), one(series(tmp_path / "b"))
+    ((found,), _) = find_dicom([segmentation(tmp_path, paths, [("lesion", TISSUE, TISSUE, LESION)])])
+    assert found.frame_of_reference == own.instances[0].FrameOfReferenceUID
+    assert {ds.SOPInstanceUID for ds in own.instances[3:5]} <= found.refers_to
+    assert own.instances[0].SeriesInstanceUID in found.refers_to
+    assert drawn_on(found, own.instances) and not drawn_on(found, other.instances)
+    assert drawn_on(replace(found, study="1.2.3"), own.instances), "by the files, where a study's UID was changed"
+    assert drawn_on(replace(found, refers_to=frozenset()), own.instances)
+    assert drawn_on(found, ()) and drawn_on(replace(found, study=""), other.instances), "nothing says otherwise"
