@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import PLANTED, STACK, change, one, refused, series, stack_of
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
-from test_volumes import PLANTED, STACK, change, one, refused, series, stack_of
 
 from lgg_demo.reading import dicom
 from lgg_demo.reading.dicom import is_dicom, read_head

@@ -9,11 +9,11 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import HEAD, PLANTED, one, series, warned
 from highdicom.seg import SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.uid import generate_uid
-from test_volumes import HEAD, PLANTED, one, series, warned
 
 from lgg_demo.reading.segments import Segment, choose_segments, read_segments
 from lgg_demo.reading.series import drawn_on, find_dicom, read_dicom
