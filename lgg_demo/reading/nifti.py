@@ -195,7 +195,7 @@ def _placed(
 
 
 def _qform(header: nib.Nifti1Header) -> np.ndarray:
-    """The qform as the standard's own library computes it: of any numbers, where nibabel refuses a qfac of 0 and rounding."""
+    """The qform as the standard says, from any numbers; nibabel refuses a qfac of 0, and what rounding does to a unit."""
     x, y, z = (float(header[f"quatern_{axis}"]) for axis in "bcd")
     rest = 1.0 - (x * x + y * y + z * z)
     w = math.sqrt(rest) if rest >= 1e-7 else 0.0
