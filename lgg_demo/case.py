@@ -54,7 +54,8 @@ class Scan:
     files: the file each run of slices came from, in slice order: (name, number of slices).
     name: what all slices share, for display; no patient identity beyond what the user put in the file name.
     grey: the file had one channel, taken as FLAIR. grid: where a volume's slices lie in its own file; None for pictures.
-    instances: of a DICOM series the headers, without identity, that a segmentation refers to.
+    instances: of a DICOM series the headers, without identity, that a segmentation refers to. frame: of pictures with a
+    border, which is as dark as air, the square (top, left, height, width) to be looked at; it may reach beyond them.
     """
 
     pixels: np.ndarray
@@ -63,6 +64,7 @@ class Scan:
     grey: bool = False
     grid: Grid | None = None
     instances: tuple[Dataset, ...] = ()
+    frame: tuple[int, int, int, int] | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:

@@ -57,6 +57,10 @@ def predict_probability(network: torch.nn.Module, x: torch.Tensor, views: Sequen
     return total / len(views)
 
 
+def _frame(scan: Scan) -> Frame:
+    return Frame(*scan.frame) if scan.frame else frame_of(scan.pixels, scan.spacing_mm)
+
+
 class Segmenter:
     """A network ready to serve: what the page, `predict` and `evaluate` share.
 
@@ -93,7 +97,8 @@ class Segmenter:
 
         `frame` is the scan's own.
         """
-        frame, scale = frame or frame_of(scan.pixels, scan.spacing_mm), self.scale_of(scan.pixels)
+        frame = frame or _frame(scan)
+        scale = self.scale_of(frame.seen(scan.pixels) if scan.frame else scan.pixels)
         for start in range(0, len(scan), BATCH):
             first, end = max(start - self.context, 0), min(start + BATCH, len(scan))
             x = to_model(scan.pixels[first : end + self.context], frame, scale)
@@ -102,7 +107,7 @@ class Segmenter:
     @torch.inference_mode()
     def probabilities(self, scan: Scan) -> Iterator[torch.Tensor]:
         """Calibrated probability on the scan's own grid, some slices at a time: (at most 8, H, W) float32 in [0, 1]."""
-        frame = frame_of(scan.pixels, scan.spacing_mm)
+        frame = _frame(scan)
         for x in self.inputs(scan, frame):
             p = predict_probability(self.network, x.to(self.device, memory_format=torch.channels_last), self.views)
             yield to_source(self.calibration.apply(p), scan.size, frame)

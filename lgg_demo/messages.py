@@ -91,12 +91,6 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: {slices} slices are too many for one study; give at most {most}.",
         "fr": "{file} : {slices} coupes, c’est trop pour un seul examen ; {most} au plus.",
     },
-    "tiff_compression": {
-        "en": "{file}: this TIFF is compressed in a way that is not read; save it uncompressed, with LZW or deflate, or as "
-        "PNG.",
-        "fr": "{file} : la compression de ce TIFF n’est pas lue ; enregistrez-le sans compression, en LZW ou deflate, ou "
-        "en PNG.",
-    },
     "channels": {
         "en": "{file}: {channels} channels cannot be told apart; give a grey FLAIR image, or pre-contrast, FLAIR and "
         "post-contrast as red, green and blue.",
@@ -398,6 +392,79 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: this sequence does not cover {other}; it is left out.",
         "fr": "{file} : cette séquence ne recouvre pas {other} ; elle est laissée de côté.",
     },
+    "border": {
+        "en": "{file}: the slice lies on a page or has a margin, which is taken as air; check that nothing of the head was "
+        "taken with it.",
+        "fr": "{file} : la coupe est posée sur une page ou bordée d’une marge, prise pour de l’air ; vérifiez que rien de la "
+        "tête n’a été pris avec.",
+    },
+    "several_heads": {
+        "en": "{file}: the picture shows several heads beside each other, too small to be outlined reliably; give each slice "
+        "as a picture of its own.",
+        "fr": "{file} : l’image montre plusieurs têtes côte à côte, trop petites pour être délimitées de façon fiable ; donnez "
+        "chaque coupe dans sa propre image.",
+    },
+    "first_frame": {
+        "en": "{file}: the picture is animated; only the first of its {frames} frames is read. Give each slice as a picture of "
+        "its own, or all as a TIFF.",
+        "fr": "{file} : l’image est animée ; seule la première de ses {frames} images est lue. Donnez chaque coupe dans sa "
+        "propre image, ou toutes dans un TIFF.",
+    },
+    "times_as_slices": {
+        "en": "{file}: the file calls its {times} images points in time; they are read as slices, check that they are.",
+        "fr": "{file} : le fichier présente ses {times} images comme des instants successifs ; elles sont lues comme des coupes, "
+        "vérifiez qu’elles en sont.",
+    },
+    "first_time": {
+        "en": "{file}: the file holds {times} points in time; only the slices of the first are read.",
+        "fr": "{file} : le fichier contient {times} instants successifs ; seules les coupes du premier sont lues.",
+    },
+    "volume_unit": {
+        "en": "{file}: the unit of length in the header cannot be right for a head; millimetres are assumed, check the volumes.",
+        "fr": "{file} : l’unité de longueur de l’en-tête ne peut pas convenir à une tête ; le millimètre est supposé, vérifiez "
+        "les volumes.",
+    },
+    "volume_mirrored": {
+        "en": "{file}: the header contradicts itself on left and right (sform and qform are mirror images); the sform is used, "
+        "check the sides.",
+        "fr": "{file} : l’en-tête se contredit sur la gauche et la droite (sform et qform sont en miroir) ; la sform est "
+        "utilisée, vérifiez les côtés.",
+    },
+    "mask_not_finite": {
+        "en": "{file}: {count:voxel of the mask holds|voxels of the mask hold} no number and counted as background.",
+        "fr": "{file} : {count:voxel du masque sans valeur, compté comme fond|voxels du masque sans valeur, comptés comme fond}.",
+    },
+    "mask_one_hot": {
+        "en": "{file}: the mask holds {volumes} volumes; the one that is the background of the others is left out, the others "
+        "are united.",
+        "fr": "{file} : le masque contient {volumes} volumes ; celui qui est le fond des autres est laissé de côté, les autres "
+        "sont réunis.",
+    },
+    "mask_united": {
+        "en": "{file}: the mask holds {volumes} volumes; they are united, check that all of them mark the lesion.",
+        "fr": "{file} : le masque contient {volumes} volumes ; ils sont réunis, vérifiez que tous marquent la lésion.",
+    },
+    "mask_numbered": {
+        "en": "{file}: the mask has {labels} whole values, which are taken as labels: all above 0 count; check that it is no image.",
+        "fr": "{file} : le masque a {labels} valeurs entières, prises pour des étiquettes : tout ce qui dépasse 0 compte ; "
+        "vérifiez que ce n’est pas une image.",
+    },
+    "mask_without_geometry": {
+        "en": "{file}: the mask’s header does not say where it lies (no or a unit affine), but it has as many voxels as {other}; "
+        "it is laid on it voxel by voxel.",
+        "fr": "{file} : l’en-tête du masque ne dit pas où il se trouve (affine absente ou unité), mais il a autant de voxels que "
+        "{other} ; il lui est superposé voxel par voxel.",
+    },
+    "mask_nowhere": {
+        "en": "{file}: the mask’s header does not say where it lies (no or a unit affine), and it has not as many voxels as "
+        "{other}; save it with the geometry of its image.",
+        "fr": "{file} : l’en-tête du masque ne dit pas où il se trouve (affine absente ou unité), et il n’a pas autant de voxels "
+        "que {other} ; enregistrez-le avec la géométrie de son image.",
+    },
+    "mask_outside": {
+        "en": "{file}: {percent} % of the mask lies outside of {other}; check that both belong together.",
+        "fr": "{file} : {percent} % du masque se trouve hors de {other} ; vérifiez que les deux vont ensemble.",
+    },
     "mask_resampled": {
         "en": "{file}: the mask lies on another grid than {other}; it is resampled (nearest neighbour), scores are "
         "approximate.",
@@ -410,8 +477,9 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "voxel.",
     },
     "mask_graded": {
-        "en": "{file}: the mask has more than eight values; what is at least half of its maximum counts.",
-        "fr": "{file} : le masque a plus de huit valeurs ; ce qui atteint la moitié de son maximum compte.",
+        "en": "{file}: the mask is not of plain labels but of shades or fractions; what is at least {cut} counts.",
+        "fr": "{file} : le masque n’est pas fait de simples étiquettes mais de nuances ou de fractions ; ce qui atteint {cut} "
+        "compte.",
     },
     "mask_covers": {
         "en": "{file}: the mask covers nearly all of {slices:slice|slices}; check that it is not inverted, and that its "

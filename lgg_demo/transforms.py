@@ -59,6 +59,11 @@ class Frame:
     height: int
     width: int
 
+    def seen(self, pixels: np.ndarray) -> np.ndarray:
+        """What of a stack (S, H, W, C) lies in the frame."""
+        bottom, right = self.top + self.height, self.left + self.width
+        return pixels[:, max(self.top, 0) : bottom, max(self.left, 0) : right]
+
 
 def frame_of(pixels: np.ndarray, spacing_mm: tuple[float, float, float] | None = None) -> Frame:
     """The frame of a stack (S, H, W, 3), spacing (slice, row, column) in mm.

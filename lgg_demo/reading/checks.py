@@ -8,13 +8,14 @@ from lgg_demo.case import Scan
 from lgg_demo.grid import THICK
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.limits import FLAIR
-from lgg_demo.reading.pictures import LABEL_VALUES
+from lgg_demo.reading.masks import LABEL_VALUES
 from lgg_demo.sequences import out_of_order
 
 TILTED = 25.0  # degrees
 HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a head
 HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the bright ones
-AIR_OF_CT = -500.0
+# Hounsfield units: air, brain, bone, and what lies between these two, which is little of a head.
+AIR, BRAIN, BONE, BETWEEN = -500.0, (10.0, 80.0), 300.0, (100.0, 300.0)
 LETTER_ROWS = 4  # pixels; no letter is lower
 LETTERS_SHARE = 0.35  # letters leave most of a corner dark; noise does not
 
@@ -36,7 +37,7 @@ def inspect(scan: Scan) -> tuple[Sentence, ...]:
         if grid.tilt_degrees > TILTED:
             found.append(Sentence("plane_tilted", {"file": name, "degrees": round(grid.tilt_degrees)}))
     thin = flair[:: max(1, len(flair) // 64), ::2, ::2]  # enough to judge by
-    if float((thin < AIR_OF_CT).mean()) > 0.1:
+    if _ct_like(thin):
         found.append(Sentence("looks_like_ct", {"file": name}))
     elif thin.size and len(np.unique(thin)) <= LABEL_VALUES and float(thin.min()) < float(thin.max()):
         found.append(Sentence("looks_like_mask", {"file": name}))
@@ -47,6 +48,16 @@ def inspect(scan: Scan) -> tuple[Sentence, ...]:
     if text_in_corners(flair):
         found.append(Sentence("text_in_corner", {"file": name}))
     return tuple(found)
+
+
+def _ct_like(thin: np.ndarray) -> bool:
+    """Whether the intensities are those of a CT of a head. A negative number around an MRI alone does not make it one."""
+    body = thin[thin > AIR]
+    if not body.size or body.size > 0.9 * thin.size:
+        return False
+    brain, between = (float(((body >= low) & (body <= high)).mean()) for low, high in (BRAIN, BETWEEN))
+    bone = float((body > BONE).mean())
+    return brain > 0.3 and 0.01 < bone < 0.4 and between < 0.15
 
 
 def text_in_corners(flair: np.ndarray) -> bool:

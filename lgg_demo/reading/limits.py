@@ -6,9 +6,8 @@ import zipfile
 
 from lgg_demo.case import Role
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff")
 TIFF_SUFFIXES = (".tif", ".tiff")
-JPEG_SUFFIXES = (".jpg", ".jpeg")
 MASK_ENDING = "_mask"
 # What a hand corrected in our own report comes first; other programs' endings make a mask beside their image alone.
 MASK_ENDINGS = (f"_corrected{MASK_ENDING}", MASK_ENDING, "_gt", "_label", "_seg")

@@ -11,14 +11,17 @@ from typing import BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.quaternions import quat2mat
 
-from lgg_demo.case import Found, UnreadableScan, Volume
+from lgg_demo.case import Found, ReadError, Volume
 from lgg_demo.grid import NIFTI_FORMS, Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.layout import nifti_name
 from lgg_demo.reading.limits import FARTHEST_VOXELS, MOST_BYTES, MOST_VOLUMES, MOST_VOXELS, NIFTI_SUFFIXES, VOXEL_MM
 from lgg_demo.reading.names import describe
 from lgg_demo.reading.volumes import check_grid, darken_outside, guard, mend, reliable
+
+UNITS_MM = {1: 1000.0, 3: 0.001}  # a unit of length in the header; anything but metres and micrometres is millimetres
 
 
 def is_nifti(path: Path) -> bool:
@@ -44,22 +47,22 @@ def _nifti_head(path: Path) -> bytes:
 
 
 def read_nifti(path: Path) -> list[Volume]:
-    """Every volume of a NIfTI file, eight at most. Raises UnreadableScan."""
+    """Every volume of a NIfTI file, eight at most. Raises ReadError."""
     found = find_nifti(path)
     if sum(f.voxels for f in found) > MOST_VOXELS:
-        raise UnreadableScan(path.name, "too_much_at_once")
+        raise ReadError(path.name, "too_much_at_once")
     return [f.load() for f in found]
 
 
 def find_nifti(path: Path) -> list[Found]:
-    """The volumes that a NIfTI header promises, several where it is 4-D or 5-D. Raises UnreadableScan."""
+    """The volumes that a NIfTI header promises, several where it is 4-D or 5-D. Raises ReadError."""
     try:
         guard(path)
         return _find_nifti(path)
-    except UnreadableScan:
+    except ReadError:
         raise
     except Exception:
-        raise UnreadableScan(path.name, "damaged") from None
+        raise ReadError(path.name, "damaged") from None
 
 
 def _find_nifti(path: Path) -> list[Found]:
@@ -69,32 +72,32 @@ def _find_nifti(path: Path) -> list[Found]:
     elif head[4:7] == b"n+2":
         header = nib.Nifti2Header(head[:540], check=False)
     else:
-        raise UnreadableScan(path.name, "not_a_nifti")
+        raise ReadError(path.name, "not_a_nifti")
     code = int(header["datatype"])
     if code in (128, 2304):  # RGB, RGBA
-        raise UnreadableScan(path.name, "volume_colour")
+        raise ReadError(path.name, "volume_colour")
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
-        raise UnreadableScan(path.name, "not_a_nifti")
+        raise ReadError(path.name, "not_a_nifti")
     dims = [int(d) for d in header["dim"]]
     if not 2 <= dims[0] <= 7 or any(d < 1 for d in dims[1 : dims[0] + 1]):
-        raise UnreadableScan(path.name, "damaged")
+        raise ReadError(path.name, "damaged")
     sides = [*dims[1 : dims[0] + 1], 1][: max(3, dims[0])]
     shape, volumes = (sides[0], sides[1], sides[2]), math.prod(sides[3:])
     offset = int(header.get_data_offset())
     voxels = math.prod(shape)
     if voxels > MOST_VOXELS:
-        raise UnreadableScan(path.name, "too_much_at_once")
+        raise ReadError(path.name, "too_much_at_once")
     if not len(header.binaryblock) <= offset <= FARTHEST_VOXELS:
-        raise UnreadableScan(path.name, "damaged")
+        raise ReadError(path.name, "damaged")
     grid, warnings = _nifti_grid(path.name, header, shape)
     check_grid(path.name, grid)
     if voxels * dtype.itemsize > MOST_BYTES:
-        raise UnreadableScan(path.name, "too_much_at_once")
+        raise ReadError(path.name, "too_much_at_once")
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     if not packed and path.stat().st_size < offset + voxels * dtype.itemsize:
-        raise UnreadableScan(path.name, "damaged")
+        raise ReadError(path.name, "damaged")
 
     name = nifti_name(path)
     if volumes > 1:
@@ -133,35 +136,78 @@ def _nifti_values(path: Path, dtype: np.dtype, shape: tuple[int, int, int], star
             wanted = min(piece, values.size - done)
             data = file.read(wanted * dtype.itemsize)
             if len(data) < wanted * dtype.itemsize:
-                raise UnreadableScan(path.name, "damaged")
+                raise ReadError(path.name, "damaged")
             values[done : done + wanted] = np.frombuffer(data, dtype)
             done += wanted
     return values.reshape(shape, order="F")
 
 
 def _nifti_grid(file: str, header: nib.Nifti1Header, shape: tuple[int, int, int]) -> tuple[Grid, tuple[Sentence, ...]]:
-    """Where the voxels lie: by sform, qform, or, with a warning, the voxel sizes alone."""
-    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    """Where the voxels lie, in mm: by sform, qform, or, with a warning, the voxel sizes alone.
 
-    def placed(code: int, make: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool] | None:
-        try:
-            found = _thick(np.array(make(), dtype=np.float64), shape) if code > 0 else None
-        except Exception:  # a quaternion that is none
-            return None
-        return found if found and _plausible(found[0]) else None
-
-    by_sform, by_qform = placed(sform, header.get_sform), placed(qform, header.get_qform)
-    used, warnings = by_sform or by_qform, []
-    if used is None:
-        if sform > 0 or qform > 0:
-            raise UnreadableScan(file, "volume_geometry")
-        used = _thick(np.array(header.get_base_affine(), dtype=np.float64), shape)
+    A sform comes first, as in the standard and most programs, whatever the number of its code.
+    """
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    unit = UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    by_sform, by_qform, base = _placed(header, codes, shape, unit)
+    warnings = []
+    if unit != 1 and not (by_sform or by_qform or (max(codes) <= 0 and base)):
+        by_sform, by_qform, base = _placed(header, codes, shape, 1.0)
+        warnings.append(Sentence("volume_unit", {"file": file}))
+    if by_sform and by_qform and np.linalg.det(by_sform[0][:3, :3]) * np.linalg.det(by_qform[0][:3, :3]) < 0:
+        warnings.append(Sentence("volume_mirrored", {"file": file}))
+    used = by_sform or by_qform
+    if max(codes) <= 0:
+        used = base
         warnings.append(Sentence("volume_no_orientation", {"file": file}))
+    if used is None:
+        raise ReadError(file, "volume_geometry")
     affine, known = used
     if not known:
         warnings.append(Sentence("no_thickness", {"file": file}))
     forms = {field: np.array(header[field]) for field in NIFTI_FORMS}
     return Grid(shape, affine, thickness_known=known, forms=forms), tuple(warnings)
+
+
+_Place = tuple[np.ndarray, bool]
+
+
+def _placed(
+    header: nib.Nifti1Header, codes: tuple[int, int], shape: Sequence[int], unit: float
+) -> tuple[_Place | None, _Place | None, _Place | None]:
+    """The affines by sform, by qform and by voxel sizes alone, each as `_thick` gives it, None where it is not plausible.
+
+    unit: millimetres in one of the header's units of length.
+    """
+
+    def of(make: Callable[[], np.ndarray]) -> _Place | None:
+        affine = np.array(make(), dtype=np.float64)
+        affine[:3] *= unit
+        found = _thick(affine, shape)
+        return found if _plausible(found[0]) else None
+
+    sform, qform = (code > 0 for code in codes)
+    return (
+        of(header.get_sform) if sform else None,
+        of(lambda: _qform(header)) if qform else None,
+        of(header.get_base_affine),
+    )
+
+
+def _qform(header: nib.Nifti1Header) -> np.ndarray:
+    """The qform as the standard says, from any numbers; nibabel refuses a qfac of 0, and what rounding does to a unit."""
+    x, y, z = (float(header[f"quatern_{axis}"]) for axis in "bcd")
+    rest = 1.0 - (x * x + y * y + z * z)
+    w = math.sqrt(rest) if rest >= 1e-7 else 0.0
+    if w == 0.0:
+        norm = math.sqrt(x * x + y * y + z * z)
+        x, y, z = x / norm, y / norm, z / norm
+    qfac, *sizes = (float(v) for v in header["pixdim"][:4])
+    affine = np.eye(4)
+    affine[:3, :3] = quat2mat([w, x, y, z]) * np.abs(sizes)
+    affine[:3, 2] *= -1.0 if qfac < 0 else 1.0
+    affine[:3, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
+    return affine
 
 
 def _thick(affine: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, bool]:

@@ -21,6 +21,7 @@ from lgg_demo.reading.earlier import read_json
 from lgg_demo.reading.limits import BESIDE, BESIDE_SERIES, IMAGE_SUFFIXES, OTHER_VOLUMES, TYPES
 from lgg_demo.reading.names import role_of
 from lgg_demo.reading.nifti import find_nifti, is_nifti
+from lgg_demo.reading.pictures import is_picture
 from lgg_demo.reading.series import find_dicom
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
 
@@ -98,6 +99,8 @@ def sort_items(walk: Walk) -> Sorted:
                 nifti += [(one, item) for one in find_nifti(item.path)]
             elif is_dicom(item.path):
                 dicom[item.path] = item
+            elif item.suffix not in BESIDE and is_picture(item.path):
+                found.pictures.append(item)
             elif item.named or item.suffix in OTHER_VOLUMES:
                 raise ReadError(item.place.name, "unknown_type", types=", ".join(TYPES))
         except ReadError as error:

@@ -13,11 +13,15 @@ from lgg_demo.case import R, ReadError, Referable, Volume
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Item, walk
+from lgg_demo.reading.masks import MOST_COVERED
 from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
-from lgg_demo.reading.pictures import LABEL_VALUES, MOST_COVERED, read_labels
+from lgg_demo.reading.pictures import read_labels
 from lgg_demo.reading.plan import Header, sort_items
 from lgg_demo.reading.volumes import resample, same_grid, with_role
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
+
+MOST_LABELS = 64  # lesions are numbered one by one; an image has more values
+MOST_LOST = 0.5  # of a mask that is drawn on another grid
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,40 @@ def attach(case: R, pictures: Sequence[tuple[Target, Item]], volumes: Sequence[H
     for target, item in pictures:
         by_place.setdefault(Path(target.place), []).append(item)
     case, errors = _with_pictures(case, by_place) if by_place else (case, [])
-    for n, header in enumerate(volumes):
-        opening(header.item.place)
+    placed = 0
+    for headers in _by_file(volumes):
+        opening(headers[0].item.place)
         try:
-            case = _with_reference(case, with_role(header.found.load(), "mask"), together=n > 0)
+            for mask in _lesions([with_role(h.found.load(), "mask") for h in headers]):
+                case = _with_reference(case, mask, together=placed > 0)
+                placed += 1
         except ReadError as error:
             errors.append(error)
         except Exception:
-            errors.append(ReadError(header.item.place.name, "damaged"))
+            errors.append(ReadError(headers[0].item.place.name, "damaged"))
     return case, errors
+
+
+def _by_file(headers: Sequence[Header]) -> list[list[Header]]:
+    """Volumes of one file together."""
+    files: dict[tuple[Path, ...], list[Header]] = {}
+    for header in headers:
+        files.setdefault(header.found.paths, []).append(header)
+    return list(files.values())
+
+
+def _lesions(masks: list[Volume]) -> list[Volume]:
+    """Of the volumes of one mask those that mark a lesion: of a one-hot mask all but the background, which says so."""
+    if len(masks) < 2:
+        return masks
+    marked = np.add.reduce([(m.values > 0.5).astype(np.uint8) for m in masks])
+    shares = [float((m.values > 0.5).mean()) for m in masks]
+    background = int(np.argmax(shares))
+    one_hot = bool((marked == 1).mean() > 0.99) and shares[background] > 0.5
+    key = "mask_one_hot" if one_hot else "mask_united"
+    kept = [m for n, m in enumerate(masks) if not (one_hot and n == background)]
+    said = Sentence(key, {"file": masks[0].paths[0].name, "volumes": len(masks)})
+    return [replace(m, warnings=(*m.warnings, said)) if m is kept[0] else m for m in kept]
 
 
 def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, list[ReadError]]:
@@ -112,7 +141,7 @@ def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, li
         name = mask.place.name
         opening(mask.place, PICTURE_SECONDS)
         try:
-            values, _ = read_labels(mask.path, case.size)
+            values, warnings = read_labels(mask.path, case.size)
             if len(values) != slices:
                 raise ReadError(name, "mask_slices_differ", slices=len(values), expected=slices)
         except ReadError as error:
@@ -120,14 +149,15 @@ def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, li
             continue
         reference[place], referenced[place] = values, True
         renewed |= dict.fromkeys(range(place.start, place.stop), name)
+        said += [w for w in warnings if w.key not in {s.key for s in said}]
         if others:
             said.append(Sentence("mask_several", {"file": name, "count": 1 + len(others)}))
     if not renewed:
         return case, errors
     before = [] if len(renewed) == referenced.sum() else list(case.reference_warnings)
     covering = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
-    warnings = (*(w for w in before if w.key != "mask_covers"), *said, *covering)
-    changes = {"reference": reference, "referenced": referenced, "reference_warnings": warnings}
+    told = (*(w for w in before if w.key != "mask_covers"), *said, *covering)
+    changes = {"reference": reference, "referenced": referenced, "reference_warnings": told}
     return replace(case, **changes), errors  # type: ignore[type-var]
 
 
@@ -151,36 +181,85 @@ def _covering(reference: np.ndarray, masks: Mapping[int, str], before: Sequence[
 def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     """A case with a mask on its own slices, together with what it has; one of another grid is resampled, with a warning.
 
-    Raises ReadError where nothing of the mask lies in the case's volume, unless it has the volume's own shape: then
-    voxels are taken one for one, with a warning.
+    Where the header says nothing of where the mask lies, and where nothing of it lies in the case's volume, voxels are
+    taken one for one, with a warning. Raises ReadError where there are not as many.
     """
     bare = attachable(case) if not isinstance(case, Attachable) else case
-    grid, name = bare.grid, bare.name
-    if grid is None:
+    if bare.grid is None:
         raise ReadError(mask.paths[0].name, "mask_unmatched")
-    warnings = [w for w in mask.warnings if w.key not in ("volumes_several", "series_gaps")]
-    inside = np.unique(mask.values[mask.values > 0])
-    if len(inside) >= LABEL_VALUES:  # 0 counts too; a probability, or labels blurred by resampling
-        np.greater_equal(mask.values, inside[-1] / 2, out=mask.values)  # in place: a second copy may be large
-        warnings.append(Sentence("mask_graded", {"file": mask.name}))
-    else:
-        np.greater(mask.values, 0, out=mask.values)
-    values = resample(mask, grid) > 0.5
-    if not same_grid(mask.grid, grid):
-        nowhere, alike = bool(mask.values.any() and not values.any()), mask.grid.shape == grid.shape
-        if nowhere and not alike and _elsewhere(mask, grid):
-            raise ReadError(mask.paths[0].name, "mask_unmatched")
-        if nowhere and alike:
-            values = mask.values > 0.5  # written without its geometry
-            warnings.append(Sentence("mask_by_voxel", {"file": mask.name, "other": name}))
-        elif not _same_lattice(mask.grid, grid):
-            warnings.append(Sentence("mask_resampled", {"file": mask.name, "other": name}))
-    stack = np.ascontiguousarray(grid.to_stack(values))
+    marked, warnings = _marked(mask)
+    values, more = _placed(replace(mask, values=marked), bare.grid, bare.name)
+    stack = np.ascontiguousarray(bare.grid.to_stack(values))
+    covered = int((stack.mean(axis=(1, 2)) > MOST_COVERED).sum())
+    if covered:
+        more.append(Sentence("mask_covers", {"file": mask.name, "slices": covered}))
     if together and case.reference is not None:
         stack = stack | case.reference
-    changes: dict[str, object] = {"reference": stack, "referenced": np.ones(len(stack), dtype=bool)}
-    changes["reference_warnings"] = (*(case.reference_warnings if together else ()), *warnings)
+    before = case.reference_warnings if together else ()
+    said = [w for w in (*warnings, *more) if w not in before]
+    changes = {"reference": stack, "referenced": np.ones(len(stack), dtype=bool), "reference_warnings": (*before, *said)}
     return replace(case, **changes)  # type: ignore[type-var]
+
+
+def _marked(mask: Volume) -> tuple[np.ndarray, list[Sentence]]:
+    """What of a volume is marked, 0 or 1 float32 in place, and what to say: whole numbers are labels, however many, and
+    fractions probabilities.
+    """
+    values = mask.values
+    count = sum(int(str(w.values["count"])) for w in mask.warnings if w.key == "not_finite")
+    warnings = [
+        w for w in mask.warnings if w.key not in ("volumes_several", "series_gaps", "not_finite", "volume_no_orientation")
+    ]
+    if count:
+        warnings.append(Sentence("mask_not_finite", {"file": mask.name, "count": count}))
+    inside = np.unique(values[values > 0])
+    whole = bool((inside == np.round(inside)).all())
+    if whole or len(inside) == 1:
+        np.greater(values, 0, out=values)
+        if len(inside) > MOST_LABELS:
+            warnings.append(Sentence("mask_numbered", {"file": mask.name, "labels": len(inside)}))
+    else:
+        cut = 0.5 if inside[-1] <= 1 else float(inside[-1]) / 2
+        np.greater_equal(values, cut, out=values)  # in place: a second copy may be large
+        warnings.append(Sentence("mask_graded", {"file": mask.name, "cut": round(cut, 3)}))
+    return values, warnings
+
+
+def _placed(mask: Volume, grid: Grid, name: str) -> tuple[np.ndarray, list[Sentence]]:
+    """A mask of 0 and 1 on a grid, bool, and what to say of its place. Raises ReadError where it has none."""
+    told = {"file": mask.name, "other": name}
+    if same_grid(mask.grid, grid):
+        return mask.values > 0.5, []
+    alike = mask.grid.shape == grid.shape
+    if _says_nothing(mask):
+        if alike:
+            return mask.values > 0.5, [Sentence("mask_without_geometry", told)]
+        if not _unplaced(grid.affine):
+            raise ReadError(mask.paths[0].name, "mask_nowhere", other=name)
+    values = resample(mask, grid) > 0.5
+    if mask.values.any() and not values.any():
+        if alike:
+            return mask.values > 0.5, [Sentence("mask_by_voxel", told)]
+        if _elsewhere(mask, grid):
+            raise ReadError(mask.paths[0].name, "mask_unmatched")
+    warnings = [] if _same_lattice(mask.grid, grid) else [Sentence("mask_resampled", told)]
+    volume = [abs(float(np.linalg.det(g.affine[:3, :3]))) for g in (mask.grid, grid)]
+    lost = 1 - values.sum() * volume[1] / max(float(mask.values.sum()) * volume[0], 1e-9)
+    if mask.values.any() and lost > MOST_LOST:
+        warnings.append(Sentence("mask_outside", {**told, "percent": round(100 * lost)}))
+    return values, warnings
+
+
+def _says_nothing(mask: Volume) -> bool:
+    """Whether the header of a mask leaves open where it lies."""
+    return _unplaced(mask.grid.affine) or any(w.key == "volume_no_orientation" for w in mask.warnings)
+
+
+def _unplaced(affine: np.ndarray) -> bool:
+    """Whether an affine is what programs write that know of none: nothing but voxel sizes, at the origin."""
+    return bool(
+        np.abs(affine[:3, 3]).max() < 1e-3 and np.abs(affine[:3, :3] - np.diag(np.diag(affine[:3, :3]))).max() < 1e-6
+    )
 
 
 def _elsewhere(mask: Volume, grid: Grid) -> bool:

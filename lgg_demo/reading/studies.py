@@ -19,8 +19,9 @@ from lgg_demo.reading.checks import inspect
 from lgg_demo.reading.layout import numbered, parse
 from lgg_demo.reading.limits import CHANNELS, MOST_SLICES, MOST_VALUES, TYPES
 from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
-from lgg_demo.reading.pictures import held_values, read_pages, stack_pages
+from lgg_demo.reading.pictures import Pages, read_pages, stack_pages, told
 from lgg_demo.reading.plan import Header, Pictures, Plan, Sorted, Study, free_name, plan_cases, sort_items
+from lgg_demo.reading.raster import held_values
 from lgg_demo.reading.references import attach
 from lgg_demo.reading.volumes import resample, with_role
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
@@ -170,7 +171,7 @@ class _Reader:
             self.errors.append(error)
 
     def _pictures(self, plan: Pictures) -> Iterator[Case]:
-        by_size: dict[tuple[int, ...], list[tuple[Item, np.ndarray]]] = {}
+        by_size: dict[tuple[int, ...], list[tuple[Item, Pages]]] = {}
         values = 0
         for item in plan.items:
             opening(item.place, PICTURE_SECONDS)
@@ -181,21 +182,24 @@ class _Reader:
             except ReadError as error:
                 self.errors.append(error)
                 continue
-            values += held_values(*pages.shape[:3])
-            by_size.setdefault(pages.shape[1:3], []).append((item, pages))
+            values += held_values(*pages.values.shape[:3])
+            by_size.setdefault(pages.values.shape[1:3], []).append((item, pages))
         for members in by_size.values():
             try:
                 yield self._stacked([item for item, _ in members], [pages for _, pages in members])
             except ReadError as error:
                 self.errors.append(error)
 
-    def _stacked(self, items: Sequence[Item], pages: Sequence[np.ndarray]) -> Case:
+    def _stacked(self, items: Sequence[Item], pages: Sequence[Pages]) -> Case:
         scan = stack_pages([(item.path, values) for item, values in zip(items, pages, strict=True)])
         files = tuple((free_name(i.shown, self._taken), n) for i, (_, n) in zip(items, scan.files, strict=True))
         stems = [numbered(i.place.stem)[0] or i.place.stem for i in items] if len(items) > 1 else [items[0].place.stem]
         said = parse(stems[0]).role
         warnings = (Sentence("named_other", {"file": files[0][0]}),) if said in ("pre", "post", "other") else ()
-        return Case(replace(scan, files=files, name=stems[0]), tuple(Path(i.place) for i in items), warnings=warnings)
+        known = told(zip((name for name, _ in files), pages, strict=True))
+        return Case(
+            replace(scan, files=files, name=stems[0]), tuple(Path(i.place) for i in items), warnings=(*warnings, *known)
+        )
 
     def _study(self, plan: Study) -> Case:
         """One study; sequences that cannot be used are errors of their own. Raises ReadError where FLAIR cannot be read.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from lgg_demo.case import Role, UnreadableScan, Volume
+from lgg_demo.case import ReadError, Role, Volume
 from lgg_demo.grid import Grid
 from lgg_demo.reading.limits import (
     LARGEST_VALUE,
@@ -37,81 +37,90 @@ def _stack_shape(grid: Grid) -> tuple[int, int, int]:
 
 
 def check_grid(file: str, grid: Grid) -> None:
-    """Raise UnreadableScan where the axial stack would be no study: too small, too large, not a head's geometry."""
+    """Raise ReadError where the axial stack would be no study: too small, too large, not a head's geometry."""
     matrix = grid.affine[:3, :3]
     sizes = np.linalg.norm(matrix, axis=0)
     sane = bool(np.isfinite(grid.affine).all()) and bool((sizes >= VOXEL_MM[0]).all() and (sizes <= VOXEL_MM[1]).all())
     if not sane or abs(np.linalg.det(matrix / sizes)) < 0.2:
-        raise UnreadableScan(file, "volume_geometry")
+        raise ReadError(file, "volume_geometry")
     if math.prod(grid.shape) > MOST_VOXELS:
-        raise UnreadableScan(file, "too_much_at_once")
+        raise ReadError(file, "too_much_at_once")
     if max(grid.shape) > WIDEST_SLICE:
-        raise UnreadableScan(file, "too_large", side=WIDEST_SLICE)
+        raise ReadError(file, "too_large", side=WIDEST_SLICE)
     slices, height, width = _stack_shape(grid)
     if min(height, width) < SMALLEST_SIDE:  # first: of one sagittal slice the rows would count as slices
         if min(sorted(grid.shape)[1:]) < SMALLEST_SIDE:
-            raise UnreadableScan(file, "too_small", size=f"{width}×{height}", side=SMALLEST_SIDE)
-        raise UnreadableScan(file, "volume_few_slices", slices=min(height, width), least=SMALLEST_SIDE)
+            raise ReadError(file, "too_small", size=f"{width}×{height}", side=SMALLEST_SIDE)
+        raise ReadError(file, "volume_few_slices", slices=min(height, width), least=SMALLEST_SIDE)
     if slices > MOST_SLICES:
-        raise UnreadableScan(file, "too_many_slices", slices=slices, most=MOST_SLICES)
+        raise ReadError(file, "too_many_slices", slices=slices, most=MOST_SLICES)
     if slices * 3 * max(height, width) ** 2 > MOST_VALUES:
-        raise UnreadableScan(file, "too_much_at_once")
+        raise ReadError(file, "too_much_at_once")
 
 
 def mend(file: str, values: np.ndarray) -> int:
-    """Replace, in place, what is no number by the darkest value; returns how many. Raises UnreadableScan where all are."""
+    """Replace, in place, what is no number by 0 or the darkest value below it; returns how many. Raises ReadError where all
+    are. Beside the labels of a mask it is background then.
+    """
     largest, least = float(values.max()), float(values.min())
     if least > -LARGEST_VALUE and largest < LARGEST_VALUE:
         return 0
     usable = np.abs(values) < LARGEST_VALUE
     if not usable.any():
-        raise UnreadableScan(file, "damaged")
-    values[~usable] = values[usable].min()
+        raise ReadError(file, "damaged")
+    values[~usable] = min(values[usable].min(), 0)
     return int(usable.size - usable.sum())
 
 
 def darken_outside(values: np.ndarray) -> None:
-    """Give the zeros around a z-scored brain the darkest value, in place.
+    """Give what is around the head the darkest value, in place: the zeros around a z-scored brain, and a negative number
+    that marks where nothing was measured, beside values that are not negative.
 
     Skull-stripped volumes are often scaled to mean 0 inside the brain and left at exactly 0 outside, which would then be
     grey, and the brain's darker half darker than air.
     """
-    if values.min() < 0 and np.count_nonzero(values == 0) > OUTSIDE_SHARE * values.size:
-        values[values == 0] = values.min()
+    least = values.min()
+    if least >= 0:
+        return
+    measured = values[values > least]
+    if measured.size and measured.min() >= 0:
+        values[values == least] = measured.min()
+    elif np.count_nonzero(values == 0) > OUTSIDE_SHARE * values.size:
+        values[values == 0] = least
 
 
 def guard(path: Path, most: int = MOST_BYTES) -> None:
-    """Raise UnreadableScan where there is no file, an empty one, or one beyond what a study has."""
+    """Raise ReadError where there is no file, an empty one, or one beyond what a study has."""
     try:
         if not path.is_file():
-            raise UnreadableScan(path.name, "not_found")
+            raise ReadError(path.name, "not_found")
         size = path.stat().st_size
     except (OSError, ValueError):
-        raise UnreadableScan(path.name, "not_found") from None
+        raise ReadError(path.name, "not_found") from None
     if size == 0:
-        raise UnreadableScan(path.name, "empty_file")
+        raise ReadError(path.name, "empty_file")
     if size > most:
-        raise UnreadableScan(path.name, "too_much_at_once")
+        raise ReadError(path.name, "too_much_at_once")
 
 
-def broken(file: str, error: Exception) -> UnreadableScan:
+def broken(file: str, error: Exception) -> ReadError:
     """What a user is told of a file on which a library raised something; what and where is logged, without its values."""
     place = traceback.extract_tb(error.__traceback__)[-1:]
     _log.debug("%s%s", type(error).__name__, "".join(f" at {p.filename}:{p.lineno}" for p in place))
-    return UnreadableScan(file, "damaged")
+    return ReadError(file, "damaged")
 
 
 def reliable(file: str, read: Callable[[], Volume]) -> Callable[[], Volume]:
-    """`read` with every exception turned into UnreadableScan."""
+    """`read` with every exception turned into ReadError."""
 
     def load() -> Volume:
         try:
             with np.errstate(all="ignore"):
                 return read()
-        except UnreadableScan:
+        except ReadError:
             raise
         except MemoryError:
-            raise UnreadableScan(file, "too_much_at_once") from None
+            raise ReadError(file, "too_much_at_once") from None
         except Exception as error:  # a decoder may raise anything on a broken file; the user needs one sentence
             raise broken(file, error) from None
 
@@ -127,19 +136,27 @@ def same_grid(a: Grid, b: Grid) -> bool:
 
 
 def resample(volume: Volume, onto: Grid) -> np.ndarray:
-    """The volume on another grid, float32: a mask by nearest neighbour, anything else linear; 0 outside."""
+    """The volume on another grid, float32: a mask by nearest neighbour and 0 outside, anything else linear
+    and its darkest value outside."""
     if same_grid(volume.grid, onto):
         return volume.values
     matrix = np.linalg.inv(volume.grid.affine) @ onto.affine
-    order = 0 if volume.role == "mask" else 1
+    order, outside = (0, 0.0) if volume.role == "mask" else (1, float(volume.values.min()))
     out = np.empty(onto.shape, dtype=np.float32)
     affine_transform(
-        volume.values, matrix[:3, :3], matrix[:3, 3], onto.shape, out, order=order, mode="grid-constant", prefilter=False
+        volume.values,
+        matrix[:3, :3],
+        matrix[:3, 3],
+        onto.shape,
+        out,
+        order=order,
+        mode="grid-constant",
+        cval=outside,
+        prefilter=False,
     )
     return out
 
 
-# NIfTI
 def with_role(volume: Volume, role: Role) -> Volume:
     """The same volume in another role."""
     return replace(volume, role=role)

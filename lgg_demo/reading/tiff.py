@@ -1,0 +1,133 @@
+"""TIFF: pages, and the stacks with channels and times that ImageJ and OME write."""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from lgg_demo.case import ReadError
+from lgg_demo.messages import Sentence
+from lgg_demo.reading.limits import LARGEST_VALUE, MOST_SLICES
+from lgg_demo.reading.raster import ORIENTATION, Decoded, check_header, not_an_image, see_through, turned
+
+ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+NOT_A_SLICE = tifffile.FILETYPE.REDUCEDIMAGE | tifffile.FILETYPE.MASK  # thumbnails and transparency masks
+
+
+def read_tiff(path: Path, mask: bool) -> Decoded:
+    """Each page a slice, turned as it is shown; channels are no slices. tifffile keeps 16-bit and float in colour."""
+    try:
+        tiff = tifffile.TiffFile(path, _multifile=False)  # an OME-TIFF may name other files, which nobody gave
+    except tifffile.TiffFileError:
+        raise not_an_image(path) from None
+    with tiff:
+        pages = _pages(path, tiff)
+        first = pages[0]
+        orientation = first.tags.valueof(ORIENTATION, 1)
+        if tiff.is_ome or tiff.is_imagej:
+            series = tiff.series[0]
+            lengths = dict(zip(series.axes, series.shape, strict=True))
+            if len(pages) == 1 or not set(series.axes) <= set("ZIQYXS"):
+                return turned(_hyperstack(path, series, lengths), orientation)
+        transparent = first.photometric != tifffile.PHOTOMETRIC.MINISWHITE and all(
+            len(p.extrasamples) == 1 and p.extrasamples[0] in ALPHA for p in pages
+        )
+        values = np.concatenate([_values(page, transparent) for page in pages])
+    if transparent:
+        opaque = 1 if first.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP else 2**first.bitspersample - 1
+        return turned(see_through(values, opaque, mask), orientation)
+    if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        values = values.max(initial=0, where=np.abs(values) < LARGEST_VALUE) - values
+    return turned(Decoded(values), orientation)
+
+
+def _hyperstack(path: Path, series: tifffile.TiffPageSeries, lengths: dict[str, int]) -> Decoded:
+    """A stack with axes by name: slices, channels, times. Raises ReadError where the channels are not those of a scan.
+
+    Times are slices where each is one picture, else the first is read.
+    """
+    channels, samples, times = (lengths.get(axis, 1) for axis in "CST")
+    height, width = lengths["Y"], lengths["X"]
+    slices = math.prod(lengths.values()) // (channels * samples * times * height * width)
+    if channels not in (1, 3) or samples not in (1, 3, 4) or channels * samples > 4:
+        raise ReadError(path.name, "channels", channels=channels * samples)
+    check_header(path, slices * times, height, width)
+    if None in series.pages or (series.dataoffset is not None and series.dataoffset + series.nbytes > path.stat().st_size):
+        raise ReadError(path.name, "damaged")
+    values = series.asarray()
+    others = [axis for axis in series.axes if axis not in "TYXCS"]
+    wanted = ["T", *others, "Y", "X", "C", "S"]
+    values = values.reshape([*values.shape, *(1 for axis in "TCS" if axis not in lengths)])
+    axes = [*series.axes, *(axis for axis in "TCS" if axis not in lengths)]
+    values = values.transpose([axes.index(axis) for axis in wanted])
+    warnings: tuple[Sentence, ...] = ()
+    if times > 1:
+        key = "times_as_slices" if slices == 1 else "first_time"
+        warnings = (Sentence(key, {"file": path.name, "times": times}),)
+        values = values if slices == 1 else values[:1]
+    values = values.reshape(-1, height, width, channels * samples)[..., :3]
+    return Decoded(values.astype(np.float32), None, warnings)
+
+
+def _pages(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages that are slices, all of one size and kind. Raises ReadError where they are not, or cannot be read."""
+    pages = [p for i in range(_count_pages(path, tiff)) if isinstance(p := tiff.pages.get(i), tifffile.TiffPage)]
+    slices = [p for p in pages if not p.subfiletype & NOT_A_SLICE] or pages
+    first = slices[0]
+    check_header(path, sum(p.imagedepth for p in slices), first.imagelength, first.imagewidth)
+    for page in slices:
+        if (page.imagelength, page.imagewidth) != (first.imagelength, first.imagewidth):
+            size, expected = (f"{p.imagewidth}×{p.imagelength}" for p in (page, first))
+            raise ReadError(path.name, "size_differs", size=size, expected=expected, other=f"{path.name} [1]")
+        if _colours(page) not in (1, 3):
+            raise ReadError(path.name, "channels", channels=page.samplesperpixel)
+        kind = page.dtype.kind if page.dtype is not None else ""
+        absent = 0 in page.databytecounts and not page.is_contiguous  # tifffile would fill it in
+        if kind not in tuple("buif") or page.photometric != first.photometric or absent:
+            raise ReadError(path.name, "damaged")
+    return slices
+
+
+def _count_pages(path: Path, tiff: tifffile.TiffFile) -> int:
+    """Length of the chain of pages, followed to its end: tifffile passes over one that is cut, and runs in circles."""
+    file, layout = tiff.filehandle, tiff.tiff
+    offset, seen = tiff.pages.first.offset, set[int]()
+    while offset:
+        if offset in seen:
+            raise ReadError(path.name, "damaged")
+        seen.add(offset)
+        if len(seen) > MOST_SLICES:
+            raise ReadError(path.name, "too_many_slices", slices=f"> {MOST_SLICES}", most=MOST_SLICES)
+        file.seek(offset)
+        (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+        file.seek(offset + layout.tagnosize + tags * layout.tagsize)
+        (offset,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+    return len(seen)
+
+
+def _colours(page: tifffile.TiffPage) -> int:
+    """Channels of a page without its transparency; 0 where they are not what a scan has."""
+    if page.photometric == tifffile.PHOTOMETRIC.RGB:
+        return 3 if page.samplesperpixel in (3, 4) else 0
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        return 1 if page.samplesperpixel == 1 else 0
+    if page.photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
+        return 0
+    return page.samplesperpixel - sum(extra in ALPHA for extra in page.extrasamples)
+
+
+def _values(page: tifffile.TiffPage, opacity: bool) -> np.ndarray:
+    """(depth, H, W, 1 or 3) float32 of one page; a palette is resolved, transparency dropped. opacity: it is kept instead,
+    as a last channel.
+    """
+    values = page.asarray(squeeze=False)  # (separate samples, depth, H, W, samples together)
+    values = np.moveaxis(values, 0, -2).reshape(*values.shape[1:4], page.samplesperpixel)
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        values = np.moveaxis(page.colormap[:, values[..., 0]], 0, -1)
+    else:
+        values = values[..., : _colours(page) + opacity]
+    return values.astype(np.float32)
