@@ -1,7 +1,15 @@
 """LGG Demo: `python app.py` opens the page on the weights in weights/; Hugging Face Spaces run this file too."""
 
+import sys
+
 from lgg_demo.inference import Segmenter
+from lgg_demo.model import CheckpointError
 from lgg_demo.ui import serve
 
 if __name__ == "__main__":
-    serve(Segmenter.load())
+    try:
+        segmenter = Segmenter.load()
+    except CheckpointError as error:
+        print(f"app: {error}", file=sys.stderr)
+        sys.exit(2)
+    serve(segmenter)

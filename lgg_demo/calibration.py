@@ -16,6 +16,7 @@ FINE = 65535  # probabilities are counted in this many steps
 _TINY = 0.5 / FINE
 BINS = 20
 LESION = 10_000.0  # pixels that every lesion counts as
+MOST_LOGIT = 1000.0  # of a curve; float32's probabilities end at about 17
 KNOTS = 45  # of a fitted curve, evenly spaced in logits: one each half
 PIN = 1.0  # logits in which the bend of a pinned curve falls to a third
 RISE = 1e-3  # of a curve where the data would have it flat: two probabilities stay two
@@ -33,8 +34,17 @@ class Calibration:
 
     @classmethod
     def from_record(cls, record: dict[str, list[float]] | None) -> Calibration:
-        """As a checkpoint's record has it; None is no calibration. Raises KeyError."""
-        return cls(tuple(record["given"]), tuple(record["meant"])) if record else cls()
+        """As a checkpoint's record has it; None is no calibration. Raises KeyError, TypeError or ValueError."""
+        if record is None:
+            return cls()
+        given, meant = record["given"], record["meant"]
+        if not all(isinstance(v, list) and all(type(x) in (int, float) for x in v) for v in (given, meant)):
+            raise TypeError("A calibration is made of lists of numbers.")
+        x, y = (np.array(v, dtype=np.float32) for v in (given, meant))  # as `apply` has them
+        rising = x.shape == y.shape and len(x) != 1 and (np.diff(x) > 0).all() and (np.diff(y) >= 0).all()
+        if not rising or not (np.abs([x, y]) <= MOST_LOGIT).all():
+            raise ValueError("A calibration needs two rising lists of as many logits.")
+        return cls(tuple(given), tuple(meant))
 
     def as_record(self) -> dict[str, list[float]]:
         return {"given": list(self.given), "meant": list(self.meant)}

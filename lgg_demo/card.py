@@ -17,8 +17,8 @@ import numpy as np
 
 from lgg_demo.ablation import DOCS
 from lgg_demo.crossval import OURS, RELIABILITY, RESULT
-from lgg_demo.inference import views_of
-from lgg_demo.model import CHECKPOINT, PACKAGED, WEIGHTS, lineage
+from lgg_demo.model import CHECKPOINT, PACKAGED, WEIGHTS
+from lgg_demo.record import Record, lineage
 from lgg_demo.runs import flag
 from lgg_demo.train import TrainSettings, epochs_of
 from lgg_demo.transforms import FIELD_MM
@@ -295,7 +295,7 @@ institutions and no other scanner.
 - Input: slices of any size, padded to a square, or, where the spacing is known, in a square of {FIELD_MM:g} mm or more
   around the head; resized to 256 x 256; each channel scaled over the scan
   (`{record["normalisation"]}`); pre-contrast, FLAIR, post-contrast, or FLAIR in all three. Output: calibrated probability
-  of each pixel: {_views(views_of(record))}.
+  of each pixel: {_views(Record.of(record).views)}.
 - Trained on all {len(record["split"]["train"])} patients of folds {", ".join(folds)} and {last}, \
 {_epochs(epochs_of(record))} of {record["settings"]["slices_per_epoch"]} slices, a length
   fixed beforehand: no patient chose its epoch.{_blended(record)}
@@ -356,11 +356,18 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code, 1 with --check where a file is not what the figures say."""
+    """The command line; returns the exit code: 1 with --check where a file is not what the figures say, 2 where these do
+    not belong together.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, and fail where something would change")
     given = parser.parse_args(arguments)
     record, validated = (_read(name) for name in (Path(CHECKPOINT).with_suffix(".json").name, RESULT))
+    if record["calibration"] != validated["calibration"]["all_patients"]:  # a release was cut off between its files
+        print(
+            f"card: {CHECKPOINT} and {RESULT} are of two releases; give the command of the release again", file=sys.stderr
+        )
+        return 2
     measured = _read(ROBUSTNESS) if (WEIGHTS / ROBUSTNESS).exists() else None
     if measured and measured.get("networks") != validated["networks"]:
         measured = None  # that of networks that came before

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import platform
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -44,16 +42,9 @@ from lgg_demo.data import (
 from lgg_demo.evaluate import PROTOCOL, Scored, dice_by_level, score, summary
 from lgg_demo.inference import Segmenter, quantise
 from lgg_demo.metrics import LEVELS, bootstrap_ci95, threshold_level
-from lgg_demo.model import (
-    CHECKPOINT,
-    CheckpointError,
-    NetworkSettings,
-    blend,
-    lineage,
-    load_checkpoint,
-    save_checkpoint,
-)
-from lgg_demo.runs import finished, quiet, read_json, trained_already
+from lgg_demo.model import CHECKPOINT, CheckpointError, blend, load_checkpoint, save_checkpoint, write_checkpoint
+from lgg_demo.record import NetworkSettings, lineage
+from lgg_demo.runs import finished, held, quiet, read_json, trained_already, write_json
 from lgg_demo.train import TrainSettings, epochs_of, minutes_of, parser_for, settings_from, train
 
 matplotlib.use("Agg")
@@ -287,16 +278,14 @@ def hardware() -> str:
 def release(checkpoint: Path, run: Path, result: dict[str, Any], to: Path) -> None:
     """Put a run's network into the folder `to`, with the calibration and scores of its cross-validation in the record."""
     to.mkdir(parents=True, exist_ok=True)
-    beside = checkpoint.with_suffix(".json")
-    record = json.loads(beside.read_text(encoding="utf-8"))
+    record = load_checkpoint(checkpoint)[1]
     record["calibration"] = result["calibration"]["all_patients"]
     record["best_threshold"] = result["best_threshold"]["threshold"]
     earlier = sum(one["minutes"] for one in lineage(record)[:-1])
     record["training_minutes"] = round(minutes_of(run) + earlier, 1)
     record["hardware"] = hardware()
-    shutil.copyfile(checkpoint, to / checkpoint.name)
-    (to / beside.name).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (to / RESULT).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_checkpoint(to / checkpoint.name, checkpoint.read_bytes(), {k: v for k, v in record.items() if k != "name"})
+    write_json(to / RESULT, result, indent=1)  # `card` sees by the calibration whether the two belong together
     draw_reliability(result["calibration"]["error"], to / RELIABILITY)
 
 
@@ -306,6 +295,7 @@ def cross_validate(settings: TrainSettings, to: Path | None = None, share: float
     share: of the weights that a run began from in the network that is kept, see `kept`. Raises DatasetError,
     CheckpointError or ValueError with one sentence.
     """
+    settings.check()
     if share and not (settings.begin and 0 < share < 1):
         raise ValueError("--blend goes with --begin, and lies between 0 and 1.")
     assert settings.folds is not None
@@ -322,6 +312,19 @@ def cross_validate(settings: TrainSettings, to: Path | None = None, share: float
                 f"{settings.begin} holds no finished {' and no '.join(missing)}; --begin takes the folder of a finished "
                 "cross-validation, with --release one that was released too."
             )
+    with held(settings.out):
+        result = scored_folds(settings, table, folds, share)
+        if to is not None:
+            # As many looks at each patient as in a fold's training, which leaves a fold out.
+            epochs = round(settings.epochs * len(folds) / (len(folds) - 1))
+            whole = of_run(settings, "all", epochs=epochs)
+            trained(whole)
+            release(kept(whole.out, whole.begin, share), whole.out, result, to)
+    return result
+
+
+def scored_folds(settings: TrainSettings, table: pd.DataFrame, folds: list[int], share: float) -> dict[str, Any]:
+    """The first half of `cross_validate`: what cross_validation.json says; table: the patients of these folds alone."""
     index = index_dataset(settings.data, table["patient"])
     started = time.monotonic()
     predicted: list[Predicted] = []
@@ -338,16 +341,9 @@ def cross_validate(settings: TrainSettings, to: Path | None = None, share: float
         result["begun_from"] = {f: record["begun_from"]["sha256"] for f, record in records.items()}
     result["settings"] = settings.as_json()
     result["hardware"] = hardware()
-    settings.out.mkdir(parents=True, exist_ok=True)
-    (settings.out / RESULT).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(settings.out / RESULT, result, indent=1)
     draw_reliability(result["calibration"]["error"], settings.out / RELIABILITY)
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
-    if to is not None:
-        # As many looks at each patient as in a fold's training, which leaves a fold out.
-        epochs = round(settings.epochs * len(folds) / (len(folds) - 1))
-        whole = of_run(settings, "all", epochs=epochs)
-        trained(whole)
-        release(kept(whole.out, whole.begin, share), whole.out, result, to)
     return result
 
 

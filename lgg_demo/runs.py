@@ -1,19 +1,25 @@
 """What every training run shares: flags from a dataclass, its folder, its history, and how it goes on after a kill.
 
 A run's folder holds settings.json, split.json, metrics.csv, curves.png, the best checkpoint and, until it is complete,
-what Lightning resumes from.
+what Lightning resumes from. A run that was killed at any moment and goes on reaches what one of the same seed that was not
+does, to the last digit on one machine: what an epoch draws depends on the seed and the epoch alone (`draws`), each file is
+written whole or not at all, and an epoch counts as done when the state after it, the last file, is in place.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import fcntl
+import io
 import json
 import logging
+import os
 import platform
 import time
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,11 +29,12 @@ import lightning as L
 import matplotlib
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 
 from lgg_demo import __version__
 from lgg_demo.data import source_of
-from lgg_demo.model import CHECKPOINT
+from lgg_demo.draws import Draws
+from lgg_demo.model import CHECKPOINT, UPCOMING, amend_record, write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -35,6 +42,9 @@ from matplotlib import pyplot as plt
 Settings = TypeVar("Settings")
 STATE = "last.ckpt"  # Lightning's own, to resume from; removed when the run is complete
 SETTINGS, SPLIT, METRICS = "settings.json", "split.json", "metrics.csv"
+UNFINISHED = "unfinished.json"  # there from the beginning of a run to its end: after which epochs it went on
+RESUMED = "resumed_after_epochs"  # the entry, here and in the record
+LOCK = "run.lock"
 MOVABLE = ("data", "out", "device", "workers")  # settings that may differ where a run goes on
 
 
@@ -57,13 +67,51 @@ def check(rules: Iterable[tuple[bool, str]]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    """The object in a JSON file; empty where there is no file. Raises ValueError."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it holds no JSON object; put it back, or give another folder.") from error
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object as JSON, readable."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_json(path: Path, content: dict[str, Any], indent: int = 2) -> None:
+    """Write an object as JSON, readable, whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=indent, ensure_ascii=False) + "\n").encode())
+
+
+@contextlib.contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Keep a folder of runs for this process alone; it is made, and goes again where nothing is left in it.
+
+    The system gives the lock back however the process ends. A POSIX lock is not passed on to the processes that augment, so
+    that none of them keeps it after a kill. Raises ValueError where another process holds the folder, or where this one is
+    one of several that a launcher started.
+    """
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
+        raise ValueError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: each of these processes would train the same run; start one, "
+            "without torchrun."
+        )
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / LOCK
+    try:
+        with path.open("w") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                ours = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except (BlockingIOError, PermissionError, FileNotFoundError):
+                ours = False
+            if not ours:  # another one has it, or has just let it go
+                raise ValueError(f"Another training is writing into {out}; wait for its end, or give another --out.")
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
 
 
 def accelerator_for(device: str) -> str:
@@ -83,7 +131,7 @@ def bf16_is_fast(accelerator: str) -> bool:
 
 def epochs_done(run: Path) -> int:
     """How many epochs the metrics.csv of a run has."""
-    table = run / "metrics.csv"
+    table = run / METRICS
     return max(len(table.read_text(encoding="utf-8").splitlines()) - 1, 0) if table.exists() else 0
 
 
@@ -92,8 +140,9 @@ def finished(out: Path) -> bool:
 
     A run killed between its first checkpoint and its first state has the one without the other, and starts again.
     """
-    complete = epochs_done(out) >= read_json(out / SETTINGS).get("epochs", 0)
-    return (out / CHECKPOINT).exists() and not (out / STATE).exists() and complete
+    if not (out / CHECKPOINT).exists() or (out / STATE).exists() or (out / UNFINISHED).exists():
+        return False
+    return bool(epochs_done(out) >= read_json(out / SETTINGS).get("epochs", 0))  # before there was UNFINISHED
 
 
 def settings_of(out: Path, settings: Any) -> dict[str, Any]:
@@ -140,11 +189,34 @@ def check_split(out: Path, split: dict[str, Any]) -> None:
         raise ValueError(f"{out} was begun with other patients ({SPLIT}); give those, or another --out.")
 
 
-def write_start(out: Path, settings: Any, split: dict[str, Any]) -> None:
-    """Make the run's folder, with its settings and its split."""
-    out.mkdir(parents=True, exist_ok=True)
+def write_start(out: Path, settings: Any, split: dict[str, Any], resumed: bool) -> None:
+    """Write a run's settings and split into its folder.
+
+    A run that starts, and does not go on, first takes away what one left that was killed before its first state.
+    """
+    if not resumed:
+        write_json(out / UNFINISHED, {RESUMED: []})
+        checkpoint = out / CHECKPOINT
+        for left in (checkpoint, checkpoint.with_suffix(UPCOMING), checkpoint.with_suffix(".json"), out / METRICS):
+            left.unlink(missing_ok=True)
     write_json(out / SETTINGS, as_json(settings))
     write_json(out / SPLIT, split)
+
+
+def finish(out: Path) -> None:
+    """The end of a run: its record says after which epochs it went on, and what it would go on from is taken away."""
+    amend_record(out / CHECKPOINT, **{RESUMED: resumed_after(out)})
+    for partial in out.glob("*.part"):  # of a write that was cut off
+        partial.unlink()
+    (out / UNFINISHED).unlink(missing_ok=True)
+    (out / STATE).unlink(missing_ok=True)
+
+
+def resumed_after(out: Path) -> list[int]:
+    """After how many whole epochs a run went on, each time; the record has it where only the state was left to remove."""
+    there = out / UNFINISHED
+    said = read_json(there if there.exists() else (out / CHECKPOINT).with_suffix(".json"))
+    return list(said.get(RESUMED, []))
 
 
 def provenance(settings: Any, taught: Collection[str]) -> dict[str, Any]:
@@ -167,11 +239,13 @@ class History(Callback):
 
     names: the figures logged in an epoch, in the order of the columns; those that were not logged are left out. trained,
     validated: what the curves' legends say. It is part of the resumable state, so a resumed run continues the same files.
+    draws: of the run; what they, and the network while it trains, draw follows the number of epochs that are done.
     """
 
-    def __init__(self, out: Path, names: Collection[str], trained: str, validated: str) -> None:
-        self.out, self.names, self.legends = out, names, (trained, validated)
+    def __init__(self, out: Path, names: Collection[str], trained: str, validated: str, draws: Draws) -> None:
+        self.out, self.names, self.legends, self.draws = out, names, (trained, validated), draws
         self.history: list[dict[str, float]] = []
+        self.resumed = resumed_after(out)
         self.started = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -179,9 +253,17 @@ class History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.history = state["history"]
+        self.draws.epoch = len(self.history)  # now, because the first batches may be drawn before the epoch's start
+        self.resumed.append(len(self.history))
+        write_json(self.out / UNFINISHED, {RESUMED: self.resumed})
 
     def on_train_epoch_start(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
         self.started = time.monotonic()
+        self.draws.epoch = len(self.history)
+
+    def on_train_batch_start(self, trainer: L.Trainer, learner: L.LightningModule, batch: Any, number: int) -> None:
+        if number == 0:  # after the loader has begun, which draws too, once or twice
+            torch.manual_seed(int(self.draws.random().integers(2**63)))  # of the network: the paths that it drops
 
     def on_train_epoch_end(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
         figures = {k: float(trainer.callback_metrics[k]) for k in self.names if k in trainer.callback_metrics}
@@ -190,7 +272,7 @@ class History(Callback):
         row["seconds"] = time.monotonic() - self.started
         self.history.append(row)
         table = pd.DataFrame(self.history).astype({"epoch": int})
-        table.to_csv(self.out / METRICS, index=False, float_format="%.6g")
+        write_whole(self.out / METRICS, table.to_csv(index=False, float_format="%.6g").encode())
         draw_curves(table, self.out / "curves.png", *self.legends)
 
 
@@ -220,12 +302,41 @@ def draw_curves(table: pd.DataFrame, path: Path, trained: str, validated: str) -
         axis.set(xlabel="epoch", title=title)
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_whole(path, picture.getvalue())
     plt.close(figure)
 
 
+def trainer_for(
+    accelerator: str, bf16: bool, epochs: int, callbacks: list[Callback], gradient_clip: float | None = None
+) -> L.Trainer:
+    """Lightning's trainer as every run has it; the progress bar comes beside `callbacks`."""
+    return L.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision="bf16-mixed" if bf16 else "32-true",
+        max_epochs=epochs,
+        gradient_clip_val=gradient_clip,
+        # A CPU adds up in one order anyway; where a GPU has no kernel that does, Lightning says so.
+        deterministic="warn" if accelerator == "gpu" else None,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_model_summary=False,
+        callbacks=[TQDMProgressBar(refresh_rate=10), *callbacks],
+    )
+
+
 def fit(trainer: L.Trainer, learner: L.LightningModule, training: Any, validation: Any | None, state: Path) -> None:
-    """Train from the beginning, or from `state` where it is there. Ctrl-C raises KeyboardInterrupt."""
+    """Train from the beginning, or from `state` where it is there. Ctrl-C raises KeyboardInterrupt.
+
+    Raises ValueError where the state is damaged.
+    """
+    if state.exists():
+        try:
+            torch.load(state, map_location="cpu", weights_only=True)
+        except Exception as error:  # of zip, pickle and torch, each with its own
+            raise ValueError(f"{state} is damaged, so the run cannot go on; remove it to begin again.") from error
     try:
         trainer.fit(learner, training, validation, ckpt_path=str(state) if state.exists() else None, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C

@@ -20,8 +20,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
-from monai.data.utils import worker_init_fn
 from monai.transforms import Compose, Lambdad, RandAffined, RandFlipd, ToTensord
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -42,11 +40,14 @@ from lgg_demo.data import (
     split_by_seed,
     split_by_slice,
 )
-from lgg_demo.inference import predict_probability, quantise, views_of
+from lgg_demo.draws import DrawnSlices, Draws
+from lgg_demo.inference import predict_probability, quantise
 from lgg_demo.intensity import BYTE_NORMALISATION
 from lgg_demo.metrics import Counts, binarise, count, pooled
-from lgg_demo.model import CHECKPOINT, CheckpointError, NetworkSettings, build_network, load_checkpoint, save_checkpoint
+from lgg_demo.model import CHECKPOINT, CheckpointError, build_network, load_checkpoint, save_checkpoint
+from lgg_demo.record import MOST_WIDTH, NetworkSettings, Record
 from lgg_demo.runs import (
+    RESUMED,
     STATE,
     History,
     StateKeeper,
@@ -54,14 +55,16 @@ from lgg_demo.runs import (
     bf16_is_fast,
     check,
     check_split,
-    epochs_done,
+    finish,
     fit,
     goes_on,
+    held,
     option,
     parser_for,
     provenance,
     quiet,
     read_json,
+    trainer_for,
     write_json,
     write_start,
 )
@@ -164,7 +167,7 @@ class SeedSettings:
                 (self.batch_size >= 1, "--batch-size must be at least 1"),
                 (self.learning_rate > 0, "--learning-rate must be above 0"),
                 (self.decay >= 0, "--decay must not be negative"),
-                (self.width >= 1, "--width must be at least 1"),
+                (1 <= self.width <= MOST_WIDTH, f"--width must be at least 1, and at most {MOST_WIDTH}"),
                 (self.workers >= 0, "--workers must not be negative"),
                 (0 <= self.seed < 2**31, "--seed must be at least 0 and below 2**31"),
                 (
@@ -267,9 +270,11 @@ class SeedLearner(L.LightningModule):
 class SeedRecorder(History):
     """Writes metrics.csv and curves.png after each epoch, and the checkpoint when the validation loss is the lowest."""
 
-    def __init__(self, settings: SeedSettings, network_settings: NetworkSettings, split: dict[str, Any]) -> None:
+    def __init__(
+        self, settings: SeedSettings, network_settings: NetworkSettings, split: dict[str, Any], draws: Draws
+    ) -> None:
         names = [f"{side}_{name}" for side in ("train", "val") for name in METRICS]
-        super().__init__(settings.out, names, "augmented slices", "slices")
+        super().__init__(settings.out, names, "augmented slices", "slices", draws)
         self.settings, self.network_settings, self.split = settings, network_settings, split
 
     def on_validation_end(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
@@ -283,6 +288,7 @@ class SeedRecorder(History):
             "views": [SIZE],
             "threshold": 0.5,
             "epoch": trainer.current_epoch + 1,
+            RESUMED: self.resumed,
             "validation": {"protocol": f"{SOFT}; the epoch of the lowest loss is kept", **figures},
             "split": self.split,
             **provenance(self.settings, self.split["train"]),
@@ -296,45 +302,36 @@ def run(settings: SeedSettings) -> Path:
     accelerator = accelerator_for(settings.device)
     if settings.precision == "bf16" and not bf16_is_fast(accelerator):
         raise ValueError("--precision bf16: this machine has no bfloat16 of its own; use --precision float32.")
-    state = settings.out / STATE
-    resumed = goes_on(settings.out, settings)
-    index, sides = sides_of(settings)
-    split = sides.as_json(index)
-    if resumed:
-        check_split(settings.out, split)
-    # A run that goes on must not draw the order and the augmentation of its first epochs again.
-    seed = settings.seed + (epochs_done(settings.out) if resumed else 0)
-    L.seed_everything(seed, workers=True, verbose=False)
-    network_settings = NetworkSettings(family="seed", width=settings.width)
-    network = build_network(network_settings)
+    with held(settings.out):
+        resumed = goes_on(settings.out, settings)
+        index, sides = sides_of(settings)
+        split = sides.as_json(index)
+        if resumed:
+            check_split(settings.out, split)
+        L.seed_everything(settings.seed, verbose=False)
+        wanted = NetworkSettings(family="seed", width=settings.width)
+        network = build_network(wanted)
 
-    write_start(settings.out, settings, split)
-    counts = [len(part) for part in (sides.train, sides.validation, sides.test)]
-    print(f"{len(index)} slices of {index['patient'].nunique()} patients, split by {sides.level}: {counts[0]} slices to "
-          f"train, {counts[1]} to validate, {counts[2]} to test. Reading them.", flush=True)  # fmt: skip
-    patients = PatientDataset(index, sorted(set(index["patient"])), BYTE_NORMALISATION)
-    training = DataLoader(
-        SliceDataset(patients, seed_augmentation(seed), rows=sides.train),
-        batch_size=settings.batch_size,
-        shuffle=True,
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-        worker_init_fn=worker_init_fn,  # MONAI's: without it every worker augments with the same random numbers
-    )
-    validation = DataLoader(SliceDataset(patients, rows=sides.validation), batch_size=settings.batch_size)
-    trainer = L.Trainer(
-        accelerator=accelerator,
-        devices=1,
-        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-        max_epochs=settings.epochs,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_model_summary=False,
-        callbacks=[SeedRecorder(settings, network_settings, split), TQDMProgressBar(refresh_rate=10), StateKeeper(state)],
-    )
-    fit(trainer, SeedLearner(network, settings), training, validation, state)
-    assess(settings.out, patients, sides)
-    state.unlink(missing_ok=True)
+        write_start(settings.out, settings, split, resumed)
+        counts = [len(part) for part in (sides.train, sides.validation, sides.test)]
+        print(f"{len(index)} slices of {index['patient'].nunique()} patients, split by {sides.level}: {counts[0]} slices "
+              f"to train, {counts[1]} to validate, {counts[2]} to test. Reading them.", flush=True)  # fmt: skip
+        patients = PatientDataset(index, sorted(set(index["patient"])), BYTE_NORMALISATION)
+        draws = Draws(len(sides.train), settings.seed)
+        training = DataLoader(
+            DrawnSlices(SliceDataset(patients, rows=sides.train), seed_augmentation(settings.seed)),
+            batch_size=settings.batch_size,
+            sampler=draws,
+            num_workers=settings.workers,
+            persistent_workers=settings.workers > 0,
+        )
+        validation = DataLoader(SliceDataset(patients, rows=sides.validation), batch_size=settings.batch_size)
+        state = settings.out / STATE
+        callbacks = [SeedRecorder(settings, wanted, split, draws), StateKeeper(state)]
+        trainer = trainer_for(accelerator, settings.precision == "bf16", settings.epochs, callbacks)
+        fit(trainer, SeedLearner(network, settings), training, validation, state)
+        assess(settings.out, patients, sides)
+        finish(settings.out)
     return settings.out / CHECKPOINT
 
 
@@ -401,8 +398,9 @@ def assess(out: Path, patients: PatientDataset, sides: Sides) -> dict[str, Any]:
     patients: those of the index that `sides` counts in, with the normalisation of the run. Raises CheckpointError.
     """
     network, record = load_checkpoint(out / CHECKPOINT)
-    slices = SliceDataset(patients, context=record["network"]["context"], rows=sides.test)
-    soft, levels, masks = predict_slices(network, slices, views_of(record))
+    served = Record.of(record)
+    slices = SliceDataset(patients, context=served.network.context, rows=sides.test)
+    soft, levels, masks = predict_slices(network, slices, served.views)
     counts = [count(binarise(p, 0.5), m) for p, m in zip(levels, masks, strict=True)]
     owner = [item["patient"] for item in patients.items for _ in range(len(item["image"]))]
     tested = [owner[row] for row in sides.test]

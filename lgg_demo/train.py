@@ -20,9 +20,8 @@ import lightning as L
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
-from monai.data.utils import worker_init_fn
-from torch.utils.data import DataLoader, WeightedRandomSampler
+from lightning.pytorch.callbacks import WeightAveraging
+from torch.utils.data import DataLoader
 
 from lgg_demo.data import (
     DatasetError,
@@ -37,22 +36,24 @@ from lgg_demo.data import (
     split_by_seed,
     split_by_slice,
 )
+from lgg_demo.draws import DrawnSlices, Draws
 from lgg_demo.inference import predict_probability, quantise
 from lgg_demo.intensity import NORMALISATION, PERCENTILE_NORMALISATION
 from lgg_demo.metrics import LOSSES, binarise, count, pooled, training_loss
-from lgg_demo.model import (
-    CHECKPOINT,
+from lgg_demo.model import CHECKPOINT, CheckpointError, build_network, load_checkpoint, save_checkpoint
+from lgg_demo.record import (
     FAMILIES,
     LITE0,
-    CheckpointError,
+    MOST_CHANNELS,
+    MOST_CONTEXT,
+    VIEWS,
     NetworkSettings,
-    build_network,
     lineage,
-    load_checkpoint,
-    save_checkpoint,
+    possible_views,
 )
 from lgg_demo.runs import (
     METRICS,
+    RESUMED,
     STATE,
     History,
     StateKeeper,
@@ -61,14 +62,16 @@ from lgg_demo.runs import (
     bf16_is_fast,
     check,
     check_split,
-    epochs_done,
+    finish,
     finished,
     fit,
     goes_on,
+    held,
     option,
     provenance,
     quiet,
     read_json,
+    trainer_for,
     write_json,
     write_start,
 )
@@ -158,16 +161,16 @@ class TrainSettings:
             (self.crop >= 64 and self.crop % 32 == 0, "--crop must be a multiple of 32, at least 64"),
             (0.5 <= self.zoom <= 2, "--zoom must lie between 0.5 and 2"),
             (len(self.decoder_channels) == 5, "--decoder-channels takes five numbers"),
-            (min(self.decoder_channels) >= 1, "--decoder-channels must be at least 1 each"),
+            (
+                1 <= min(self.decoder_channels) <= max(self.decoder_channels) <= MOST_CHANNELS,
+                f"--decoder-channels must be at least 1 each, and at most {MOST_CHANNELS}",
+            ),
             (0 <= self.lone_share <= 1, "--lone-share must lie between 0 and 1"),
             (0 <= self.missing_share <= 1, "--missing-share must lie between 0 and 1"),
             (0 <= self.faint_share <= 1, "--faint-share must lie between 0 and 1"),
             (0 <= self.coarse_share <= 1, "--coarse-share must lie between 0 and 1"),
-            (
-                len(self.views) > 0 and all(v >= 64 and v % 32 == 0 for v in self.views),
-                "--views must be multiples of 32, at least 64",
-            ),
-            (self.context >= 0, "--context must not be negative"),
+            (possible_views(self.views), f"--views must be {VIEWS}"),
+            (0 <= self.context <= MOST_CONTEXT, f"--context must not be negative, nor above {MOST_CONTEXT}"),
             (
                 self.split == "patient" or (self.validate and not self.context and not self.leave_out_fold),
                 "--split slice goes without --no-validate, --context and --leave-out-fold",
@@ -252,11 +255,12 @@ class Recorder(History):
         settings: TrainSettings,
         network_settings: NetworkSettings,
         split: dict[str, Any],
+        draws: Draws,
         begun_from: dict[str, Any] | None = None,
     ) -> None:
         names = ("train_loss", "train_dice", "val_loss", "val_dice", "val_dice_median", "val_dice_pooled")
         seen = "whole patients" if settings.split == "patient" else "slices"
-        super().__init__(settings.out, names, "augmented slices", seen)
+        super().__init__(settings.out, names, "augmented slices", seen, draws)
         self.settings, self.network_settings, self.split = settings, network_settings, split
         self.begun_from = begun_from
 
@@ -283,6 +287,7 @@ class Recorder(History):
             "views": list(self.settings.views),
             "threshold": 0.5,
             "epoch": epoch,
+            RESUMED: self.resumed,
             "validation": chosen if dice is not None else None,
             "split": self.split,
             **({"begun_from": self.begun_from} if self.begun_from else {}),
@@ -420,39 +425,17 @@ def begun_network(settings: TrainSettings, wanted: NetworkSettings, split: Split
     return network, kept
 
 
-def train(settings: TrainSettings) -> Path:
-    """Train, and return the checkpoint's path. Raises DatasetError, CheckpointError or ValueError with one sentence."""
-    settings.check()
-    accelerator = accelerator_for(settings.device)
-    state = settings.out / STATE
-    resumed = goes_on(settings.out, settings)
-    index, split, sides = sides_of(settings)
-    written = (
-        {side: list(names) for side, names in dataclasses.asdict(split).items()} if sides is None else sides.as_json(index)
-    )
-    if resumed:
-        check_split(settings.out, written)
-    network_settings = NetworkSettings(settings.encoder, settings.decoder_channels, settings.context, settings.network)
-    begun = begun_network(settings, network_settings, split) if settings.begin else None
-    if resumed and begun and read_json(settings.out / BEGUN).get("sha256") != begun[1]["sha256"]:
-        raise ValueError(f"{settings.out} was begun from another network than {settings.begin} now is; give another --out.")
-    # A run that goes on must not draw the slices and the augmentation of its first epochs again.
-    done = (epochs_done(settings.out) if resumed else 0) + (sum(epochs_of(begun[1])) if begun else 0)
-    seed = settings.seed + done
-    L.seed_everything(seed, workers=True, verbose=False)
-    network = begun[0].train() if begun else build_network(network_settings, settings.encoder_weights)
-    half = bf16_is_fast(accelerator)
-    if half and accelerator == "cpu":
-        compute_depthwise_in_float32(network)
+def split_record(index: Any, split: Split, sides: Sides | None) -> dict[str, Any]:
+    """Who is on which side, as split.json and the record say it."""
+    if sides is not None:
+        return sides.as_json(index)
+    return {side: list(names) for side, names in dataclasses.asdict(split).items()}
 
-    write_start(settings.out, settings, written)
-    if begun:
-        write_json(settings.out / BEGUN, begun[1])
-    print(f"{len(index)} slices of {index['patient'].nunique()} patients: {len(written['train'])} to train, "
-          f"{len(written['validation'])} to validate. Reading them.", flush=True)  # fmt: skip
 
+def training_loader(settings: TrainSettings, slices: SliceDataset, earlier: int) -> tuple[DataLoader[Any], Draws]:
+    """Batches of drawn and augmented slices, and what is drawn of them; earlier: see `Draws`. Raises DatasetError."""
     augment = augmentation(
-        seed,
+        settings.seed,
         settings.crop,
         settings.augment,
         settings.lone_share,
@@ -462,49 +445,78 @@ def train(settings: TrainSettings) -> Path:
         settings.normalisation,
         settings.zoom,
     )
-    patients, chosen = (PatientDataset(index, part, settings.normalisation) for part in (split.train, split.validation))
-    slices = SliceDataset(patients, augment, settings.context, None if sides is None else sides.train)
     tumour = np.array(slices.tumour)
     if not 0 < tumour.sum() < len(tumour):
         raise DatasetError("The training patients need slices with tumour and slices without.")
     weights = draw_weights(tumour, settings.tumour_share, slices.patients, settings.balance)
-    training = DataLoader(
-        slices,
+    draws = Draws(settings.slices_per_epoch, settings.seed, weights, earlier)
+    loader = DataLoader(
+        DrawnSlices(slices, augment),
         batch_size=settings.batch_size,
-        sampler=WeightedRandomSampler(weights.tolist(), settings.slices_per_epoch),
+        sampler=draws,
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
-        worker_init_fn=worker_init_fn,  # MONAI's: without it every worker augments with the same random numbers
         drop_last=True,
     )
-    chosen_on: Any = chosen if sides is None else patients.part(sides.validation)
-    validation = DataLoader(chosen_on, batch_size=None) if len(chosen_on) else None
+    return loader, draws
 
+
+def train(settings: TrainSettings) -> Path:
+    """Train, and return the checkpoint's path. Raises DatasetError, CheckpointError or ValueError with one sentence."""
+    settings.check()
+    accelerator = accelerator_for(settings.device)
+    with held(settings.out):
+        resumed = goes_on(settings.out, settings)
+        index, split, sides = sides_of(settings)
+        written = split_record(index, split, sides)
+        if resumed:
+            check_split(settings.out, written)
+        wanted = NetworkSettings(settings.encoder, settings.decoder_channels, settings.context, settings.network)
+        begun = begun_network(settings, wanted, split) if settings.begin else None
+        if resumed and begun and read_json(settings.out / BEGUN).get("sha256") != begun[1]["sha256"]:
+            raise ValueError(
+                f"{settings.out} was begun from another network than {settings.begin} now is; give another --out."
+            )
+        L.seed_everything(settings.seed, verbose=False)
+        network = begun[0].train() if begun else build_network(wanted, settings.encoder_weights)
+
+        write_start(settings.out, settings, written, resumed)
+        if begun:
+            write_json(settings.out / BEGUN, begun[1])
+        print(f"{len(index)} slices of {index['patient'].nunique()} patients: {len(written['train'])} to train, "
+              f"{len(written['validation'])} to validate. Reading them.", flush=True)  # fmt: skip
+        patients, chosen = (PatientDataset(index, part, settings.normalisation) for part in (split.train, split.validation))
+        slices = SliceDataset(patients, settings.context, None if sides is None else sides.train)
+        # A run that begins where another ended does not draw again what that one drew.
+        training, draws = training_loader(settings, slices, sum(epochs_of(begun[1])) if begun else 0)
+        chosen_on: Any = chosen if sides is None else patients.part(sides.validation)
+        validation = DataLoader(chosen_on, batch_size=None) if len(chosen_on) else None
+        recorder = Recorder(settings, wanted, written, draws, begun[1] if begun else None)
+        run(settings, accelerator, network, training, validation, recorder)
+        if sides is not None:
+            assess(settings.out, patients, sides)
+        finish(settings.out)
+    return settings.out / CHECKPOINT
+
+
+def run(
+    settings: TrainSettings,
+    accelerator: str,
+    network: torch.nn.Module,
+    training: DataLoader[Any],
+    validation: DataLoader[Any] | None,
+    recorder: Recorder,
+) -> None:
+    """All epochs of a training, or those that are left of it."""
+    half = bf16_is_fast(accelerator)
+    if half and accelerator == "cpu":
+        compute_depthwise_in_float32(network)
     learner = Learner(network, settings, steps=len(training) * settings.epochs)
-    recorder = Recorder(settings, network_settings, written, begun[1] if begun else None)
-    trainer = L.Trainer(
-        accelerator=accelerator,
-        devices=1,
-        precision="bf16-mixed" if half else "32-true",
-        max_epochs=settings.epochs,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_model_summary=False,
-        callbacks=[
-            recorder,
-            WeightAveraging(avg_fn=warming_average(settings.average)),
-            TQDMProgressBar(refresh_rate=10),
-            StateKeeper(state),
-        ],
-    )
-    fit(trainer, learner, training, validation, state)
+    state = settings.out / STATE
+    callbacks = [recorder, WeightAveraging(avg_fn=warming_average(settings.average)), StateKeeper(state)]
+    fit(trainer_for(accelerator, half, settings.epochs, callbacks, gradient_clip=1.0), learner, training, validation, state)
     if validation is None:  # the averaged weights are in place when the fit has ended
         recorder.save(learner, settings.epochs, None)
-    if sides is not None:
-        assess(settings.out, patients, sides)
-    state.unlink(missing_ok=True)
-    return settings.out / CHECKPOINT
 
 
 def main(arguments: list[str] | None = None) -> int:

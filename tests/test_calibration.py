@@ -9,10 +9,7 @@ import pytest
 import torch
 
 from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
-from lgg_demo.inference import Segmenter
-from lgg_demo.intensity import NORMALISATION
 from lgg_demo.metrics import binarise, expected_dice
-from lgg_demo.model import CheckpointError
 
 
 def bent(*meant: float) -> Calibration:
@@ -76,8 +73,6 @@ def test_a_temperature_moves_nothing_across_a_half() -> None:
 def test_a_record_gives_the_curve_back() -> None:
     assert Calibration.from_record(json.loads(json.dumps(CURVED.as_record()))) == CURVED
     assert Calibration.from_record(None) == Calibration()
-    with pytest.raises(CheckpointError, match="another version"):
-        Segmenter(torch.nn.Identity(), {"network": {}, "normalisation": NORMALISATION, "calibration": {"a": 1.0}})
 
 
 def test_no_calibration_changes_no_bit() -> None:

@@ -5,34 +5,40 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
+import os
 import pickle
+import runpy
 import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants as hub_constants
+import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
-from lgg_demo import model
-from lgg_demo.inference import Segmenter, predict_probability, views_of
+from lgg_demo import evaluate, model, predict
+from lgg_demo.inference import Segmenter, predict_probability
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.model import (
     CHECKPOINT,
     CheckpointError,
-    NetworkSettings,
+    amend_record,
     build_network,
     find_checkpoint,
     load_checkpoint,
     save_checkpoint,
+    write_checkpoint,
 )
+from lgg_demo.record import NetworkSettings, Record, lineage
 from lgg_demo.transforms import SIZE
 
 SMALL = NetworkSettings(decoder_channels=(16, 8, 8, 8, 4))
@@ -54,10 +60,22 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A network that is made in no time, where only its record and its bytes matter."""
+    made = NetworkSettings(family="seed", width=1)
+    save_checkpoint(tmp_path / CHECKPOINT, build_network(made), made, {"threshold": 0.5})
+    return tmp_path / CHECKPOINT
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+
+
 def rewrite(path: Path, **changes: Any) -> None:
     """Change entries of a checkpoint's record; None takes one away."""
     beside = path.with_suffix(".json")
-    record = json.loads(beside.read_text()) | changes
+    record = read_record(path) | changes
     beside.write_text(json.dumps({k: v for k, v in record.items() if v is not None}))
 
 
@@ -196,13 +214,11 @@ def test_views_are_averaged_in_the_place_of_the_slice() -> None:
     )
 
 
-def test_views_of_records_old_and_new() -> None:
-    assert views_of({"views": [256, 320]}) == (256, 320)
-    assert views_of({"test_time_flips": True}) == (256, 256)
-    assert views_of({"test_time_flips": False}) == views_of({}) == (256,)
-    for wrong in ([], [300], ["256"], [0]):
-        with pytest.raises(CheckpointError, match="multiple of 32"):
-            views_of({"views": wrong})
+def test_views_of_records_old_and_new(tiny: Path) -> None:
+    record = read_record(tiny)
+    assert Record.of(record | {"views": [256, 320]}).views == (256, 320)
+    assert Record.of(record | {"test_time_flips": True}).views == (256, 256)
+    assert Record.of(record | {"test_time_flips": False}).views == Record.of(record).views == (256,)
 
 
 def test_full_precision_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -222,59 +238,247 @@ def test_a_pickle_is_never_loaded(saved: Path, tmp_path: Path) -> None:
             torch.save({"trap": Trap()}, saved)
         else:
             saved.write_bytes(write({"trap": Trap()}))
-        assert refused(saved) == "lgg-unet.safetensors is damaged or of another network."
+        rewrite(saved, sha256=hashlib.sha256(saved.read_bytes()).hexdigest())  # whoever changes one can change the other
+        assert refused(saved) == f"{saved} is damaged, or no safetensors file."
     assert not (tmp_path / "sprung").exists()
+
+
+def signed(path: Path, state: dict[str, torch.Tensor]) -> Path:
+    """Put other weights in a checkpoint's place, with their own SHA-256 in the record."""
+    write_checkpoint(path, save(state), read_record(path))
+    return path
 
 
 def test_weights_that_do_not_fit_are_refused(saved: Path) -> None:
     state = load_file(saved)
-    saved.write_bytes(saved.read_bytes()[:-100])
-    assert "is damaged" in refused(saved)
-    save_file({k: v for k, v in state.items() if k != "encoder.conv_stem.weight"}, saved)
-    assert "does not fit the network that its record describes" in refused(saved)
-    save_file(state | {"more": torch.zeros(1)}, saved)
-    assert "does not fit" in refused(saved)
-    save_file(state, saved)
+    assert "does not fit the network that its record describes" in refused(
+        signed(saved, {k: v for k, v in state.items() if k != "encoder.conv_stem.weight"})
+    )
+    assert "does not fit" in refused(signed(saved, state | {"more": torch.zeros(1)}))
+    signed(saved, state)
     rewrite(saved, network={"encoder": SMALL.encoder, "decoder_channels": [32, 16, 8, 8, 4]})
     with warnings.catch_warnings():  # smp's own, of thirty lines
         warnings.simplefilter("error", UserWarning)
         assert "does not fit" in refused(saved)
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        (
-            {"normalisation": "z-score"},
-            f"trained with the normalisation z-score, this version serves {NORMALISATION}, stack-percentile-1, byte-255.",
-        ),
-        ({"normalisation": None}, "is not a record of this project (KeyError)."),
-        ({"network": {"encoder": "resnet18"}}, "is not a record of this project (KeyError)."),
-        ({"network": "resnet18"}, "is not a record of this project (AttributeError)."),
-        ({"network": {"encoder": "no-such", "decoder_channels": [1] * 5}}, "describes a network that cannot be built"),
-        ({"network": {"encoder": 5, "decoder_channels": [1] * 5}}, "is damaged or of another network."),
-        (
-            {"network": {"family": "vgg", "encoder": "a", "decoder_channels": [1] * 5}},
-            "builds networks of smp and seed, not",
-        ),
-        ({"network": {"family": "seed", "context": 0}}, "is not a record of this project (KeyError)."),
-        ({"format": 2}, "has the format 2, this version reads 1."),
-    ],
-)
-def test_a_wrong_record_is_refused(saved: Path, changes: dict[str, Any], said: str) -> None:
-    rewrite(saved, **changes)
-    assert said in refused(saved)
+@pytest.mark.parametrize("damage", ["one bit", "2000 bytes", "cut", "longer", "empty", "another's"])
+def test_damaged_weights_are_refused(tiny: Path, damage: str) -> None:
+    content = bytearray(tiny.read_bytes())
+    random = np.random.default_rng(0)
+    places = random.integers(len(content) // 2, len(content), 2000)  # of values, which safetensors cannot check
+    if damage == "one bit":
+        content[places[0]] ^= 1
+    for place in places if damage == "2000 bytes" else ():
+        content[place] = random.integers(256)
+    content = {"cut": content[:-100], "longer": content + b"0", "empty": content[:0]}.get(damage, content)
+    tiny.write_bytes(content)
+    if damage == "another's":
+        made = NetworkSettings(family="seed", width=1)
+        save_checkpoint(tiny.parent / "other.safetensors", build_network(made), made, {})
+        (tiny.parent / "other.safetensors").replace(tiny)
+    assert "its SHA-256 is not the one in lgg-unet.json" in refused(tiny)
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 1', "[]", "\udcff"])
-def test_a_damaged_record_is_refused(saved: Path, text: str) -> None:
-    saved.with_suffix(".json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert "is not a record of this project" in refused(saved)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_neither_served_nor_written(saved: Path, value: float) -> None:
+    state = load_file(saved)
+    state["encoder.conv_stem.weight"][0, 0, 0, 0] = value
+    assert "not finite" in refused(signed(saved, state))
+    before = saved.read_bytes()
+    network = build_network(SMALL)
+    with torch.no_grad():
+        next(network.parameters())[0] = 1e6 if value == math.inf else value  # too large for half precision
+    with pytest.raises(CheckpointError, match="no longer finite"):
+        save_checkpoint(saved, network, SMALL, {})
+    assert saved.read_bytes() == before
 
 
-def test_a_missing_record_is_named(saved: Path) -> None:
-    saved.with_suffix(".json").unlink()
-    assert refused(saved).endswith("lgg-unet.json is missing: the record that belongs to lgg-unet.safetensors.")
+SMP = {"encoder": SMALL.encoder, "decoder_channels": list(SMALL.decoder_channels)}
+CURVE = {"given": [-1.0, 0.0, 2.0], "meant": [-2.0, 0.0, 0.0]}
+NUMBERS: list[Any] = [9, -0.1, "0.5", True, [0.5], math.nan, math.inf]
+ODD: list[dict[str, Any]] = [
+    *({"format": v} for v in (2, 0, "1", 1.5, True, [1])),
+    *({"normalisation": v} for v in ("z-score", 1, [NORMALISATION], {}, "\ud800")),
+    *({"network": v} for v in ("resnet18", [], 3, {}, {"encoder": "resnet18"}, {"family": "seed"})),
+    *({"network": SMP | {"family": v}} for v in ("vgg", ["smp"], 1)),
+    *({"network": SMP | {"encoder": v}} for v in ("no-such", "tu-no_such", 5, ["resnet18"], "a\nb", "")),
+    *({"network": SMP | {"decoder_channels": v}} for v in ("16", 16, [16], [16.0] * 5, [0] * 5, [10**30] * 5, {})),
+    *({"network": SMP | {"context": v}} for v in (-1, 1.0, "0", 10**9, True, [0])),
+    *({"network": {"family": "seed", "width": v}} for v in (0, -1, 10**9, "32", 1.5, [32])),
+    *({"sha256": v} for v in ("", "0" * 63, "G" * 64, 5, ["0" * 64])),
+    *({"views": v} for v in (256, "256", [], [300], ["256"], [0], [-256], [32 * 10**6], [256.0], [True], [256] * 99, {})),
+    *({"test_time_flips": v} for v in ("yes", 1)),
+    *({name: v} for name in ("threshold", "best_threshold", "blend") for v in NUMBERS),
+    *({name: v} for name in ("minutes", "training_minutes") for v in NUMBERS[1:]),
+    *({"calibration": v} for v in ("none", 5, [], {"a": 1.0}, {"given": [0, 1]}, [CURVE])),
+    *({"calibration": CURVE | {"given": v}} for v in ([-1.0, 0.0], [0.0, 0.0, 1.0], [2.0, 1.0, 0.0], [0.0, 1.0, math.nan])),
+    *({"calibration": CURVE | {"given": v}} for v in ("abc", [[0], [1], [2]], ["0", "1", "2"], [0, 1, 10**400], 1, [0.0])),
+    *({"calibration": CURVE | {"meant": v}} for v in ([2.0, 1.0, 0.0], [0.0, 1.0, math.inf], [False, False, True], {})),
+    *({"epoch": v} for v in ("three", 0, 1.5, [1], True)),
+    *({"split": v} for v in ("all", [], {"train": "all"}, {"train": [1]}, {"validation": 3})),
+    *({name: v} for name in ("settings", "versions") for v in ("all", [], 3)),
+    *({"validation": v} for v in ("none", [])),
+    *({"resumed_after_epochs": v} for v in (1, [0], ["1"])),
+    *({name: v} for name in ("name", "created_by", "intended_use", "training_data") for v in (["a"], 5, {}, "a\nb")),
+    *({"begun_from": v} for v in ("run", [{}], {"epoch": "three"}, {"begun_from": {"split": []}}, {"begun_from": "run"})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", ODD, ids=lambda c: str(c)[:60])
+def test_an_odd_record_is_one_sentence(tiny: Path, changes: dict[str, Any]) -> None:
+    rewrite(tiny, **changes)
+    said = refused(tiny)
+    assert said.startswith(str(tiny.with_suffix(".json")))
+    assert len(said) < len(str(tiny)) + 400
+    said.encode()
+
+
+@pytest.mark.parametrize("name", ["format", "network", "normalisation"])
+def test_what_a_record_must_hold_is_named(tiny: Path, name: str) -> None:
+    rewrite(tiny, **{name: None})
+    assert f"has no {name}; it must be" in refused(tiny)
+
+
+def test_a_record_as_versions_before_wrote_it_is_right(tiny: Path) -> None:
+    record = read_record(tiny)
+    split = {"level": "slice", "train": ["a"], "validation": [], "test": ["b"], "slices": {"train": {"a": [1]}}}
+    for more in (
+        {"calibration": None, "validation": None, "views": [256]},
+        {"calibration": CURVE, "best_threshold": 1, "threshold": 0, "name": "mine"},
+        {"split": split, "begun_from": {"epoch": 3, "split": split, "begun_from": {"epoch": 8, "minutes": 0}}},
+        {"validation": {"loss": -0.5}, "settings": {"folds": None}, "something": [[[["new"]]]]},
+    ):
+        Record.of(record | more)
+    shipped = json.loads((model.WEIGHTS / CHECKPOINT).with_suffix(".json").read_text(encoding="utf-8"))
+    assert len(shipped["sha256"]) == 64 and Record.of(shipped).calibration.given
+
+
+@pytest.mark.parametrize("text", ["", '{"format": 1', "[]", "3", "\udcff", "[" * 100_000, '{"a":' * 100_000, "9" * 10_000])
+def test_a_damaged_record_is_refused(tiny: Path, text: str) -> None:
+    tiny.with_suffix(".json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert "is not a record of this project" in refused(tiny)
+
+
+def test_a_long_line_of_networks_is_read_or_refused(tiny: Path) -> None:
+    """Each began from the one before; Python's limit of recursion is no concern of the user's."""
+    beside, alone = tiny.with_suffix(".json"), json.dumps(read_record(tiny))[:-1]
+    for legs in (100, 900, 5000):
+        beside.write_text(alone + ', "begun_from": ' + '{"begun_from": ' * legs + '{"epoch": 1}' + "}" * (legs + 1))
+        try:
+            assert len(lineage(load_checkpoint(tiny)[1])) == legs + 2
+        except CheckpointError as error:
+            assert legs > 100 and "is not a record" in str(error)
+
+
+def test_a_missing_record_is_named(tiny: Path) -> None:
+    tiny.with_suffix(".json").unlink()
+    assert f"{tiny.with_suffix('.json')} is missing" in refused(tiny)
+
+
+def test_a_record_without_a_digest_gets_one_by_command(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of an earlier version: nothing is served that nobody vouches for."""
+    before = read_record(tiny)
+    rewrite(tiny, sha256=None)
+    assert f"`python -m lgg_demo.model {tiny}`" in refused(tiny)
+    assert model.main([str(tiny.parent)]) == 0
+    assert read_record(tiny) == before
+    load_checkpoint(tiny)
+    tiny.write_bytes(tiny.read_bytes()[:-1])  # damaged, and with a digest: that is not written anew
+    assert model.main([str(tiny)]) == 2
+    rewrite(tiny, sha256=None)  # damaged so that no network can be built
+    assert model.main([str(tiny)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "SHA-256" in said[0] and "is damaged" in said[1]
+
+
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+def steps_until(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
+    """Die before the `last` write or rename; of a write that is cut short half of the bytes are there."""
+    done = iter(range(1, 1000))
+    replace = Path.replace
+
+    def dying_replace(self: Path, target: Path) -> Path:
+        if next(done) >= last:
+            raise Killed
+        return replace(self, target)
+
+    def dying_sync(descriptor: int) -> None:
+        if next(done) >= last:
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+            raise Killed
+
+    monkeypatch.setattr(Path, "replace", dying_replace)
+    monkeypatch.setattr(os, "fsync", dying_sync)
+
+
+@pytest.mark.parametrize("last", range(1, 7))
+@pytest.mark.parametrize("first", [False, True])
+def test_killed_while_it_is_written_a_checkpoint_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int, first: bool
+) -> None:
+    """At each write and rename: two renames and a rename of the record beside, two writes, and after the last of them."""
+    path = tmp_path / CHECKPOINT
+    made = NetworkSettings(family="seed", width=1)
+    networks = [build_network(made) for _ in range(3)]
+    if not first:
+        save_checkpoint(path, networks[0], made, {"epoch": 1})
+    with monkeypatch.context() as patch:
+        steps_until(patch, last)
+        if last < 6:
+            with pytest.raises(Killed):
+                save_checkpoint(path, networks[1], made, {"epoch": 2})
+        else:
+            save_checkpoint(path, networks[1], made, {"epoch": 2})
+    if first and last < 5:  # until the weights are in place
+        assert not path.exists()
+    else:
+        network, record = load_checkpoint(path)
+        assert record["epoch"] == (2 if last >= 5 else 1)
+        weight = networks[record["epoch"] - 1].state_dict()["head.weight"].half().float()
+        assert torch.equal(network.state_dict()["head.weight"], weight)
+        amend_record(path, resumed_after_epochs=[1])
+        assert load_checkpoint(path)[1]["epoch"] == record["epoch"]
+        assert sorted(p.suffix for p in tmp_path.iterdir() if p.suffix != ".part") == [".json", ".safetensors"]
+    save_checkpoint(path, networks[2], made, {"epoch": 3})
+    assert load_checkpoint(path)[1]["epoch"] == 3
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
+
+
+@pytest.mark.parametrize("damage", ["weights", "views", "none"])
+def test_the_app_says_why_it_does_not_start(
+    tiny: Path, damage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if damage == "weights":
+        tiny.write_bytes(tiny.read_bytes()[:-1])
+    elif damage == "views":
+        rewrite(tiny, views=256)
+    else:
+        tiny.unlink()
+    monkeypatch.setenv("LGG_DEMO_CHECKPOINT", str(tiny))
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(model.WEIGHTS.parent / "app.py"), run_name="__main__")
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("app: ") and len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("main", [predict.main, evaluate.main])
+def test_commands_say_why_weights_are_refused(
+    tiny: Path, main: Callable[[list[str]], int], sentence: Callable[..., str]
+) -> None:
+    given = ["x.png"] if main is predict.main else ["--data", str(tiny.parent)]
+    arguments = [*given, "--out", str(tiny.parent / "out"), "--checkpoint", str(tiny)]
+    rewrite(tiny, threshold=9)
+    assert "threshold is 9; it must be a number from 0 to 1." in sentence(main, arguments)
+
+
+def test_a_name_that_cannot_be_looked_for_is_one_sentence() -> None:
+    for name in ("a" * 5000, "a/" + "b" * 5000, "\0"):
+        assert "heckpoint" in refused(name)
 
 
 def test_a_checkpoint_is_found_by_file_by_folder_and_by_environment(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,6 +551,14 @@ def test_a_checkpoint_comes_from_the_hub(saved: Path, hub: Path) -> None:
     assert found.with_suffix(".json").read_bytes() == saved.with_suffix(".json").read_bytes()
     _, record = load_checkpoint("owner/lgg-unet")
     assert record["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
+
+
+def test_a_damaged_checkpoint_of_the_hub_is_refused(saved: Path, hub: Path) -> None:
+    repository = hub / "owner" / "lgg-unet"
+    repository.mkdir(parents=True)
+    shutil.copy(saved.with_suffix(".json"), repository)
+    (repository / CHECKPOINT).write_bytes(saved.read_bytes()[:-1] + b"?")
+    assert "its SHA-256 is not the one in" in refused("owner/lgg-unet")
 
 
 @pytest.mark.parametrize(

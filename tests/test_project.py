@@ -18,8 +18,9 @@ from lgg_demo.train import TrainSettings, epochs_of
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = [
     "messages", "geometry", "readers", "transforms", "data", "explore", "sequences", "volumes", "seed_unet",
-    "model", "calibration", "metrics", "inference", "runs", "seed", "train", "exports", "report", "study", "render",
-    "predict", "evaluate", "crossval", "robustness", "ablation", "comparison", "phantom", "ui", "card", "benchmark",
+    "calibration", "record", "model", "metrics", "inference", "draws", "runs", "seed", "train", "exports", "report",
+    "study", "render", "predict", "evaluate", "crossval", "robustness", "ablation", "comparison", "phantom", "ui", "card",
+    "benchmark",
 ]  # fmt: skip
 
 

@@ -22,8 +22,9 @@ from lgg_demo.data import DatasetError, PatientDataset, Sides, SliceDataset, ind
 from lgg_demo.inference import Segmenter
 from lgg_demo.intensity import BYTE_NORMALISATION, NORMALISATION, byte_scale, normalise
 from lgg_demo.metrics import Counts
-from lgg_demo.model import CHECKPOINT, NetworkSettings, build_network, load_checkpoint, save_checkpoint
+from lgg_demo.model import CHECKPOINT, build_network, load_checkpoint, save_checkpoint
 from lgg_demo.reading.pictures import read_scan
+from lgg_demo.record import NetworkSettings
 from lgg_demo.runs import STATE
 from lgg_demo.seed_unet import SeedUNet, keras_parameters
 from lgg_demo.transforms import SIZE
