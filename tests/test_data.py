@@ -27,7 +27,6 @@ from lgg_demo.data import (
     split_by_fold,
     split_by_seed,
 )
-from lgg_demo.transforms import augmentation
 
 A, B, C, D, E = (f"TCGA_AA_000{n}_20000101" for n in range(1, 6))
 
@@ -268,20 +267,6 @@ def test_patients_are_held_whole_and_slices_drawn_from_them(dataset: Path) -> No
     assert slices[5]["mask"].dtype == torch.float32
     with pytest.raises(DatasetError, match="does not have: nobody"):
         PatientDataset(index, [A, "nobody"])
-
-
-def test_augmentation_follows_its_seed_and_leaves_what_is_held_alone(dataset: Path) -> None:
-    patients = PatientDataset(index_dataset(dataset, [C]), [C])
-    before = patients[0]["image"].clone(), patients[0]["mask"].clone()
-    one, same, other = (SliceDataset(patients, augmentation(seed, 64)) for seed in (3, 3, 4))
-    for s in (0, 1, 2, 0):
-        sample, again, different = one[s], same[s], other[s]
-        assert sample["image"].shape == (3, 64, 64)
-        assert torch.equal(sample["image"], again["image"])
-        assert torch.equal(sample["mask"], again["mask"])
-        assert not torch.equal(sample["image"], different["image"])
-    assert torch.equal(patients[0]["image"], before[0])
-    assert torch.equal(patients[0]["mask"], before[1])
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -29,7 +27,6 @@ from lgg_demo.draws import DrawnSlices, Draws, share_random
 from lgg_demo.model import CHECKPOINT, load_checkpoint
 from lgg_demo.transforms import STRENGTHS, augmentation
 
-ROOT = Path(__file__).resolve().parent.parent
 Main = Callable[[list[str]], int]
 Sentence = Callable[[Main, list[str]], str]
 
@@ -62,7 +59,7 @@ def die_at(moment: str, nth: int) -> None:
     sync = os.fsync
 
     def dying_sync(descriptor: int) -> None:
-        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.removesuffix(".part")
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name.removesuffix(".part")
         if reached(f"write {name}"):
             os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -78,6 +75,7 @@ def process(main: Main, arguments: list[str], moment: str = "", nth: int = 1) ->
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         torch.set_num_threads(1)  # the pool of threads did not come along
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if moment:
             die_at(moment, nth)
         os._exit(main(arguments))
@@ -118,26 +116,190 @@ def killed_and_resumed(main: Main, arguments: list[str], out: Path, moments: lis
     assert process(main, arguments) == 0
 
 
-SMALL = ["--epochs", "4", "--slices-per-epoch", "8", "--decoder-channels", "16", "8", "8", "8", "4", "--views", "256"]
+SMALL = ["--epochs", "3", "--slices-per-epoch", "8", "--decoder-channels", "16", "8", "8", "8", "4", "--views", "256"]
 
 
-def test_a_training_killed_anywhere_ends_as_one_that_was_not(dataset: Path, folds: Path, tmp_path: Path) -> None:
-    def given(name: str) -> list[str]:
-        return ["--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name), *TINY, *SMALL]
+@pytest.fixture
+def given(dataset: Path, folds: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """The arguments of a small training into the folder of this name; two steps an epoch."""
+    return lambda name: ["--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name), *TINY, *SMALL]
+
+
+def test_a_training_killed_anywhere_ends_as_one_that_was_not(given: Callable[..., list[str]], tmp_path: Path) -> None:
+    assert process(train.main, given("whole")) == 0
+    moments = [
+        ("step", 2),  # in the middle of the first epoch
+        ("rename lgg-unet.json", 1),  # its weights are in place
+        ("step", 3),
+        ("write metrics.csv", 1),  # of the second epoch
+        ("rename last.ckpt", 1),
+        ("remove unfinished.json", 1),  # of the third and last
+        ("remove last.ckpt", 1),
+    ]
+    killed_and_resumed(train.main, given("run"), tmp_path / "run", moments)
+    assert_same(tmp_path / "run", tmp_path / "whole", [1, 1, 1, 2, 2])
+
+
+def test_the_seed_recipe_too_and_with_any_number_of_workers(dataset: Path, folds: Path, tmp_path: Path) -> None:
+    def given(name: str, *more: str) -> list[str]:
+        return ["--preset", "seed", "--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name),
+                "--width", "1", "--epochs", "3", "--batch-size", "4", "--device", "cpu", *more]  # fmt: skip
 
     assert process(train.main, given("whole")) == 0
     moments = [
         ("step", 2),
-        ("rename lgg-unet.json", 1),
-        ("rename last.ckpt", 1),  # after the metrics of the epoch
-        ("step", 4),  # in the middle of the second epoch
-        ("write metrics.csv", 1),
-        ("write curves.png", 2),
         ("step", 4),
-        ("rename last.ckpt", 2),
-        ("write metrics.csv", 1),
-        ("remove unfinished.json", 1),
-        ("remove last.ckpt", 1),
+        ("write lgg-unet.safetensors", 1),
+        ("rename curves.png", 2),
+        ("write results.json", 1),
     ]
     killed_and_resumed(train.main, given("run"), tmp_path / "run", moments)
-    assert_same(tmp_path / "run", tmp_path / "whole", [])
+    assert_same(tmp_path / "run", tmp_path / "whole", [1, 1, 2, 2])
+    killed_and_resumed(train.main, given("workers", "--workers", "2"), tmp_path / "workers", [("step", 5)])
+    assert_same(tmp_path / "workers", tmp_path / "whole", [1])
+
+
+def test_a_cross_validation_killed_anywhere_ends_as_one_that_was_not(dataset: Path, folds: Path, tmp_path: Path) -> None:
+    few = tmp_path / "folds.csv"  # three folds
+    few.write_text("\n".join(line for line in folds.read_text().splitlines() if not line.endswith(",4")) + "\n")
+
+    def given(name: str) -> list[str]:
+        return ["--data", str(dataset), "--folds", str(few), "--out", str(tmp_path / name),
+                "--release", str(tmp_path / name / "weights"), *TINY, *SMALL, "--epochs", "2"]  # fmt: skip
+
+    assert process(crossval.main, given("whole")) == 0
+    moments = [("step", 3), ("rename probability.npz", 1), ("step", 4), ("write cross_validation.json", 1)]
+    for moment, nth in [*moments, ("rename lgg-unet.json", 3)]:  # of the release, after two of the run on all
+        assert process(crossval.main, given("run"), moment, nth) == -signal.SIGKILL, moment
+    weights = tmp_path / "run" / "weights"
+    assert load_checkpoint(weights)[1]["calibration"], "already the new one: only the record's name was left to change"
+    assert process(crossval.main, given("run")) == 0
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    first, second = (read_json(r / crossval.RESULT) for r in (run, whole))
+    for one in (first, second):
+        one["settings"].pop("out")
+    assert first == second
+    for name in ("fold-1", "fold-2", "fold-3", "all"):
+        resumed = read_json(run / name / "lgg-unet.json")["resumed_after_epochs"]
+        assert_same(run / name, whole / name, resumed)
+        assert resumed == ([1] if name in ("fold-1", "fold-2") else [])
+    assert (weights / CHECKPOINT).read_bytes() == (whole / "weights" / CHECKPOINT).read_bytes()
+    assert sorted(p.name for p in weights.iterdir()) == sorted(p.name for p in (whole / "weights").iterdir())
+
+
+# One process a folder
+
+
+def holder(out: Path) -> int:
+    """Another process, which holds a folder of runs until it is killed; one that it forked outlives it."""
+    there, here = os.pipe()
+    child = os.fork()
+    if not child:
+        with runs.held(out):
+            if not os.fork():
+                time.sleep(5)
+                os._exit(0)
+            os.write(here, b"held")
+            time.sleep(60)
+        os._exit(0)
+    assert os.read(there, 4) == b"held"
+    return child
+
+
+@pytest.mark.parametrize("main", [train.main, crossval.main], ids=["train", "crossval"])
+def test_two_do_not_train_into_one_folder(
+    main: Main, given: Callable[..., list[str]], tmp_path: Path, sentence: Sentence
+) -> None:
+    other = holder(tmp_path / "run")
+    try:
+        said = sentence(main, given("run"))
+        assert f"Another training is writing into {tmp_path / 'run'}" in said
+        assert [p.name for p in (tmp_path / "run").iterdir()] == [runs.LOCK]
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    with runs.held(tmp_path / "run"):  # its lock is gone with it, though a process that it forked lives on
+        pass
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize("preset", [[], ["--preset", "seed"]])
+def test_several_processes_of_a_launcher_are_refused(
+    preset: list[str], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    arguments = [*preset, "--data", str(dataset), "--out", str(tmp_path / "run")]
+    assert "WORLD_SIZE is 2" in sentence(train.main, arguments)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with runs.held(tmp_path / "deep" / "run"):
+        assert (tmp_path / "deep" / "run").is_dir()
+    assert not (tmp_path / "deep").exists(), "nothing was left in it"
+
+
+# What a folder says of its run
+
+
+def test_a_beginning_that_was_killed_is_no_finished_run(run: Path, tmp_path: Path) -> None:
+    """Nor do its weights pass for those of a shorter run that is begun in its place."""
+    (tmp_path / "run").mkdir()
+    for name in ("lgg-unet.safetensors", "lgg-unet.json", "metrics.csv"):
+        (tmp_path / "run" / name).write_bytes((run / name).read_bytes())
+    short = train.TrainSettings(data=Path("data"), out=tmp_path / "run", epochs=1)
+    runs.write_start(tmp_path / "run", short, {}, resumed=False)
+    assert not runs.finished(tmp_path / "run")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["settings.json", "split.json", "unfinished.json"]
+
+
+def test_what_is_damaged_is_named(given: Callable[..., list[str]], tmp_path: Path, sentence: Sentence) -> None:
+    run = tmp_path / "run"
+    assert process(train.main, given("run"), "step", 3) == -signal.SIGKILL
+    state = (run / runs.STATE).read_bytes()
+    for content in (b"", state[: len(state) // 2], b"nothing"):
+        (run / runs.STATE).write_bytes(content)
+        assert f"{run / runs.STATE} is damaged" in sentence(train.main, given("run"))
+    for content in ("", "[1, 2]", "3", "[" * 100_000):
+        (run / runs.SETTINGS).write_text(content)
+        assert f"{run / runs.SETTINGS} is damaged" in sentence(train.main, given("run"))
+
+
+# What is drawn
+
+
+def test_an_epoch_draws_by_seed_and_number_alone() -> None:
+    weights = np.array([0.5, 0.3, 0.2, 0.0])
+    draws = Draws(4000, seed=3, weights=weights)
+    first = list(draws)
+    draws.epoch = 1
+    second = list(draws)
+    assert list(draws) == second != first
+    later = Draws(4000, seed=3, weights=weights, earlier=1)
+    assert list(later) == second, "a run that begins after one epoch of another goes on with its draws"
+    assert list(Draws(4000, seed=4, weights=weights)) != first
+    places, seeds = np.array(first).T
+    assert np.bincount(places, minlength=4) / 4000 == pytest.approx(weights, abs=0.03)
+    assert len(set(seeds.tolist())) > 3990, "a slice drawn twice is not augmented alike"
+    order = [place for place, _ in Draws(100, seed=3)]
+    assert sorted(order) == list(range(100)) != order
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_augmentation_follows_the_draw_whatever_came_before(dataset: Path, strength: str) -> None:
+    patients = PatientDataset(index_dataset(dataset, list(PATIENTS)[:1]), list(PATIENTS)[:1])
+    before = patients[0]["image"].clone()
+    made = [DrawnSlices(SliceDataset(patients), augmentation(0, 64, strength, faint=0.5, coarse=0.5)) for _ in range(2)]
+    plain = [(place, number) for number in range(40) for place in (0, 3)]
+    there = [made[0][draw] for draw in plain]
+    back = [made[1][draw] for draw in reversed(plain)][::-1]
+    for one, other in zip(there, back, strict=True):
+        assert torch.equal(one["image"], other["image"]) and torch.equal(one["mask"], other["mask"])
+    assert not any(torch.equal(there[0]["image"], other["image"]) for other in there[2::2])
+    assert torch.equal(patients[0]["image"], before)
+
+
+def test_one_generator_serves_a_transform_and_all_inside_it() -> None:
+    inner = RandGaussianNoised("image", prob=1.0)
+    whole = Compose([RandAffined("image", prob=1.0), Compose([inner])])
+    shared = share_random(whole)
+    for one in (whole, inner, inner.rand_gaussian_noise, whole.transforms[0].rand_affine.rand_affine_grid):
+        assert one.R is shared

@@ -19,14 +19,16 @@ import pytest
 import torch
 from conftest import PATIENTS, TINY
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from lgg_demo import evaluate, train
 from lgg_demo.data import DatasetError, PatientDataset, SliceDataset, index_dataset
 from lgg_demo.inference import Segmenter
 from lgg_demo.intensity import NORMALISATION
+from lgg_demo.model import CHECKPOINT, write_checkpoint
 from lgg_demo.reading.names import find_images
 from lgg_demo.reading.studies import read_cases
+from lgg_demo.runs import UNFINISHED
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ["curves.png", "lgg-unet.json", "lgg-unet.safetensors", "metrics.csv", "settings.json", "split.json"]
@@ -141,25 +143,20 @@ def test_after_ctrl_c_the_same_command_goes_on(
 ) -> None:
     run = tmp_path / "run"
     arguments = command(dataset, folds, run)
-    begin, augment, seeds = train.Recorder.on_train_epoch_start, train.augmentation, []
+    begin = train.Recorder.on_train_epoch_start
 
     def stop(self: train.Recorder, trainer: Any, learner: Any) -> None:
         begin(self, trainer, learner)
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
 
-    def remember(seed: int, *rest: Any) -> Any:
-        seeds.append(seed)
-        return augment(seed, *rest)
-
-    monkeypatch.setattr(train, "augmentation", remember)
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         patch.setattr(train.Recorder, "on_train_epoch_start", stop)
         assert train.main(arguments) == 130
     signal.signal(signal.SIGINT, handler)  # Lightning has it ignored while it shuts down
     assert "train: interrupted; the same command goes on from the last whole epoch." in capsys.readouterr().err
-    assert sorted(p.name for p in run.iterdir()) == sorted([*FILES, train.STATE])
+    assert sorted(p.name for p in run.iterdir()) == sorted([*FILES, train.STATE, UNFINISHED])
 
     # What is kept is the average that was validated, not the weights the optimiser stands at.
     state = torch.load(run / train.STATE, weights_only=True)
@@ -176,12 +173,8 @@ def test_after_ctrl_c_the_same_command_goes_on(
     said = sentence(train.main, [*arguments, "--folds", str(other)])
     assert said == f"train: {run} was begun with other patients (split.json); give those, or another --out."
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", lambda *_, **__: None)  # as if killed just before the state is removed
-        assert train.main(arguments) == 0
-    assert seeds == [0, 1], "not the random numbers of the first epoch again"
-    assert (run / train.STATE).exists()
     assert train.main(arguments) == 0
+    assert read_json(run / "lgg-unet.json")["resumed_after_epochs"] == [1]
     assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [1, 2]
     assert sorted(p.name for p in run.iterdir()) == FILES
 
@@ -215,20 +208,15 @@ def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp
 def test_a_run_begins_where_another_ended(
     run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    augment, seeds = train.augmentation, []
-
-    def remember(seed: int, *rest: Any) -> Any:
-        seeds.append(seed)
-        return augment(seed, *rest)
-
-    monkeypatch.setattr(train, "augmentation", remember)
+    made, drawn = train.Draws, []
+    monkeypatch.setattr(train, "Draws", lambda *given: drawn.append(made(*given)) or drawn[-1])
     still = ["--learning-rate", "1e-12", "--weight-decay", "0", "--epochs", "1"]
     assert train.main([*command(dataset, folds, tmp_path / "on"), *still, "--begin", str(run)]) == 0
     before, after = (load_file(folder / "lgg-unet.safetensors") for folder in (run, tmp_path / "on"))
     learnt = [k for k in before if "running" not in k]  # batch normalisation counts on
     assert all(torch.equal(before[k], after[k]) for k in learnt)
     first, second = (read_json(folder / "lgg-unet.json") for folder in (run, tmp_path / "on"))
-    assert second["begun_from"]["epoch"] == first["epoch"] == seeds[0], "not the random numbers of its epochs again"
+    assert second["begun_from"]["epoch"] == first["epoch"] == drawn[0].earlier, "not the draws of its epochs again"
     assert second["begun_from"]["split"] == first["split"] and second["begun_from"]["settings"] == first["settings"]
     assert second["begun_from"]["minutes"] == round(pd.read_csv(run / "metrics.csv")["seconds"].sum() / 60, 1)
     assert read_json(tmp_path / "on" / "begun.json") == second["begun_from"]
@@ -254,7 +242,7 @@ def test_a_killed_run_goes_on_from_the_network_it_began_from_alone(
     other = tmp_path / run.name  # another network in a folder of the same name
     shutil.copytree(run, other)
     weights = load_file(other / "lgg-unet.safetensors")
-    save_file({k: v + 1 for k, v in weights.items()}, other / "lgg-unet.safetensors")
+    write_checkpoint(other / CHECKPOINT, save({k: v + 1 for k, v in weights.items()}), read_json(other / "lgg-unet.json"))
     said = sentence(train.main, [*arguments, "--begin", str(other)])
     assert "was begun from another network than" in said
     assert train.main(arguments) == 0
@@ -314,7 +302,7 @@ def test_what_no_run_can_begin_from_gets_one_sentence(
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     record = read_json(copy / "lgg-unet.json")
-    for broken in ({k: v for k, v in record.items() if k != "split"}, record | {"split": None}):
+    for broken in ({k: v for k, v in record.items() if k != "split"}, record | {"split": {}}):
         (copy / "lgg-unet.json").write_text(json.dumps(broken))
         assert "does not say who taught it" in sentence(train.main, [*base, "--begin", str(copy)])
     (copy / train.STATE).touch()
@@ -341,7 +329,12 @@ def test_what_no_run_can_begin_from_gets_one_sentence(
         (["--missing-share", "-1"], "--missing-share must lie between 0 and 1"),
         (["--faint-share", "2"], "--faint-share must lie between 0 and 1"),
         (["--coarse-share", "2"], "--coarse-share must lie between 0 and 1"),
-        (["--views", "256", "100"], "--views must be multiples of 32, at least 64"),
+        (["--views", "256", "100"], "--views must be one to 16 multiples of 32 from 64"),
+        (["--context", "17"], "--context must not be negative, nor above 16"),
+        (
+            ["--decoder-channels", "8", "8", "8", "8", "9999"],
+            "--decoder-channels must be at least 1 each, and at most 1024",
+        ),
         (["--zoom", "9"], "--zoom must lie between 0.5 and 2"),
         (["--context", "-1"], "--context must not be negative"),
         (["--leave-out-fold", "1"], "Fold 1 is held out"),
