@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -114,23 +111,6 @@ def test_training_and_the_page_feed_the_network_the_same_tensor(dataset: Path, s
 
 def command(dataset: Path, folds: Path, out: Path, *more: str) -> list[str]:
     return ["--data", str(dataset), "--folds", str(folds), "--out", str(out), *TINY, *more]
-
-
-def test_a_killed_run_goes_on_from_its_last_epoch(dataset: Path, folds: Path, tmp_path: Path) -> None:
-    arguments = command(dataset, folds, tmp_path / "run", "--epochs", "3")
-    process = subprocess.Popen([sys.executable, "-m", "lgg_demo.train", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "run" / train.STATE).exists():
-        assert process.poll() is None, "it ended before its first epoch did"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    done = len(pd.read_csv(tmp_path / "run" / "metrics.csv"))
-    first = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1]
-    assert done < 3
-    assert train.main(arguments) == 0
-    assert list(pd.read_csv(tmp_path / "run" / "metrics.csv")["epoch"]) == [1, 2, 3]
-    assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1] == first, "the first epoch was not done again"
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == FILES
 
 
 def test_after_ctrl_c_the_same_command_goes_on(
