@@ -15,9 +15,8 @@ from pathlib import Path
 
 import anyio.to_thread
 from fastapi import Request
-from gradio.route_utils import GradioMultiPartParser, GradioUploadFile
+from gradio.route_utils import GradioMultiPartParser, GradioUploadFile, client_utils
 from gradio.routes import file_upload_statuses
-from gradio_client.utils import strip_invalid_filename_characters
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -33,7 +32,8 @@ MOST_ASKED = 64 * 2**20  # bytes of a request that is no upload; corrections by 
 # Method and address of all that is answered; Gradio has many more, among them some that fetch other hosts' pages, write
 # files or run programs for whoever asks.
 ROUTES = re.compile(
-    r"(GET|HEAD) (/|/config/?|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?|/(assets|static|svelte)/.+)"
+    r"(GET|HEAD) (/|/config/?|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?)"
+    r"|(GET|HEAD) /(assets|static|svelte)/.+"
     rf"|(GET|HEAD) {API}/(info/?|openapi\.json|app_id/?|theme\.css|startup-events|login_check/?|user/?|token/?|queue/status"
     r"|queue/data|upload_progress|heartbeat/[^/]+|call/(v2/)?[^/]+/[^/]+|file=.+)"
     rf"|POST {API}/(upload|queue/join|cancel|reset/?|call/(v2/)?[^/]+/?)"
@@ -116,9 +116,9 @@ class Gate:
         except TimeoutError:
             return said("upload_broken_off", 408, language)
         except MultiPartException as error:
-            large = "maximum allowed size" in error.message and "Headers" not in error.message
-            limit = (self.blocks.max_file_size or 0) // 2**20
-            return said("upload_too_large", 413, language, megabytes=limit) if large else said("request_refused", 400, language)
+            if error.message.startswith("File size"):
+                return said("upload_too_large", 413, language, megabytes=(self.blocks.max_file_size or 0) // 10**6)
+            return said("request_refused", 400, language)
         except OSError as error:
             if disk_full(error):
                 log("upload: the disk is full")
@@ -150,7 +150,7 @@ class Gate:
                 whole = [f for f in (await form.parse()).getlist("files") if isinstance(f, GradioUploadFile)]
                 form.close()
                 for file in whole:
-                    name = strip_invalid_filename_characters(Path(file.filename or "").name)
+                    name = client_utils.strip_invalid_filename_characters(Path(file.filename or "").name)
                     name = "file" if name in ("", ".", "..") else name
                     kept.append(str(folder.keep(Path(str(file.file.name)), name, sender)))
             except BaseException:

@@ -116,7 +116,7 @@ def stop_check() -> Callable[[], None]:
     Outside a server it is for the time alone.
     """
     end = time.monotonic() + REQUEST_SECONDS
-    blocks, event_id = LocalContext.blocks.get(), LocalContext.event_id.get()
+    blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
     events = blocks._queue.event_ids_to_events if blocks is not None and event_id else {}
     event = events.get(event_id)
 

@@ -1,4 +1,4 @@
-"""Temporary folders that a killed process does not leave behind for ever: each is locked by its process while that lives."""
+"""Temporary folders that a killed process does not leave behind for ever: a lock says whether its process lives."""
 
 from __future__ import annotations
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lgg_demo.case import Listed, UnreadableScan
 from lgg_demo.messages import Language, Sentence
-from lgg_demo.readers import UnreadableScan
 from lgg_demo.report import Result
-from lgg_demo.study import Listed
 
 KEEP_BYTES = 400 * 2**20  # of all sessions' results: the process idles at 0.8 GB, and reading takes the rest of 2 GB
 INSTANCE_BYTES = 16_000  # of a kept DICOM header

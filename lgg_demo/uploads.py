@@ -47,7 +47,7 @@ class UploadFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(os.path.abspath(root))
+        self.root = root.absolute()
         self.uploads, self.taken, self.results = (self.root / name for name in ("uploads", "taken", "results"))
         self.make()
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class UploadFolder:
         with self._lock:
             self._arrivals[place.name] = _Arrival(sender, time.monotonic())
         place.mkdir(mode=0o700)
-        os.rename(file, place / name)
+        file.rename(place / name)
         return place / name
 
     # Use
@@ -111,13 +111,13 @@ class UploadFolder:
         return Path(path)
 
     def take(self, paths: Sequence[str] | None) -> Uploads:
-        """Take uploads over: they lie elsewhere now, and are deleted by the caller. Raises NotAnUpload, and moves nothing."""
+        """Take uploads over: they lie elsewhere now, and the caller deletes them. Raises NotAnUpload, and moves nothing."""
         return Uploads([self.check(p) for p in paths or []], self)
 
     def move(self, upload: Path, to: Path) -> None:
         """Move a checked upload. One that is gone already leaves nothing where it was to be."""
         with suppress(FileNotFoundError):
-            os.rename(upload, to)
+            upload.rename(to)
         self._forget(upload.parent)
 
     def still_wanted(self, paths: Iterable[object]) -> None:
@@ -152,8 +152,9 @@ class UploadFolder:
 
     def is_result(self, path: str) -> bool:
         """Whether a path is that of a file that `new_result` holds."""
-        inside = path.startswith(f"{self.results}/") and "\0" not in path and os.path.normpath(path) == path
-        return inside and os.path.isfile(path) and not os.path.islink(path)
+        inside = path.removeprefix(f"{self.results}/")
+        plain = inside != path and "\0" not in path and str(Path(inside)) == inside and ".." not in Path(inside).parts
+        return plain and Path(path).is_file() and not Path(path).is_symlink()
 
     # Cleaning
 
@@ -212,7 +213,7 @@ def _remove(entry: os.DirEntry[str]) -> None:
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
         else:
-            os.unlink(entry.path)
+            Path(entry.path).unlink()
 
 
 class Uploads:
