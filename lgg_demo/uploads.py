@@ -226,12 +226,20 @@ class Uploads:
         self._gone = False
         self._timer: threading.Timer | None = None
         self.paths: list[Path] = []
+        try:
+            self._lay(uploads, folder)
+        except BaseException:
+            self.delete()
+            raise
+
+    def _lay(self, uploads: Sequence[Path], folder: UploadFolder) -> None:
+        """Gradio drops the folders. Names that repeat are of several patients: the first of each together, the second, and so
+        on; what has no namesake may be anybody's, and lies beside none of them.
+        """
         times = Counter(upload.name for upload in uploads)
         met: Counter[str] = Counter()
         places: dict[int, Path] = {}  # of random names: the first masks of a name are not the first images'
         for upload in uploads:
-            # Gradio drops the folders. Names that repeat are of several patients: the first of each together, the second,
-            # and so on; what has no namesake may be anybody's, and lies beside none of them.
             met[upload.name] += 1
             which = met[upload.name] if times[upload.name] > 1 else 0
             if which not in places:

@@ -56,6 +56,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any,
     folder = tmp_path_factory.mktemp("gradio")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setattr(gate, "SWEEP_SECONDS", 0.5)
         page = Page(Drawn())  # type: ignore[arg-type]
         demo = page.build()
         _, url, _ = launch_page(demo, prevent_thread_lock=True, quiet=True)
@@ -77,7 +78,7 @@ def page(served: tuple[str, Any, Page]) -> Page:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    return write_phantom(tmp_path, "case", draw_head(1))[0]
+    return write_phantom(tmp_path, "case", draw_head(1, size=96))[0]
 
 
 def send(url: str, file: Path, **headers: str) -> str:
@@ -315,3 +316,288 @@ def test_a_fault_of_our_own_is_one_line_that_says_where(
     assert answer["output"]["error"] == say("server_error", "en")
     (line,) = capfd.readouterr().err.splitlines()
     assert re.search(r"segment: failed \(RuntimeError at ui\.py:\d+\)", line) and "secret" not in line
+
+
+# Those who leave, and those who wait
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> list[Path]:
+    """Two series, of 12 slices each."""
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    head = draw_head(12, size=64)
+    return [p for f in folders for p in write_phantom(f, f.name, head) if "mask" not in p.name]
+
+
+def until(true: Callable[[], bool], seconds: float = 15) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def start(url: str, demo: Any, files: list[Path], name: str = "segment") -> tuple[str, str]:
+    """Ask for a scan and do not wait: the session, and the event."""
+    session, fn = os.urandom(6).hex(), fn_of(demo, name)
+    data = [ordinary(c) for c in fn.inputs]
+    data[0] = [given(send(url, f)) for f in files]
+    joined = HTTP.post(f"{url}/gradio_api/queue/join", json={"fn_index": fn._id, "data": data, "session_hash": session})
+    return session, joined.json()["event_id"]
+
+
+@contextmanager
+def listening(url: str, session: str) -> Iterator[None]:
+    with httpx.stream("GET", f"{url}/gradio_api/queue/data?session_hash={session}", timeout=60) as stream:
+        lines = stream.iter_lines()  # closes the stream when it is forgotten
+        next(lines)
+        yield
+
+
+@pytest.mark.parametrize("name", ["segment", "on_scan"])
+def test_a_client_that_left_ends_its_work_at_the_next_slice(
+    served: tuple[str, Any, Page], url: str, study: list[Path], image: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drawn, demo = served[2].segmenter, served[1]
+    drawn.seconds, drawn.slices = 0.3, 0  # type: ignore[attr-defined]
+    session, _ = start(url, demo, study, name)
+    with listening(url, session):
+        waits, _ = start(url, demo, [image], name)
+        with listening(url, waits):
+            assert until(lambda: drawn.slices > 0)  # type: ignore[attr-defined]
+        assert until(lambda: len(demo._queue) == 0), "what waits of one who left is dropped"
+    left = drawn.slices  # type: ignore[attr-defined]
+    assert until(lambda: not demo._queue.event_ids_to_events, 5)
+    assert drawn.slices <= left + 3  # type: ignore[attr-defined]
+    drawn.seconds = 0.0  # type: ignore[attr-defined]
+    assert ask(url, fn_of(demo, "segment")._id, [[given(send(url, image))], None, 0.5])["success"]
+    folder = served[2].folder
+    assert not list(folder.taken.iterdir())
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_cancelled_request_does_not_run_beside_the_next(
+    served: tuple[str, Any, Page], url: str, study: list[Path], image: Path
+) -> None:
+    drawn, demo = served[2].segmenter, served[1]
+    drawn.seconds, drawn.slices = 0.3, 0  # type: ignore[attr-defined]
+    session, event = start(url, demo, study)
+    fn = fn_of(demo, "segment")
+    with listening(url, session):
+        assert until(lambda: drawn.slices > 0)  # type: ignore[attr-defined]
+        body = {"session_hash": session, "fn_index": fn._id, "event_id": event}
+        HTTP.post(f"{url}/gradio_api/cancel", json=body)
+        assert ask(url, fn._id, [[given(send(url, image))], None, 0.5])["success"]
+    assert drawn.slices < 6  # type: ignore[attr-defined]
+
+
+def test_a_request_has_a_time_limit(
+    served: tuple[str, Any, Page], url: str, study: list[Path], monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    drawn, demo = served[2].segmenter, served[1]
+    monkeypatch.setattr(gradio_patches, "REQUEST_SECONDS", 1)
+    drawn.seconds, drawn.slices = 0.3, 0  # type: ignore[attr-defined]
+    for name in ("segment", "on_scan"):
+        fn = fn_of(demo, name)
+        data = [ordinary(c) for c in fn.inputs]
+        data[0] = [given(send(url, f)) for f in study]
+        answer = ask(url, fn._id, data)
+        assert answer["output"]["error"] == say("request_too_long", "en", minutes=0)
+    assert drawn.slices < 10 and not list(served[2].folder.taken.iterdir())  # type: ignore[attr-defined]
+    drawn.seconds = 0.0  # type: ignore[attr-defined]
+    assert ask(url, fn_of(demo, "segment")._id, [[given(send(url, image))], None, 0.5])["success"]
+
+
+def test_one_who_never_listens_has_left(
+    served: tuple[str, Any, Page], url: str, image: Path, study: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, demo = served[2].segmenter, served[1]
+    drawn.seconds = 0.3  # type: ignore[attr-defined]
+    monkeypatch.setattr(gradio_patches, "UNHEARD_SECONDS", 0)
+    sessions = [start(url, demo, files)[0] for files in (study, [image])]
+    queue = demo._queue
+    assert until(lambda: not set(sessions) & set(queue.pending_messages_per_session))
+    assert until(lambda: not queue.event_ids_to_events, 5)
+
+
+def test_thirty_two_clients_are_all_answered(served: tuple[str, Any, Page], url: str, tmp_path: Path) -> None:
+    """Each by what it sent: the heads differ in size."""
+    got: dict[int, dict[str, Any]] = {}
+
+    def client(n: int) -> None:
+        file = write_phantom(tmp_path, f"head{n}", draw_head(1, size=96 + 4 * n))[0]
+        got[n] = ask(url, fn_of(served[1], "segment")._id, [[given(send(url, file))], None, 0.5])
+
+    threads = [Thread(target=client, args=(n,)) for n in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, answer in got.items():
+        report = answer["output"]["data"][0]
+        assert report["images"][0]["file"] == f"head{n}.png"
+    assert len(got) == 32
+
+
+def messages(url: str, session: str) -> Iterator[dict[str, Any]]:
+    with httpx.stream("GET", f"{url}/gradio_api/queue/data?session_hash={session}", timeout=60) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data:"):
+                yield json.loads(line.removeprefix("data:"))
+
+
+def test_the_page_says_how_many_wait_in_its_users_language(
+    served: tuple[str, Any, Page], url: str, study: list[Path], image: Path
+) -> None:
+    demo, drawn = served[1], served[2].segmenter
+    drawn.seconds = 0.2  # type: ignore[attr-defined]
+    first, _ = start(url, demo, study, "on_scan")
+    french = os.urandom(6).hex()
+    assert ask(url, fn_of(demo, "relabel")._id, ["fr", None], french)["success"]
+    fn = fn_of(demo, "on_scan")
+    data = [ordinary(c) for c in fn.inputs]
+    data[0] = [given(send(url, image))]
+    with listening(url, first):
+        HTTP.post(f"{url}/gradio_api/queue/join", json={"fn_index": fn._id, "data": data, "session_hash": french})
+        told = [m["progress_data"][0]["desc"] for m in messages(url, french) if m["msg"] == "progress"]
+    assert say("in_line", "fr", place=1, waiting=1) in told
+
+
+def test_a_full_line_says_so_and_keeps_the_upload(
+    served: tuple[str, Any, Page], url: str, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradio_patches, "LINE", 0)
+    fn, path = fn_of(served[1], "segment"), send(url, image)
+    answer = ask(url, fn._id, [[given(path)], None, 0.5], **{"accept-language": "fr"})
+    assert (answer["status"], answer["output"]["error"]) == (429, say("line_full", "fr", waiting=0))
+    monkeypatch.undo()
+    assert ask(url, fn._id, [[given(path)], None, 0.5])["success"]
+
+
+# Uploads that do not arrive whole, and disks without room
+
+
+def form(*parts: bytes) -> tuple[bytes, dict[str, str]]:
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    return b"".join(head + part for part in parts), {"content-type": "multipart/form-data; boundary=x"}
+
+
+def lying(page: Page) -> list[Path]:
+    return [p for p in page.folder.root.rglob("*") if not p.is_dir() and page.folder.results not in p.parents]
+
+
+def test_uploads_broken_off_leave_nothing(url: str, page: Page, capfd: pytest.CaptureFixture[str]) -> None:
+    page.folder.clear()
+    body, headers = form(b"y" * 100_000)
+    for _ in range(20):
+        connection = HTTPConnection(url.removeprefix("http://"))
+        connection.putrequest("POST", "/gradio_api/upload")
+        for key, value in (headers | {"content-length": str(10**8)}).items():
+            connection.putheader(key, value)
+        connection.endheaders(body)
+        connection.close()
+    assert until(lambda: not page.folder._receiving and not lying(page))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_silent_upload_is_broken_off(url: str, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "SILENT_SECONDS", 0.2)
+    page.folder.clear()
+    body, headers = form(b"y" * 100_000)
+    connection = HTTPConnection(url.removeprefix("http://"))
+    connection.putrequest("POST", "/gradio_api/upload")
+    for key, value in (headers | {"content-length": str(10**8), "accept-language": "fr"}).items():
+        connection.putheader(key, value)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read().decode()) == (408, say("upload_broken_off", "fr"))
+    assert lying(page) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [form(b"whole?")[0], form(b"one\r\n", b"two")[0], form(b"a\r\n--x--\r\n")[0].replace(b"files", b"other"), b"nonsense", b""],
+    ids=["no end", "second has no end", "another field", "nonsense", "empty"],
+)  # fmt: skip
+def test_forms_that_are_not_whole_leave_nothing(url: str, page: Page, body: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    page.folder.clear()
+    answer = HTTP.post(f"{url}/gradio_api/upload?upload_id=1", content=body, headers=form(b"")[1])
+    kept = answer.json() if answer.status_code == 200 else []
+    assert lying(page) == [Path(p) for p in kept]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/../../b.png", "/etc/passwd", "\\..\\x", "é" * 300 + ".png", "con\x00.png"])
+def test_odd_file_names_stay_in_their_folder(url: str, page: Page, image: Path, name: str) -> None:
+    page.folder.clear()
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + name.encode() + b'"\r\n\r\ny\r\n--x--\r\n'
+    answer = HTTP.post(f"{url}/gradio_api/upload", content=body, headers=form(b"")[1])
+    if answer.status_code == 200:
+        (path,) = answer.json() or [None]
+        if path is not None:
+            assert Path(path).parent.parent == page.folder.uploads and page.folder.check(path) and Path(path).exists()
+    assert not [p for p in lying(page) if p.parent.parent != page.folder.uploads]
+
+
+def test_a_file_too_large_is_refused_in_the_users_language(
+    served: tuple[str, Any, Page], url: str, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.folder.clear()
+    monkeypatch.setattr(served[1], "max_file_size", 10**6)
+    body, headers = form(b"y" * (10**6 + 1) + b"\r\n--x--\r\n")
+    answer = HTTP.post(f"{url}/gradio_api/upload", content=body, headers=headers | {"accept-language": "fr"})
+    assert (answer.status_code, answer.text) == (413, say("upload_too_large", "fr", megabytes=1))
+    assert lying(page) == []
+
+
+def test_a_full_disk_is_one_sentence_and_the_server_recovers(
+    served: tuple[str, Any, Page], url: str, page: Page, image: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The upload's own write, the moving to a folder, the reading, and the writing of results: each runs out of room."""
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/patient")
+
+    page.folder.clear()
+    fn = fn_of(served[1], "segment")
+    sentence = say("disk_full", "fr")
+    french = {"accept-language": "fr"}
+    with pytest.MonkeyPatch.context() as patch, image.open("rb") as file:
+        patch.setattr("starlette.datastructures.UploadFile.write", full)
+        answer = HTTP.post(f"{url}/gradio_api/upload", files={"files": ("a.png", file)}, headers=french)
+        assert (answer.status_code, answer.text) == (507, sentence) and lying(page) == []
+    for place, what in ((uploads.UploadFolder, "keep"), (uploads.UploadFolder, "move"), (page, "read"), (page, "results_in")):
+        with pytest.MonkeyPatch.context() as patch, image.open("rb") as file:
+            patch.setattr(place, what, full)
+            answer = HTTP.post(f"{url}/gradio_api/upload", files={"files": ("a.png", file)}, headers=french)
+            if answer.status_code == 507:
+                assert what == "keep" and answer.text == sentence
+            else:
+                told = ask(url, fn._id, [[given(answer.json()[0])], None, 0.5], **french)
+                assert told["output"]["error"] == sentence, what
+            assert lying(page) == [] and not list(page.folder.taken.iterdir())
+    assert not list(page.folder.results.iterdir())
+    told_log = capfd.readouterr().err
+    assert "secret" not in told_log and "Traceback" not in told_log
+    assert ask(url, fn._id, [[given(send(url, image))], None, 0.5])["success"]
+
+
+def test_a_result_that_had_to_go_is_told(
+    served: tuple[str, Any, Page], url: str, page: Page, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo = served[1]
+    monkeypatch.setattr(page.memory, "most", 1)
+    sessions = [os.urandom(6).hex() for _ in range(2)]
+    fn = fn_of(demo, "on_scan")
+    for session in sessions:
+        data = [ordinary(c) for c in fn.inputs]
+        data[0] = [given(send(url, image))]
+        assert ask(url, fn._id, data, session)["success"]
+    download, reference = fn_of(demo, "on_download"), fn_of(demo, "on_reference")
+    assert ask(url, download._id, [None, 0.5, None, ""], sessions[0])["output"]["error"] == say("result_dropped", "en")
+    mask = [given(send(url, image))]
+    assert ask(url, reference._id, [mask, None, 0.5, None], sessions[0])["output"]["error"] == say("result_dropped", "en")
+    assert ask(url, download._id, [None, 0.5, None, ""], sessions[1])["success"]
