@@ -168,8 +168,9 @@ class Line(queueing.Queue):
         for rank, event in enumerate(waiting):
             # The API's clients read the rank itself, which such a message would take from them.
             if event.fn.api_visibility == "private" and (after is None or rank >= after):
-                told = say("in_line", self.blocks.language_of(event), place=rank + 1, waiting=len(waiting))
-                self.send_message(event, ProgressMessage(progress_data=[ProgressUnit(desc=told)]))
+                unit = say("in_line", self.blocks.language_of(event), waiting=len(waiting))
+                # Gradio's own words for it, which this replaces, are English.
+                self.send_message(event, ProgressMessage(progress_data=[ProgressUnit(index=rank + 1, unit=unit)]))
 
     def in_use(self) -> set[str]:
         """The paths in what those have sent who wait or are served."""

@@ -207,10 +207,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "Stopped, because nobody waits for the result any more.",
         "fr": "Arrêté, car plus personne n’attend le résultat.",
     },
-    "in_line": {
-        "en": "Number {place} of {waiting} waiting",
-        "fr": "Numéro {place} sur {waiting} en attente",
-    },
+    "in_line": {"en": "of {waiting} waiting", "fr": "sur {waiting} en attente"},  # after the place in the line
     "line_full": {
         "en": "{waiting} requests are waiting already; this page asks again by itself until there is room.",
         "fr": "{waiting} demandes attendent déjà ; cette page redemande d’elle-même jusqu’à ce qu’il y ait de la place.",

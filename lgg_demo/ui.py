@@ -90,6 +90,8 @@ CSS = """
 #language input:focus-visible, #threshold input[type="range"]:focus-visible {
   outline: 2px solid var(--color-accent) !important; outline-offset: 3px; }
 footer .divider { display: none; }
+#messages .meta-text-center { position: static; transform: none; text-align: center; } /* not behind the spinner */
+#messages .meta-text-center + div:has(svg) { display: none; }
 #lgg-line { position: fixed; inset: auto 0 0 0; padding: 10px; text-align: center; z-index: 1000; font-weight: 600;
   background: var(--background-fill-secondary); border-top: 4px solid #E69F00; }
 """

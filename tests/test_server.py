@@ -462,8 +462,8 @@ def test_the_page_says_how_many_wait_in_its_users_language(
     data[0] = [given(send(url, image))]
     with listening(url, first):
         HTTP.post(f"{url}/gradio_api/queue/join", json={"fn_index": fn._id, "data": data, "session_hash": french})
-        told = [m["progress_data"][0]["desc"] for m in messages(url, french) if m["msg"] == "progress"]
-    assert say("in_line", "fr", place=1, waiting=1) in told
+        told = [m["progress_data"][0] for m in messages(url, french) if m["msg"] == "progress"]
+    assert (told[0]["index"], told[0]["unit"]) == (1, say("in_line", "fr", waiting=1))
 
 
 def test_a_full_line_says_so_and_keeps_the_upload(
@@ -601,3 +601,77 @@ def test_a_result_that_had_to_go_is_told(
     mask = [given(send(url, image))]
     assert ask(url, reference._id, [mask, None, 0.5, None], sessions[0])["output"]["error"] == say("result_dropped", "en")
     assert ask(url, download._id, [None, 0.5, None, ""], sessions[1])["success"]
+
+
+# The page in Chromium
+
+
+@needs_browser
+@pytest.mark.browser
+def test_the_page_waits_in_line_in_french_and_asks_again_by_itself(
+    browser: Any, served: tuple[str, Any, Page], url: str, study: list[Path], image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo, drawn = served[1], served[2].segmenter
+    context = browser.new_context(locale="fr-FR")
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("#viewer .lgg-empty")
+    drawn.seconds = 0.3  # type: ignore[attr-defined]
+    session, _ = start(url, demo, study, "on_scan")
+    with listening(url, session):
+        page.set_input_files("#scan input[type=file]", str(image))
+        page.wait_for_function(
+            "(said) => document.querySelector('#messages').innerText.includes(said)",
+            arg=f"1 {say('in_line', 'fr', waiting=1)}",
+        )
+        assert "queue" not in page.inner_text("#messages")
+    page.wait_for_selector('#viewer [data-figure="predicted"]', timeout=30_000)
+    drawn.seconds = 0.0  # type: ignore[attr-defined]
+    page.click("#clear")
+    page.wait_for_selector("#viewer .lgg-empty")
+    monkeypatch.setattr(gradio_patches, "LINE", 0)
+    page.set_input_files("#scan input[type=file]", str(image))
+    page.wait_for_selector("#lgg-line")
+    assert page.inner_text("#lgg-line") == say("line_full", "fr", waiting=0)
+    monkeypatch.undo()
+    page.wait_for_selector('#viewer [data-figure="predicted"]', timeout=30_000)
+    assert page.query_selector("#lgg-line") is None
+    context.close()
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_closed_tab_ends_its_work(browser: Any, served: tuple[str, Any, Page], url: str, study: list[Path]) -> None:
+    demo, drawn = served[1], served[2].segmenter
+    drawn.seconds, drawn.slices = 0.5, 0  # type: ignore[attr-defined]
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("#viewer .lgg-empty")
+    page.set_input_files("#scan input[type=file]", [str(f) for f in study])
+    assert until(lambda: drawn.slices > 0)  # type: ignore[attr-defined]
+    context.close()
+    assert until(lambda: not demo._queue.event_ids_to_events, 5)
+    assert drawn.slices < 8  # type: ignore[attr-defined]
+
+
+@needs_browser
+@pytest.mark.browser
+def test_a_refused_upload_is_told_on_the_page(
+    browser: Any, served: tuple[str, Any, Page], url: str, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = browser.new_context(locale="fr-FR")
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("#viewer .lgg-empty")
+
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(uploads.UploadFolder, "keep", full)
+    page.set_input_files("#scan input[type=file]", str(image))
+    page.wait_for_selector(f"text={say('disk_full', 'fr')[:40]}")
+    monkeypatch.undo()
+    page.set_input_files("#scan input[type=file]", str(image))
+    page.wait_for_selector('#viewer [data-figure="predicted"]', timeout=30_000)
+    context.close()
