@@ -623,6 +623,7 @@ def launch_page(demo: PageBlocks, **options: Any) -> Any:
         # Other processes would receive uploads and serve files past the gate.
         num_workers=0,
         ssr_mode=False,
+        mcp_server=False,
         app_kwargs={"middleware": [Middleware(Gate, blocks=demo)], "lifespan": lambda app: swept(demo)},
         **options,
     )

@@ -233,8 +233,8 @@ class Uploads:
             raise
 
     def _lay(self, uploads: Sequence[Path], folder: UploadFolder) -> None:
-        """Gradio drops the folders. Names that repeat are of several patients: the first of each together, the second, and so
-        on; what has no namesake may be anybody's, and lies beside none of them.
+        """Gradio drops the folders. Names that repeat are of several patients: the first of each together, the second, and
+        so on; what has no namesake may be anybody's, and lies beside none of them.
         """
         times = Counter(upload.name for upload in uploads)
         met: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The server under clients that are not its page: other users' files, odd requests, a full line, a full disk, no tracebacks."""
+"""The server under clients that are not its page: others' files, odd requests, a full line, a full disk, no traceback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 from conftest import needs_browser
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 
 from lgg_demo import gate, gradio_patches, uploads
 from lgg_demo.case import Scan
@@ -35,9 +34,8 @@ HTTP = httpx.Client(timeout=60)
 class Drawn:
     """Stands for a `Segmenter`: outlines what is bright, a slice at a time, as slowly as is asked for."""
 
-    record: dict[str, Any] = {"name": "drawn", "sha256": "0" * 64}
-
     def __init__(self) -> None:
+        self.record = {"name": "drawn", "sha256": "0" * 64}
         self.seconds = 0.0
         self.slices = 0
 
@@ -124,7 +122,9 @@ def ordinary(component: Any) -> Any:
 def others(url: str, page: Page, image: Path) -> Iterator[dict[str, Any]]:
     """Another user's files in the server: an upload that waits, a result, and all that may be tried to get at them."""
     upload = Path(send(url, image))
-    (answer,) = [Client(url, verbose=False, download_files=False).predict([handle_file(image)], None, 0.5, api_name="/segment")]
+    (answer,) = [
+        Client(url, verbose=False, download_files=False).predict([handle_file(image)], None, 0.5, api_name="/segment")
+    ]
     result = Path(answer[1][0]["path"] if isinstance(answer[1][0], dict) else answer[1][0])
     own = Path(send(url, image))
     link = own.with_name("link.png")
@@ -246,7 +246,14 @@ def odd_calls(demo: Any) -> Iterator[tuple[Any, Any]]:
         for n, component in enumerate(fn.inputs):
             if component.get_block_name() == "state":
                 continue
-            for odd in (7.5, {"a": 1}, ["x"], [[[[]]]], {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, True):
+            for odd in (
+                7.5,
+                {"a": 1},
+                ["x"],
+                [[[[]]]],
+                {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+                True,
+            ):
                 yield fn, [*usual[:n], odd, *usual[n + 1 :]]
         if fn.fn is None:
             yield fn, usual
@@ -519,10 +526,15 @@ def test_a_silent_upload_is_broken_off(url: str, page: Page, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     "body",
-    [form(b"whole?")[0], form(b"one\r\n", b"two")[0], form(b"a\r\n--x--\r\n")[0].replace(b"files", b"other"), b"nonsense", b""],
+    [
+        form(b"whole?")[0], form(b"one\r\n", b"two")[0], form(b"a\r\n--x--\r\n")[0].replace(b"files", b"other"),
+        b"nonsense", b"",
+    ],
     ids=["no end", "second has no end", "another field", "nonsense", "empty"],
 )  # fmt: skip
-def test_forms_that_are_not_whole_leave_nothing(url: str, page: Page, body: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+def test_forms_that_are_not_whole_leave_nothing(
+    url: str, page: Page, body: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     page.folder.clear()
     answer = HTTP.post(f"{url}/gradio_api/upload?upload_id=1", content=body, headers=form(b"")[1])
     kept = answer.json() if answer.status_code == 200 else []
@@ -530,7 +542,9 @@ def test_forms_that_are_not_whole_leave_nothing(url: str, page: Page, body: byte
     assert "Traceback" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["..", ".", "", "a/../../b.png", "/etc/passwd", "\\..\\x", "é" * 300 + ".png", "con\x00.png"])
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "a/../../b.png", "/etc/passwd", "\\..\\x", "é" * 300 + ".png", "con\x00.png"]
+)
 def test_odd_file_names_stay_in_their_folder(url: str, page: Page, image: Path, name: str) -> None:
     page.folder.clear()
     body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + name.encode() + b'"\r\n\r\ny\r\n--x--\r\n'
@@ -569,7 +583,12 @@ def test_a_full_disk_is_one_sentence_and_the_server_recovers(
         patch.setattr("starlette.datastructures.UploadFile.write", full)
         answer = HTTP.post(f"{url}/gradio_api/upload", files={"files": ("a.png", file)}, headers=french)
         assert (answer.status_code, answer.text) == (507, sentence) and lying(page) == []
-    for place, what in ((uploads.UploadFolder, "keep"), (uploads.UploadFolder, "move"), (page, "read"), (page, "results_in")):
+    for place, what in (
+        (uploads.UploadFolder, "keep"),
+        (uploads.UploadFolder, "move"),
+        (page, "read"),
+        (page, "results_in"),
+    ):
         with pytest.MonkeyPatch.context() as patch, image.open("rb") as file:
             patch.setattr(place, what, full)
             answer = HTTP.post(f"{url}/gradio_api/upload", files={"files": ("a.png", file)}, headers=french)

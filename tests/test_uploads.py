@@ -67,9 +67,10 @@ def test_what_is_no_upload_is_refused_and_nothing_is_moved(folder: UploadFolder,
     os.mkfifo(folder.uploads / ("c" * 64) / "fifo")
     before = sorted(folder.root.rglob("*"))
     for odd in (
-        folder.root, folder.uploads, other.parent, result, result.parent, link, linked / other.name, tmp_path / "outside.png",
-        folder.uploads / ("c" * 64) / "folder", folder.uploads / ("c" * 64) / "fifo", f"{other.parent}/../{other.parent.name}/a.png",
-        f"{other.parent}//a.png", f"{other}/", f"{other}/x", f"{other.parent}/..", f"{other.parent}/", "a.png", "", "/", None, 3,
+        folder.root, folder.uploads, other.parent, result, result.parent, link, linked / other.name,
+        tmp_path / "outside.png", folder.uploads / ("c" * 64) / "folder", folder.uploads / ("c" * 64) / "fifo",
+        f"{other.parent}/../{other.parent.name}/a.png", f"{other.parent}//a.png", f"{other}/", f"{other}/x",
+        f"{other.parent}/..", f"{other.parent}/", "a.png", "", "/", None, 3,
         other.parent.name, str(other).replace(other.parent.name, other.parent.name.upper()), f"{other}\0",
     ):  # fmt: skip
         with pytest.raises(NotAnUpload):
@@ -192,7 +193,9 @@ def test_a_start_clears_what_a_killed_run_left_and_nothing_else(tmp_path: Path) 
         assert (inside[0] / "patient.png").exists()
         assert clear_left_behind([tmp_path, tmp_path / "nowhere"]) == 2
         assert not inside[0].parent.exists() and not old.exists()
-        assert (inside[1] / "patient.png").exists() and young.exists() and target.exists() and all(p.exists() for p in others)
+        assert (
+            (inside[1] / "patient.png").exists() and young.exists() and target.exists() and all(p.exists() for p in others)
+        )
     finally:
         for run in runs:
             run.kill()
