@@ -122,7 +122,7 @@ class Gate:
         except OSError as error:
             if disk_full(error):
                 log("upload: the disk is full")
-                return said("disk_full", 507, language)
+                return said("server_full", 507, language)
             log(f"upload: failed ({raised_at(error)})")
             return said("server_error", 500, language)
 

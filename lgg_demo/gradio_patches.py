@@ -110,24 +110,34 @@ class NotOurs(Exception):
     """A request that this page does not send."""
 
 
-def stop_check() -> Callable[[], None]:
-    """What a running handler calls again and again: it raises ClientLeft, or TooLong after `REQUEST_SECONDS` from now on.
+class Stop:
+    """What a running handler asks again and again: whether its client has left, or its `REQUEST_SECONDS` are over.
 
-    Outside a server it is for the time alone.
+    Made in the handler, whose request it is of; outside a server it is for the time alone.
     """
-    end = time.monotonic() + REQUEST_SECONDS
-    blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
-    events = blocks._queue.event_ids_to_events if blocks is not None and event_id else {}
-    event = events.get(event_id)
 
-    def stop() -> None:
-        # A closed tab marks its events; one that was cancelled is taken off the list while its thread runs on.
-        if event is not None and not (event.alive and events.get(event_id) is event):
+    def __init__(self) -> None:
+        self._end = time.monotonic() + REQUEST_SECONDS
+        blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+        self._id = event_id
+        self._events: dict[str | None, Any] = blocks._queue.event_ids_to_events if blocks is not None and event_id else {}
+        self._event = self._events.get(event_id)
+
+    @property
+    def left(self) -> bool:
+        """A closed tab marks its events; one that was cancelled is taken off the list while its thread runs on."""
+        return self._event is not None and not (self._event.alive and self._events.get(self._id) is self._event)
+
+    def over(self) -> bool:
+        """Whether to stop."""
+        return self.left or time.monotonic() > self._end
+
+    def __call__(self) -> None:
+        """Raises ClientLeft or TooLong."""
+        if self.left:
             raise ClientLeft
-        if time.monotonic() > end:
+        if self.over():
             raise TooLong
-
-    return stop
 
 
 def paths_in(value: Any) -> Iterator[Any]:
@@ -278,7 +288,7 @@ class PageBlocks(gr.Blocks):
         except Exception as error:
             if disk_full(error):
                 log(f"{name}: the disk is full")
-                raise refusal("disk_full", language) from None
+                raise refusal("server_full", language) from None
             log(f"{name}: failed ({raised_at(error)})")
             raise refusal("server_error", language) from None
         finally:

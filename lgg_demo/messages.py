@@ -195,7 +195,7 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Une erreur s’est produite sur le serveur, qui n’a conservé aucun fichier ; réessayez, avec moins de fichiers "
         "si elle se répète.",
     },
-    "disk_full": {
+    "server_full": {
         "en": "The server’s disk is full, so nothing was kept; try again in a few minutes.",
         "fr": "Le disque du serveur est plein ; rien n’a été conservé. Réessayez dans quelques minutes.",
     },

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lgg_demo.case import Listed, UnreadableScan
+from lgg_demo.case import Listed, Notice, ReadError
 from lgg_demo.messages import Language, Sentence
 from lgg_demo.report import Result
 
@@ -69,13 +69,15 @@ class Memory:
 class Session:
     """What one tab keeps between two clicks.
 
-    problems: of the scan's files; reference_problems: of the masks given last. sequences: the volumes of its studies, where
-    there is a choice, and chosen: role to name. identity: a random name for the result, never derived from a file.
+    problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
+    sequences: the volumes of its studies, where there is a choice, and chosen: role to name. identity: a random name for
+    the result, never derived from a file.
     """
 
     kept: Kept = field(default_factory=Kept)
-    problems: tuple[UnreadableScan, ...] = ()
-    reference_problems: tuple[UnreadableScan, ...] = ()
+    problems: tuple[ReadError, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    reference_problems: tuple[ReadError, ...] = ()
     done: tuple[Sentence, ...] = ()
     sequences: tuple[Listed, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class Session:
         The page shows one of them: a run that began before the switch was turned still speaks the other language then.
         """
         lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
+        lines += [("warning", n.sentence) for n in self.notices]
         lines += [("warning", s) for r in self.results for s in (*r.warnings, *r.reference_warnings)]
         lines += [("done", s) for s in self.done]
 

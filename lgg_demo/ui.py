@@ -16,7 +16,7 @@ import signal
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,17 +26,19 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
-from lgg_demo.case import Case, R, Role, Study, UnreadableScan
+from lgg_demo.case import Case, ReadError, Role, Study
 from lgg_demo.gate import Gate, swept
-from lgg_demo.gradio_patches import KEEP_SECONDS, SESSIONS, PageBlocks, language_of, refusal, stop_check
+from lgg_demo.gradio_patches import KEEP_SECONDS, SESSIONS, PageBlocks, Stop, language_of, refusal
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.reading.archive import says_mask
-from lgg_demo.reading.references import attach
-from lgg_demo.reading.studies import read_study
+from lgg_demo.reading import guard
+from lgg_demo.reading.earlier import REPORT
+from lgg_demo.reading.layout import nifti_name, parse
+from lgg_demo.reading.limits import MOST_FILES, MOST_SLICES
+from lgg_demo.reading.studies import Read, Request
 from lgg_demo.render import grey, read_corrections, viewer_case, viewer_picture, viewer_reference
-from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
+from lgg_demo.report import Result, build_report, output_names, result_of, write_outputs
 from lgg_demo.scratch import clear_left_behind, scratch
 from lgg_demo.session import LANGUAGES, Kept, Memory, Session
 from lgg_demo.uploads import FilesGone, UploadFolder, Uploads, deleted_after
@@ -97,9 +99,14 @@ footer .divider { display: none; }
 """
 
 
-def too_late(problems: Iterable[UnreadableScan]) -> list[UnreadableScan]:
-    """Of an upload that is not there any more, that it is to be dropped once more."""
-    return [UnreadableScan(p.file, "upload_gone") if p.sentence.key == "not_found" else p for p in problems]
+def gone(*some: Uploads) -> list[ReadError]:
+    """Of each upload that is not there any more, that it is to be dropped once more."""
+    return [ReadError(name, "upload_gone") for uploads in some for name in uploads.gone]
+
+
+def says_mask(upload: Path) -> bool:
+    """Whether a file's name says that it is a mask."""
+    return parse(nifti_name(upload)).role == "mask"
 
 
 def viewer_script() -> str:
@@ -110,7 +117,7 @@ def viewer_script() -> str:
 def segment_cases(
     segmenter: Segmenter, cases: Sequence[Case], say_progress: Callable[[int, int], None], stop: Callable[[], None]
 ) -> list[Result]:
-    """Run the network over every case, counting slices over all of them. stop: see `stop_check`."""
+    """Run the network over every case, counting slices over all of them. stop: see `Stop`."""
     total, before = sum(len(c.scan) for c in cases), 0
     results: list[Result] = []
 
@@ -141,7 +148,7 @@ class Page:
         self._alone = threading.Lock()
 
     @contextmanager
-    def alone(self, stop: Callable[[], None]) -> Iterator[None]:
+    def alone(self, stop: Stop) -> Iterator[None]:
         """One at a time: the thread of a request that was cancelled runs on to its next `stop`, while the line moves up."""
         while not self._alone.acquire(timeout=0.2):
             stop()
@@ -152,32 +159,47 @@ class Page:
             self._alone.release()
 
     def read(
-        self, paths: Sequence[Path], choose: Mapping[str, str] | None, stop: Callable[[], None]
-    ) -> tuple[list[Case], list[UnreadableScan]]:
-        """`read_study`: the one place where images that a user sent are decoded."""
-        with self.alone(stop):
-            cases, problems = read_study(paths, choose)
-        return cases, too_late(problems)
+        self, paths: Sequence[Path], stop: Stop, references: Sequence[Path] = (), choose: Mapping[str, str] | None = None
+    ) -> Read:
+        """The one place where images that a user sent are decoded: in a child process, all of them held together."""
+        request = Request(tuple(paths), tuple(references), choose or {}, most_slices=MOST_SLICES, most_files=MOST_FILES)
+        read = Read([], [], [])
+        try:
+            with self.alone(stop):
+                for event in guard.read(request, stop.over):
+                    if isinstance(event, Case):
+                        read.cases.append(event)
+                    elif isinstance(event, ReadError):
+                        read.errors.append(event)
+                    else:
+                        read.notices.append(event)
+        except guard.Stopped:
+            stop()
+            raise
+        return read
 
     def read_masks(
-        self, of: Sequence[R], paths: Sequence[Path], stop: Callable[[], None]
-    ) -> tuple[list[R], list[UnreadableScan]]:
-        """`attach`: the one place where masks that a user sent are decoded."""
-        with self.alone(stop):
-            attached, problems = attach(of, paths)
-        return attached, too_late(problems)
+        self, results: Sequence[Result], paths: Sequence[Path], stop: Stop
+    ) -> tuple[list[Result], list[ReadError]]:
+        """The one place where masks that a user sends after the images are decoded: in a child process."""
+        try:
+            with self.alone(stop):
+                return guard.attach(list(results), list(paths), stop.over)
+        except guard.Stopped:
+            stop()
+            raise
 
     def run(
         self,
-        read: Callable[[], tuple[list[Case], list[UnreadableScan]]],
+        read: Callable[[], Read],
         threshold: float,
         progress: gr.Progress,
         language: Language,
-        stop: Callable[[], None],
+        stop: Stop,
     ) -> Iterator[tuple[Session, dict[str, Any] | None]]:
         """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
         progress(0, desc=say("reading", language))
-        cases, problems = read()
+        cases, problems, notices = read()
         pictures = tuple(grey(c.scan) for c in cases)
         views = [viewer_picture(c) for c in cases]
         early = Session()
@@ -206,6 +228,7 @@ class Page:
         session = Session(
             kept,
             tuple(problems),
+            tuple(notices),
             done=tuple(done),
             sequences=tuple(listed for c in studies for listed in c.sequences),
             chosen={role: name for c in studies for role, name in c.chosen.items()},
@@ -257,15 +280,16 @@ class Page:
             rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
             yield *self.on_reference(uploads, session, threshold, language), *rest
             return
-        stop = stop_check()
+        stop = Stop()
         taken = self.folder.take(uploads)
         if before is not None:
             before.delete()
         held = None
 
-        def read() -> tuple[list[Case], list[UnreadableScan]]:
+        def read() -> Read:
             with taken.reading() as paths:
-                return self.read(paths, None, stop)
+                found = self.read(paths, stop)
+            return found._replace(errors=gone(taken) + found.errors)
 
         try:
             for session, value in self.run(read, threshold, progress, language, stop):
@@ -288,14 +312,14 @@ class Page:
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
         """Read the study again with the sequences that the user chose."""
-        stop = stop_check()
+        stop = Stop()
         choose = {"pre": pre or "", "post": post or ""} | ({"flair": flair} if flair else {})
 
-        def read() -> tuple[list[Case], list[UnreadableScan]]:
+        def read() -> Read:
             if held is None:
                 raise FilesGone
             with held.reading() as paths:
-                return self.read(paths, choose, stop)
+                return self.read(paths, stop, choose=choose)
 
         try:
             for session, value in self.run(read, threshold, progress, language, stop):
@@ -311,13 +335,13 @@ class Page:
         language: Language,
         progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:
-        stop = stop_check()
+        stop = Stop()
         if before is not None:
             before.delete()
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
             write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
             files = sorted(Path(folder).iterdir())
-            *_, (session, value) = self.run(lambda: self.read(files, None, stop), threshold, progress, language, stop)
+            *_, (session, value) = self.run(lambda: self.read(files, stop), threshold, progress, language, stop)
         return *self.shown(session, value, language), None
 
     def on_reference(
@@ -331,7 +355,8 @@ class Page:
             if session is None or not session.results:
                 warned = Session(done=(Sentence("images_first"),))
                 return None, warned, gr.skip(), warned.messages()
-            results, problems = self.read_masks(session.results, paths, stop_check())
+            results, problems = self.read_masks(session.results, paths, Stop())
+            problems = gone(masks) + problems
         session.kept.results = tuple(results)
         self.memory.used(session.kept)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
@@ -365,7 +390,7 @@ class Page:
             raise refusal("corrections_unusable", language) from None
         corrected = [replace(r, edits=e) for r, e in zip(results, edits, strict=True)]
         problems = [*session.problems, *session.reference_problems]
-        report = build_report(corrected, threshold, self.segmenter.record, problems, language)
+        report = build_report(corrected, threshold, self.segmenter.record, problems, language, session.notices)
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
             files, _ = write_outputs(corrected, threshold, report, Path(folder), pictures, language, documents=True)
             memory = io.BytesIO()
@@ -389,19 +414,17 @@ class Page:
             The report (the same as `python -m lgg_demo.predict` writes) and the mask files; of volumes also the
             probability, the DICOM segmentation, the table and the page.
         """
-        language, stop = language_of(request), stop_check()
+        language, stop = language_of(request), Stop()
         images, masks = self.folder.take(scan), self.folder.take(reference)
         with deleted_after(images, masks), images.reading() as scans, masks.reading() as references:
-            cases, problems = self.read(scans, None, stop)
-            if references:
-                cases, more = self.read_masks(cases, references, stop)
-                problems += more
+            cases, problems, notices = self.read(scans, stop, references)
+            problems = gone(images, masks) + problems
             if not cases:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
                 raise gr.Error(" ".join(sentences), print_exception=False)
             with self.alone(stop):
                 results = segment_cases(self.segmenter, cases, lambda done, total: None, stop)
-        report = build_report(results, threshold, self.segmenter.record, problems, language)
+        report = build_report(results, threshold, self.segmenter.record, problems, language, notices)
         folder = self.folder.new_result()
         try:
             return report, self.results_in(folder, cases, results, threshold, report, language)

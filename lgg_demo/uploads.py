@@ -114,11 +114,15 @@ class UploadFolder:
         """Take uploads over: they lie elsewhere now, and the caller deletes them. Raises NotAnUpload, and moves nothing."""
         return Uploads([self.check(p) for p in paths or []], self)
 
-    def move(self, upload: Path, to: Path) -> None:
-        """Move a checked upload. One that is gone already leaves nothing where it was to be."""
-        with suppress(FileNotFoundError):
+    def move(self, upload: Path, to: Path) -> bool:
+        """Move a checked upload; whether it was still there."""
+        try:
             upload.rename(to)
-        self._forget(upload.parent)
+        except FileNotFoundError:
+            return False
+        finally:
+            self._forget(upload.parent)
+        return True
 
     def still_wanted(self, paths: Iterable[object]) -> None:
         """That a request with these uploads will come again."""
@@ -226,6 +230,7 @@ class Uploads:
         self._gone = False
         self._timer: threading.Timer | None = None
         self.paths: list[Path] = []
+        self.gone: list[str] = []  # the names of those that were not there any more
         try:
             self._lay(uploads, folder)
         except BaseException:
@@ -244,12 +249,14 @@ class Uploads:
             which = met[upload.name] if times[upload.name] > 1 else 0
             if which not in places:
                 places[which] = Path(tempfile.mkdtemp(dir=self._folder.name))
-            folder.move(upload, places[which] / upload.name)
-            self.paths.append(places[which] / upload.name)
+            if folder.move(upload, places[which] / upload.name):
+                self.paths.append(places[which] / upload.name)
+            else:
+                self.gone.append(upload.name)
 
     @contextmanager
     def reading(self) -> Iterator[list[Path]]:
-        """The paths, which stay while they are read. Raises FilesGone."""
+        """The paths of those that are there, which stay while they are read. Raises FilesGone."""
         with self._lock:
             if self._gone:
                 raise FilesGone

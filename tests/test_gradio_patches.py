@@ -79,7 +79,7 @@ class _Fn:
 
 def test_a_handler_can_tell_its_own_request() -> None:
     assert hasattr(LocalContext, "event_id") and hasattr(LocalContext, "blocks")
-    gradio_patches.stop_check()()  # outside a server nobody has left
+    gradio_patches.Stop()()  # outside a server nobody has left
 
 
 def test_the_parser_of_uploads_is_as_the_gate_takes_it() -> None:

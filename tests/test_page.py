@@ -32,8 +32,7 @@ from lgg_demo.inference import Segmenter
 from lgg_demo.messages import say
 from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.predict import predict
-from lgg_demo.reading.references import attach
-from lgg_demo.reading.studies import read_cases, read_study
+from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.report import build_report, result_of
 from lgg_demo.ui import PHANTOMS, Page, launch_page
 from lgg_demo.uploads import FilesGone, UploadFolder
@@ -90,7 +89,7 @@ def test_segment_equals_predict(
     report, files = Client(url, verbose=False).predict(
         [handle_file(p) for p in images], [handle_file(p) for p in masks], 0.4, api_name="/segment"
     )
-    assert predict(images, tmp_path / "out", masks, shipped, 0.4) == []
+    assert predict(Request(tuple(images), tuple(masks)), tmp_path / "out", shipped, 0.4) == ([], [])
     of_predict = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert of_predict.pop("written") == sorted(p.name for p in (tmp_path / "out").iterdir())
     assert report == of_predict
@@ -155,7 +154,7 @@ def test_uploads_of_one_name_and_their_end(folder: UploadFolder, tmp_path: Path)
     assert not any(Path(p).parent.exists() for p in given)
     assert uploads.paths[0].parent == uploads.paths[1].parent != uploads.paths[2].parent == uploads.paths[3].parent
     with uploads.reading() as paths:
-        assert len(read_study(paths)[1]) == 4  # no pictures, by their names
+        assert len(read_all(Request(tuple(paths))).errors) == 4  # no pictures, by their names
     uploads.delete_after(0.05)
     for _ in range(100):
         if not uploads.paths[0].exists():
@@ -174,7 +173,7 @@ def test_what_has_no_namesake_lies_beside_none(folder: UploadFolder, tmp_path: P
         nifti(tmp_path / name, *turned("LPS"))
         files.append(tmp_path / name)
     with folder.take(uploaded(folder, files)).reading() as paths:
-        cases, _ = read_study(paths)
+        cases = read_all(Request(tuple(paths))).cases
     assert {c.scan.name: c.reference is None for c in cases} == {"flair": True, "flair (2)": True, "t1": False}
 
 
@@ -187,9 +186,9 @@ def test_masks_of_one_name_are_not_matched_by_their_order(folder: UploadFolder, 
             (tmp_path / box / patient).mkdir(parents=True)
             boxes[box].append(Path(shutil.copy(file, tmp_path / box / patient)))
     scan, reference = (folder.take(uploaded(folder, files)) for files in (boxes["scan"], boxes["reference"][::-1]))
-    cases, _ = read_study(scan.paths)
-    attached, problems = attach(cases, reference.paths)
-    assert all(c.reference is None for c in attached) and [p.sentence.key for p in problems] == ["mask_unmatched"] * 2
+    read = read_all(Request(tuple(scan.paths), tuple(reference.paths)))
+    assert len(read.cases) == 2 and all(c.reference is None for c in read.cases)
+    assert [p.sentence.key for p in read.errors] == ["mask_unmatched"] * 2
 
 
 def test_an_upload_whose_turn_comes_too_late_is_to_be_dropped_again(shipped: Segmenter, tmp_path: Path) -> None:
@@ -273,7 +272,7 @@ def test_no_history_no_monitoring(url: str) -> None:
 @pytest.mark.parametrize("kind", [k for k, v in PHANTOMS.items() if v["lesion"]])
 def test_the_shipped_weights_find_the_phantom_lesion(shipped: Segmenter, tmp_path: Path, kind: str) -> None:
     write_phantom(tmp_path, kind, draw_head(**PHANTOMS[kind]))
-    (case,), problems = read_cases(sorted(tmp_path.iterdir()))
+    (case,), problems, _ = read_all(Request(tuple(sorted(tmp_path.iterdir()))))
     assert problems == []
     report = build_report([result_of(case, shipped.segment(case.scan))], 0.5, shipped.record)
     assert report["total"]["dice"] >= 0.8
@@ -674,7 +673,7 @@ def predicted(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> A
     """What `predict` makes of the series on the page."""
     folder = tmp_path_factory.mktemp("series")
     write_phantom(folder, "phantom_series", draw_head(**PHANTOMS["phantom_series"]))
-    (case,), _ = read_cases(sorted(folder.iterdir()))
+    (case,) = read_all(Request(tuple(sorted(folder.iterdir())))).cases
     return result_of(case, shipped.segment(case.scan))
 
 

@@ -577,7 +577,7 @@ def test_a_full_disk_is_one_sentence_and_the_server_recovers(
 
     page.folder.clear()
     fn = fn_of(served[1], "segment")
-    sentence = say("disk_full", "fr")
+    sentence = say("server_full", "fr")
     french = {"accept-language": "fr"}
     with pytest.MonkeyPatch.context() as patch, image.open("rb") as file:
         patch.setattr("starlette.datastructures.UploadFile.write", full)
@@ -689,7 +689,7 @@ def test_a_refused_upload_is_told_on_the_page(
 
     monkeypatch.setattr(uploads.UploadFolder, "keep", full)
     page.set_input_files("#scan input[type=file]", str(image))
-    page.wait_for_selector(f"text={say('disk_full', 'fr')[:40]}")
+    page.wait_for_selector(f"text={say('server_full', 'fr')[:40]}")
     monkeypatch.undo()
     page.set_input_files("#scan input[type=file]", str(image))
     page.wait_for_selector('#viewer [data-figure="predicted"]', timeout=30_000)
