@@ -81,7 +81,8 @@ def test_what_is_no_upload_is_refused_and_nothing_is_moved(folder: UploadFolder,
 def test_a_path_is_used_once(folder: UploadFolder) -> None:
     path = str(upload(folder))
     first, second = folder.take([path]), folder.take([path, path])
-    assert [p.exists() for p in (*first.paths, *second.paths)] == [True, False, False]
+    assert [p.read_bytes() for p in first.paths] == [b"x"] and first.gone == []
+    assert second.paths == [] and second.gone == ["a.png"] * 2
     first.delete()
     second.delete()
     assert files(folder) == []
