@@ -180,6 +180,50 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "Recherche et enseignement uniquement : ce n’est pas un dispositif médical, ni un outil de diagnostic ou "
         "de traitement.",
     },
+    # What the server refuses or cannot do
+    "not_an_upload": {
+        "en": "Only files that this request has sent itself are read; send them again.",
+        "fr": "Seuls les fichiers envoyés pour cette demande sont lus ; envoyez-les de nouveau.",
+    },
+    "request_refused": {
+        "en": "The server does not understand this request; load the page again, or check the values that were sent.",
+        "fr": "Le serveur ne comprend pas cette demande ; rechargez la page, ou vérifiez les valeurs envoyées.",
+    },
+    "server_error": {
+        "en": "Something went wrong on the server, which has kept none of the files; try again, with fewer files if it "
+        "happens once more.",
+        "fr": "Une erreur s’est produite sur le serveur, qui n’a conservé aucun fichier ; réessayez, avec moins de fichiers "
+        "si elle se répète.",
+    },
+    "server_full": {
+        "en": "The server’s disk is full, so nothing was kept; try again in a few minutes.",
+        "fr": "Le disque du serveur est plein ; rien n’a été conservé. Réessayez dans quelques minutes.",
+    },
+    "request_too_long": {
+        "en": "This took longer than {minutes} minutes and was stopped; give fewer slices at a time.",
+        "fr": "Le traitement a dépassé {minutes} minutes et a été arrêté ; donnez moins de coupes à la fois.",
+    },
+    "client_left": {
+        "en": "Stopped, because nobody waits for the result any more.",
+        "fr": "Arrêté, car plus personne n’attend le résultat.",
+    },
+    "in_line": {"en": "of {waiting} waiting", "fr": "sur {waiting} en attente"},  # after the place in the line
+    "line_full": {
+        "en": "{waiting} requests are waiting already; this page asks again by itself until there is room.",
+        "fr": "{waiting} demandes attendent déjà ; cette page redemande d’elle-même jusqu’à ce qu’il y ait de la place.",
+    },
+    "upload_too_large": {
+        "en": "A file is larger than {megabytes} MB; give smaller ones, or one study at a time.",
+        "fr": "Un fichier dépasse {megabytes} Mo ; donnez des fichiers plus petits, ou un seul examen à la fois.",
+    },
+    "upload_broken_off": {
+        "en": "The transfer came to a halt and was broken off; send the files again.",
+        "fr": "Le transfert s’est arrêté et a été interrompu ; envoyez de nouveau les fichiers.",
+    },
+    "result_dropped": {
+        "en": "This result had to make room for newer ones of other users; give the images again.",
+        "fr": "Ce résultat a dû laisser la place à ceux, plus récents, d’autres utilisateurs ; redonnez les images.",
+    },
     # Volumes and studies that cannot be used
     "not_a_nifti": {
         "en": "{file}: this is no NIfTI volume of grey values; export it again as .nii or .nii.gz.",

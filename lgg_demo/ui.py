@@ -1,49 +1,50 @@
-"""The page and the API: Blocks and handlers. The only file that imports gradio, but for the benchmark.
+"""The page and the API: Blocks and handlers.
 
-Nothing is kept longer than needed and nothing is shared: uploads are moved out of Gradio's folder, read and deleted at
-once; a result lives in its session's own state until an hour after its last change; the files of a download are gone
-before it is sent; no history, no telemetry.
+Nothing is kept longer than needed and nothing is shared: uploads are moved out of reach, read and deleted at once; a result
+lives in its session's own state until an hour after its last change, or until newer ones need the memory; the files of a
+download are gone before it is sent; no history, no telemetry.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 import os
-import secrets
+import resource
 import shutil
 import signal
 import tempfile
 import threading
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from gradio import route_utils, routes
-from gradio.state_holder import SessionState, StateHolder
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
-from lgg_demo.case import Case, Listed, Role, Study, UnreadableScan
+from lgg_demo.case import Case, ReadError, Role, Study
+from lgg_demo.gate import Gate, swept
+from lgg_demo.gradio_patches import KEEP_SECONDS, SESSIONS, PageBlocks, Stop, language_of, refusal
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, Sentence, say
 from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.reading.archive import says_mask
-from lgg_demo.reading.references import attach
-from lgg_demo.reading.studies import read_study
+from lgg_demo.reading import guard
+from lgg_demo.reading.earlier import REPORT
+from lgg_demo.reading.layout import nifti_name, parse
+from lgg_demo.reading.limits import MOST_FILES, MOST_SLICES
+from lgg_demo.reading.studies import Read, Request
 from lgg_demo.render import grey, read_corrections, viewer_case, viewer_picture, viewer_reference
-from lgg_demo.report import REPORT, Result, build_report, output_names, result_of, write_outputs
+from lgg_demo.report import Result, build_report, output_names, result_of, write_outputs
+from lgg_demo.scratch import clear_left_behind, scratch
+from lgg_demo.session import LANGUAGES, Kept, Memory, Session
+from lgg_demo.uploads import FilesGone, UploadFolder, Uploads, deleted_after
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
 SCRIPTS = ("counts.js", "paint.js", "volume.js", "viewer.js")  # one script: gr.HTML runs one, and modules would be fetched
-LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
-KEEP_SECONDS = 3600  # a session's result
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 CHOICES: tuple[Role, ...] = ("flair", "pre", "post")
@@ -91,147 +92,21 @@ CSS = """
 #language input:focus-visible, #threshold input[type="range"]:focus-visible {
   outline: 2px solid var(--color-accent) !important; outline-offset: 3px; }
 footer .divider { display: none; }
+#messages .meta-text-center { position: static; transform: none; text-align: center; } /* not behind the spinner */
+#messages .meta-text-center + div:has(svg) { display: none; }
+#lgg-line { position: fixed; inset: auto 0 0 0; padding: 10px; text-align: center; z-index: 1000; font-weight: 600;
+  background: var(--background-fill-secondary); border-top: 4px solid #E69F00; }
 """
 
 
-class PrivateUpload(route_utils.GradioUploadFile):
-    """An upload whose folder nobody else gets.
-
-    Gradio names the folder after the content, so two users who send the same picture would share one file, and the first
-    to be served would delete it from under the second. A random salt keeps them apart, and makes the path unguessable.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.sha.update(secrets.token_bytes(16))
+def gone(*some: Uploads) -> list[ReadError]:
+    """Of each upload that is not there any more, that it is to be dropped once more."""
+    return [ReadError(name, "upload_gone") for uploads in some for name in uploads.gone]
 
 
-route_utils.GradioUploadFile = PrivateUpload
-
-# Gradio leaves an empty file in its folder for each file it is given; only the path is wanted.
-gr.File._process_single_file = lambda self, f: f.path
-
-# It keeps what every component showed last, pictures and downloads too, until ten thousand sessions have followed; only
-# deep links would read it.
-SessionState._update_value_in_config = lambda self, key, value: None
-
-
-class Sessions(StateHolder):
-    """Gradio's sessions, of which nothing is left an hour after their last use: it would delete their states alone."""
-
-    def delete_all_expired_state(self) -> None:
-        super().delete_all_expired_state()
-        for session, used in list(self.time_last_used.items()):
-            if datetime.now() - used > timedelta(seconds=KEEP_SECONDS):
-                self.delete_state(session)
-                self.session_data.pop(session, None)
-                self.time_last_used.pop(session, None)
-
-
-routes.StateHolder = Sessions
-
-
-class FilesGone(Exception):
-    """Files that were held for another choice, and are deleted."""
-
-
-class Uploads:
-    """Uploaded files in a folder of their own, out of Gradio's; gone with `delete`, or with the object."""
-
-    def __init__(self, uploads: Sequence[str] | None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="lgg-demo-")
-        self._lock = threading.Lock()  # they are not deleted while they are read
-        self._gone = False
-        self._timer: threading.Timer | None = None
-        self.paths: list[Path] = []
-        times = Counter(Path(upload).name for upload in uploads or [])
-        met: Counter[str] = Counter()
-        places: dict[int, Path] = {}  # of random names: the first masks of a name are not the first images'
-        for upload in uploads or []:
-            source = Path(upload)
-            # Gradio drops the folders. Names that repeat are of several patients: the first of each together, the second,
-            # and so on; what has no namesake may be anybody's, and lies beside none of them.
-            met[source.name] += 1
-            which = met[source.name] if times[source.name] > 1 else 0
-            if which not in places:
-                places[which] = Path(tempfile.mkdtemp(dir=self._folder.name))
-            place = places[which]
-            if source.exists():  # else Gradio deleted it while it waited (`delete_cache`), or a client names what never was
-                shutil.move(source, place / source.name)
-                if not any(source.parent.iterdir()):
-                    source.parent.rmdir()
-            self.paths.append(place / source.name)
-
-    def read(self, choose: Mapping[str, str] | None = None) -> tuple[list[Case], list[UnreadableScan]]:
-        """`read_study` of the files. Raises FilesGone."""
-        with self._lock:
-            if self._gone:
-                raise FilesGone
-            cases, problems = read_study(self.paths, choose)
-            return cases, too_late(problems)
-
-    def delete_after(self, seconds: float) -> None:
-        """Delete the files then, whatever becomes of the session: Gradio keeps that of a closed tab for an hour."""
-        self._timer = threading.Timer(seconds, self.delete)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def delete(self) -> None:
-        """Delete the files now."""
-        if self._timer is not None:
-            self._timer.cancel()
-        with self._lock:
-            self._gone = True
-            self._folder.cleanup()
-
-
-def too_late(problems: Iterable[UnreadableScan]) -> list[UnreadableScan]:
-    """Of an upload that is not there any more, that it is to be dropped once more."""
-    return [UnreadableScan(p.file, "upload_gone") if p.sentence.key == "not_found" else p for p in problems]
-
-
-@contextmanager
-def taken_over(uploads: Sequence[str] | None) -> Iterator[list[Path]]:
-    """The paths of uploads, which are deleted on leaving."""
-    taken = Uploads(uploads)
-    try:
-        yield taken.paths
-    finally:
-        taken.delete()
-
-
-@dataclass(frozen=True)
-class Session:
-    """What one tab keeps between two clicks.
-
-    pictures: what the viewer shows of each result, (S, H, W) uint8, for the page to print. problems: of the scan's files;
-    reference_problems: of the masks given last. sequences: the volumes of its studies, where there is a choice, and chosen:
-    role to name. identity: a random name for the result, never derived from a file.
-    """
-
-    results: tuple[Result, ...] = ()
-    pictures: tuple[np.ndarray, ...] = ()
-    problems: tuple[UnreadableScan, ...] = ()
-    reference_problems: tuple[UnreadableScan, ...] = ()
-    done: tuple[Sentence, ...] = ()
-    sequences: tuple[Listed, ...] = ()
-    chosen: Mapping[str, str] = field(default_factory=dict)
-    identity: str = field(default_factory=lambda: secrets.token_hex(8))
-
-    def messages(self) -> str:
-        """What went wrong, what to beware of and what was done, as an HTML list in each language.
-
-        The page shows one of them: a run that began before the switch was turned still speaks the other language then.
-        """
-        lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
-        lines += [("warning", s) for r in self.results for s in (*r.warnings, *r.reference_warnings)]
-        lines += [("done", s) for s in self.done]
-
-        def listed(language: Language) -> str:
-            items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
-            return f'<ul lang="{language}">{items}</ul>'
-
-        return "".join(listed(language) for _, language in LANGUAGES) if lines else ""
+def says_mask(upload: Path) -> bool:
+    """Whether a file's name says that it is a mask."""
+    return parse(nifti_name(upload)).role == "mask"
 
 
 def viewer_script() -> str:
@@ -239,21 +114,19 @@ def viewer_script() -> str:
     return "\n".join((VIEWER / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
 
-def language_of(request: gr.Request | None) -> Language:
-    """French where the browser prefers it, else English."""
-    accepted = (request.headers.get("accept-language") or "") if request else ""
-    return "fr" if accepted.lower().startswith("fr") else "en"
-
-
-def segment_cases(segmenter: Segmenter, cases: Sequence[Case], say_progress: Callable[[int, int], None]) -> list[Result]:
-    """Run the network over every case, counting slices over all of them."""
+def segment_cases(
+    segmenter: Segmenter, cases: Sequence[Case], say_progress: Callable[[int, int], None], stop: Callable[[], None]
+) -> list[Result]:
+    """Run the network over every case, counting slices over all of them. stop: see `Stop`."""
     total, before = sum(len(c.scan) for c in cases), 0
     results: list[Result] = []
 
     def forward(done: int, _: int) -> None:
+        stop()
         say_progress(before + done, total)
 
     for case in cases:
+        stop()
         results.append(result_of(case, segmenter.segment(case.scan, forward)))
         before += len(case.scan)
     return results
@@ -270,27 +143,75 @@ class Page:
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
+        self.folder = UploadFolder(Path(get_upload_folder()))
+        self.memory = Memory()
+        self._alone = threading.Lock()
+
+    @contextmanager
+    def alone(self, stop: Stop) -> Iterator[None]:
+        """One at a time: the thread of a request that was cancelled runs on to its next `stop`, while the line moves up."""
+        while not self._alone.acquire(timeout=0.2):
+            stop()
+        try:
+            stop()
+            yield
+        finally:
+            self._alone.release()
+
+    def read(
+        self, paths: Sequence[Path], stop: Stop, references: Sequence[Path] = (), choose: Mapping[str, str] | None = None
+    ) -> Read:
+        """The one place where images that a user sent are decoded: in a child process, all of them held together."""
+        request = Request(tuple(paths), tuple(references), choose or {}, most_slices=MOST_SLICES, most_files=MOST_FILES)
+        read = Read([], [], [])
+        try:
+            with self.alone(stop):
+                for event in guard.read(request, stop.over):
+                    if isinstance(event, Case):
+                        read.cases.append(event)
+                    elif isinstance(event, ReadError):
+                        read.errors.append(event)
+                    else:
+                        read.notices.append(event)
+        except guard.Stopped:
+            stop()
+            raise
+        return read
+
+    def read_masks(
+        self, results: Sequence[Result], paths: Sequence[Path], stop: Stop
+    ) -> tuple[list[Result], list[ReadError]]:
+        """The one place where masks that a user sends after the images are decoded: in a child process."""
+        try:
+            with self.alone(stop):
+                return guard.attach(list(results), list(paths), stop.over)
+        except guard.Stopped:
+            stop()
+            raise
 
     def run(
         self,
-        read: Callable[[], tuple[list[Case], list[UnreadableScan]]],
+        read: Callable[[], Read],
         threshold: float,
         progress: gr.Progress,
         language: Language,
+        stop: Stop,
     ) -> Iterator[tuple[Session, dict[str, Any] | None]]:
         """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
         progress(0, desc=say("reading", language))
-        cases, problems = read()
+        cases, problems, notices = read()
         pictures = tuple(grey(c.scan) for c in cases)
         views = [viewer_picture(c) for c in cases]
         early = Session()
         if sum(len(p) for p in pictures) >= SHOW_EARLY:
             yield early, {"id": early.identity, "threshold": threshold, "cases": views}
-        results = segment_cases(
-            self.segmenter,
-            cases,
-            lambda done, total: progress((done, total), desc=say("segmenting", language), unit=say("slice", language)),
-        )
+        with self.alone(stop):
+            results = segment_cases(
+                self.segmenter,
+                cases,
+                lambda done, total: progress((done, total), desc=say("segmenting", language), unit=say("slice", language)),
+                stop,
+            )
         done = []
         if results:
             values = {
@@ -300,13 +221,14 @@ class Page:
             }
             done = [Sentence("done", values), *scored_sentence(results)]
         # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
-        kept = tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results)
+        kept = Kept(tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results), pictures)
+        self.memory.used(kept)
         # Beside its own mask a lone sequence leaves nothing to choose.
         studies = [c for c in cases if isinstance(c, Study) and sum(v.role != "mask" for v in c.sequences) > 1]
         session = Session(
             kept,
-            pictures,
             tuple(problems),
+            tuple(notices),
             done=tuple(done),
             sequences=tuple(listed for c in studies for listed in c.sequences),
             chosen={role: name for c in studies for role, name in c.chosen.items()},
@@ -356,14 +278,21 @@ class Page:
         if uploads and all(says_mask(Path(u)) for u in uploads):
             # Masks alone are no scan: outlining them would throw away the result they were meant for.
             rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
-            yield *self.on_reference(uploads, session, threshold), *rest
+            yield *self.on_reference(uploads, session, threshold, language), *rest
             return
+        stop = Stop()
+        taken = self.folder.take(uploads)
         if before is not None:
             before.delete()
-        taken = Uploads(uploads)
         held = None
+
+        def read() -> Read:
+            with taken.reading() as paths:
+                found = self.read(paths, stop)
+            return found._replace(errors=gone(taken) + found.errors)
+
         try:
-            for session, value in self.run(taken.read, threshold, progress, language):
+            for session, value in self.run(read, threshold, progress, language, stop):
                 if session.sequences:
                     held = taken
                     held.delete_after(HOLD_SECONDS)
@@ -377,20 +306,26 @@ class Page:
         held: Uploads | None,
         threshold: float,
         language: Language,
-        flair: str,
-        pre: str,
-        post: str,
+        flair: str | None,
+        pre: str | None,
+        post: str | None,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
         """Read the study again with the sequences that the user chose."""
-        choose = {"flair": flair, "pre": pre or "", "post": post or ""}
-        try:
+        stop = Stop()
+        choose = {"pre": pre or "", "post": post or ""} | ({"flair": flair} if flair else {})
+
+        def read() -> Read:
             if held is None:
                 raise FilesGone
-            for session, value in self.run(lambda: held.read(choose), threshold, progress, language):
+            with held.reading() as paths:
+                return self.read(paths, stop, choose=choose)
+
+        try:
+            for session, value in self.run(read, threshold, progress, language, stop):
                 yield *self.shown(session, value, language), held
         except FilesGone:
-            raise gr.Error(say("choose_again", language), duration=10, print_exception=False) from None
+            raise refusal("choose_again", language) from None
 
     def on_phantom(
         self,
@@ -400,23 +335,32 @@ class Page:
         language: Language,
         progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:
+        stop = Stop()
         if before is not None:
             before.delete()
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
             write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
             files = sorted(Path(folder).iterdir())
-            *_, (session, value) = self.run(lambda: read_study(files), threshold, progress, language)
+            *_, (session, value) = self.run(lambda: self.read(files, stop), threshold, progress, language, stop)
         return *self.shown(session, value, language), None
 
-    def on_reference(self, uploads: list[str] | None, session: Session | None, threshold: float) -> tuple[Any, ...]:
+    def on_reference(
+        self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
+    ) -> tuple[Any, ...]:
         """Attach masks to the result that is there, without running the network again."""
-        with taken_over(uploads) as masks:
+        masks = self.folder.take(uploads)
+        with deleted_after(masks), masks.reading() as paths:
+            if session is not None and session.kept.dropped:
+                raise refusal("result_dropped", language)
             if session is None or not session.results:
                 warned = Session(done=(Sentence("images_first"),))
                 return None, warned, gr.skip(), warned.messages()
-            results, problems = attach(session.results, masks)
+            results, problems = self.read_masks(session.results, paths, Stop())
+            problems = gone(masks) + problems
+        session.kept.results = tuple(results)
+        self.memory.used(session.kept)
         done = tuple(s for s in session.done if s.key != "scored") + scored_sentence(results)
-        session = replace(session, results=tuple(results), reference_problems=tuple(too_late(problems)), done=done)
+        session = replace(session, reference_problems=tuple(problems), done=done)
         cases = [viewer_reference(r) for r in results]
         value = self.value(session, threshold, cases)
         return None, session, value, session.messages()
@@ -427,22 +371,28 @@ class Page:
         off = gr.update(interactive=False)
         return None, None, "", off, off, *self.choices(Session(), "en"), None
 
-    def on_download(self, session: Session | None, threshold: float, language: Language, corrections: str = "") -> str:
+    def on_download(
+        self, session: Session | None, threshold: float, language: Language, corrections: str | None = ""
+    ) -> str:
         """A zip of masks, probabilities and report, as base64: what was written for it is gone when it is sent.
 
         corrections: what the viewer's brush has drawn, see `render.read_corrections`; used for this one zip, and not kept.
         """
+        if session is not None and session.kept.dropped:
+            raise refusal("result_dropped", language)
         if session is None or not session.results:
-            raise gr.Error(say("nothing_to_download", language), duration=10, print_exception=False)
+            raise refusal("nothing_to_download", language)
+        self.memory.used(session.kept)
+        results, pictures = session.kept.results, session.kept.pictures
         try:
-            edits = read_corrections(corrections, session.identity, session.results)
+            edits = read_corrections(corrections or "", session.identity, results)
         except ValueError:
-            raise gr.Error(say("corrections_unusable", language), duration=10, print_exception=False) from None
-        results = [replace(r, edits=e) for r, e in zip(session.results, edits, strict=True)]
+            raise refusal("corrections_unusable", language) from None
+        corrected = [replace(r, edits=e) for r, e in zip(results, edits, strict=True)]
         problems = [*session.problems, *session.reference_problems]
-        report = build_report(results, threshold, self.segmenter.record, problems, language)
+        report = build_report(corrected, threshold, self.segmenter.record, problems, language, session.notices)
         with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
-            files, _ = write_outputs(results, threshold, report, Path(folder), session.pictures, language, documents=True)
+            files, _ = write_outputs(corrected, threshold, report, Path(folder), pictures, language, documents=True)
             memory = io.BytesIO()
             with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
                 for file in files:
@@ -464,20 +414,34 @@ class Page:
             The report (the same as `python -m lgg_demo.predict` writes) and the mask files; of volumes also the
             probability, the DICOM segmentation, the table and the page.
         """
-        language = language_of(request)
-        with taken_over(scan) as images, taken_over(reference) as masks:
-            cases, problems = read_study(images)
-            if masks:
-                cases, more = attach(cases, masks)
-                problems += more
-            problems = too_late(problems)
+        language, stop = language_of(request), Stop()
+        images, masks = self.folder.take(scan), self.folder.take(reference)
+        with deleted_after(images, masks), images.reading() as scans, masks.reading() as references:
+            cases, problems, notices = self.read(scans, stop, references)
+            problems = gone(images, masks) + problems
             if not cases:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
                 raise gr.Error(" ".join(sentences), print_exception=False)
-            results = segment_cases(self.segmenter, cases, lambda done, total: None)
-        report = build_report(results, threshold, self.segmenter.record, problems, language)
-        # Gradio serves what lies in its own folder, and deletes it after ten minutes (`delete_cache`).
-        folder = Path(tempfile.mkdtemp(prefix="lgg-demo-", dir=self.served))
+            with self.alone(stop):
+                results = segment_cases(self.segmenter, cases, lambda done, total: None, stop)
+        report = build_report(results, threshold, self.segmenter.record, problems, language, notices)
+        folder = self.folder.new_result()
+        try:
+            return report, self.results_in(folder, cases, results, threshold, report, language)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def results_in(
+        self,
+        folder: Path,
+        cases: Sequence[Case],
+        results: Sequence[Result],
+        threshold: float,
+        report: dict[str, Any],
+        language: Language,
+    ) -> list[str]:
+        """Write what the API returns beside the report into a folder that is served, and list it."""
         pictures = [grey(c.scan) for c in cases]
         written, _ = write_outputs(results, threshold, report, folder, pictures, language)
         # Of pictures the masks, of volumes all but the report, which is returned beside them.
@@ -493,13 +457,13 @@ class Page:
                 path.unlink()
             else:
                 files.append(str(path))
-        self.api_files.temp_files.update(files)
-        return report, files
+        return files
 
-    def build(self) -> gr.Blocks:
+    def build(self) -> PageBlocks:
         """The page. Serve it with `launch_page`, which sets what belongs to the server."""
-        with gr.Blocks(title="LGG Demo", analytics_enabled=False, delete_cache=(60, 600), fill_width=True) as demo:
-            language = gr.State("en")
+        demo = PageBlocks(self.folder, title="LGG Demo", analytics_enabled=False, fill_width=True)
+        with demo:
+            language = demo.spoken = gr.State("en")
             session = gr.State(None, time_to_live=KEEP_SECONDS)
             held = gr.State(None, time_to_live=HOLD_SECONDS, delete_callback=lambda files: files and files.delete())
             labels: list[tuple[Any, str, str]] = []  # component, property, key of the catalogue
@@ -589,7 +553,7 @@ class Page:
             scan.upload(self.on_scan, [scan, session, held, threshold, language], [scan, *shown], **once)
             reference.upload(
                 self.on_reference,
-                [reference, session, threshold],
+                [reference, session, threshold, language],
                 [reference, session, viewer, messages],
                 **alone,
                 **private,
@@ -657,29 +621,33 @@ class Page:
             api_reference = gr.File(file_count="multiple", visible=False, label="reference")
             api_threshold = gr.Slider(0, 1, FIRST_THRESHOLD, visible=False, label="threshold")
             api_report = gr.JSON(visible=False, label="report")
-            self.api_files = gr.File(file_count="multiple", visible=False, label="files")
+            api_files = gr.File(file_count="multiple", visible=False, label="files")
             gr.Button(visible=False).click(
                 self.segment,
                 [api_scan, api_reference, api_threshold],
-                [api_report, self.api_files],
+                [api_report, api_files],
                 api_name="segment",
                 **alone,
             )
-        self.served = Path(demo.GRADIO_CACHE)
-        self.served.mkdir(parents=True, exist_ok=True)
-        # It says no before it grows without bound, or so long that files are deleted before their turn.
-        return demo.queue(max_size=12)
+        return demo
 
 
-def launch_page(demo: gr.Blocks, **options: Any) -> Any:
+def launch_page(demo: PageBlocks, **options: Any) -> Any:
     """Serve the page with the settings that patients' images ask for; `options` go to gradio's `launch`."""
     return demo.launch(
         theme=THEME,
         css=CSS,
+        head=f"<script>{(VIEWER / 'line.js').read_text(encoding='utf-8')}</script>",
         run_history=False,
         enable_monitoring=False,
         max_file_size=UPLOAD_LIMIT,
         footer_links=["api"],
+        state_session_capacity=SESSIONS,
+        # Other processes would receive uploads and serve files past the gate.
+        num_workers=0,
+        ssr_mode=False,
+        mcp_server=False,
+        app_kwargs={"middleware": [Middleware(Gate, blocks=demo)], "lifespan": lambda app: swept(demo)},
         **options,
     )
 
@@ -687,10 +655,19 @@ def launch_page(demo: gr.Blocks, **options: Any) -> Any:
 def serve(segmenter: Segmenter) -> None:
     """Serve the page until it is stopped, and leave nothing of its users behind.
 
-    Gradio's folder is one of our own that goes with the process: its own cleaning waits for open connections, and gives
-    up. A container is stopped by SIGTERM, which is taken as Ctrl-C.
+    All temporary files are in one folder, for its user alone, that goes with the process, or where that is killed at the
+    next start. A container is stopped by SIGTERM, which is taken as Ctrl-C.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="lgg-demo-", dir=os.environ.get("GRADIO_TEMP_DIR")) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
+    os.umask(0o077)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an upload holds up to a thousand files open
+    place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    Path(place).mkdir(parents=True, exist_ok=True)
+    clear_left_behind({place, tempfile.gettempdir()})
+    with scratch(place) as house:
+        for variable, name in (("GRADIO_TEMP_DIR", "gradio"), ("TMPDIR", "tmp")):
+            (house / name).mkdir()
+            os.environ[variable] = str(house / name)
+        tempfile.tempdir = os.environ["TMPDIR"]
         launch_page(Page(segmenter).build())

@@ -13,13 +13,14 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import NAMES, PLANTED, segmentation, series
 from gradio_client import Client, handle_file
+from nifti_files import nifti, turned
 from test_page import download, give, needs_browser, page, served, shipped, shown, uploads_left, url, wait_for_result
-from test_volumes import NAMES, PLANTED, nifti, segmentation, series, turned
 
 from lgg_demo import predict
 from lgg_demo.phantom import draw_head
-from lgg_demo.report import REPORT
+from lgg_demo.reading.earlier import REPORT
 
 __all__ = ["page", "served", "shipped", "url"]  # fixtures
 

@@ -17,7 +17,7 @@ VIEWER = ui.viewer_script()
 # Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool.
 PUT_TOGETHER = ("panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence.
-MAKERS = {"Sentence": 0, "say": 0, "UnreadableScan": 1, "named": 1}
+MAKERS = {"Sentence": 0, "say": 0, "refusal": 0, "said": 0, "UnreadableScan": 1, "named": 1}
 
 
 def placeholders(text: str) -> set[str]:

@@ -24,17 +24,18 @@ import pytest
 from conftest import needs_browser
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from nifti_files import nifti, turned
 from PIL import Image
-from test_volumes import nifti, turned
 
+from lgg_demo.gradio_patches import KEEP_SECONDS
 from lgg_demo.inference import Segmenter
 from lgg_demo.messages import say
 from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.predict import predict
-from lgg_demo.reading.references import attach
-from lgg_demo.reading.studies import read_cases
+from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.report import build_report, result_of
-from lgg_demo.ui import KEEP_SECONDS, PHANTOMS, FilesGone, Page, Uploads, launch_page, taken_over
+from lgg_demo.ui import PHANTOMS, Page, launch_page
+from lgg_demo.uploads import FilesGone, UploadFolder
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_segment_equals_predict(
     report, files = Client(url, verbose=False).predict(
         [handle_file(p) for p in images], [handle_file(p) for p in masks], 0.4, api_name="/segment"
     )
-    assert predict(images, tmp_path / "out", masks, shipped, 0.4) == []
+    assert predict(Request(tuple(images), tuple(masks)), tmp_path / "out", shipped, 0.4) == ([], [])
     of_predict = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert of_predict.pop("written") == sorted(p.name for p in (tmp_path / "out").iterdir())
     assert report == of_predict
@@ -127,59 +128,76 @@ def test_one_network_runs_at_a_time(served: tuple[str, Any]) -> None:
     assert together == {"on_scan", "on_reference", "on_choose", "<lambda>", "segment"}
 
 
-def test_uploads_of_one_name_and_their_end(tmp_path: Path) -> None:
-    given = []
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
+@pytest.fixture
+def folder(tmp_path: Path) -> UploadFolder:
+    return UploadFolder(tmp_path / "server")
+
+
+def uploaded(folder: UploadFolder, files: list[Path]) -> list[str]:
+    """Files as they lie once they were uploaded."""
+    paths = []
+    for file in files:
+        with folder.receiving("me"):
+            paths.append(str(folder.keep(Path(shutil.copy(file, folder.uploads / "arriving")), file.name, "me")))
+    return paths
+
+
+def test_uploads_of_one_name_and_their_end(folder: UploadFolder, tmp_path: Path) -> None:
+    files = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
         for name in ("1", "2"):
-            write_phantom(tmp_path, name, draw_head(1))[0].rename(tmp_path / folder / name)
-            given.append(str(tmp_path / folder / name))
-    uploads = Uploads(given)
+            files.append(write_phantom(tmp_path, name, draw_head(1))[0].rename(tmp_path / place / name))
+    given = uploaded(folder, files)
+    uploads = folder.take(given)
     assert [p.name for p in uploads.paths] == ["1", "2", "1", "2"] and all(p.is_file() for p in uploads.paths)
-    assert not any(Path(p).exists() for p in given)
+    assert not any(Path(p).parent.exists() for p in given)
     assert uploads.paths[0].parent == uploads.paths[1].parent != uploads.paths[2].parent == uploads.paths[3].parent
-    assert len(uploads.read()[1]) == 4  # no pictures, by their names
+    with uploads.reading() as paths:
+        assert paths == uploads.paths
     uploads.delete_after(0.05)
     for _ in range(100):
         if not uploads.paths[0].exists():
             break
         sleep(0.05)
     assert not any(p.exists() for p in uploads.paths)
-    with pytest.raises(FilesGone):
-        uploads.read()
+    with pytest.raises(FilesGone), uploads.reading():
+        pass
 
 
-def test_what_has_no_namesake_lies_beside_none(tmp_path: Path) -> None:
+def test_what_has_no_namesake_lies_beside_none(folder: UploadFolder, tmp_path: Path) -> None:
     """Of two patients' folders the page knows the files alone: what only one of them has may be either's."""
-    given = []
+    files = []
     for name in ("ann/flair.nii", "bob/flair.nii", "bob/seg.nii", "bob/t1.nii"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         nifti(tmp_path / name, *turned("LPS"))
-        given.append(str(tmp_path / name))
-    cases, _ = Uploads(given).read()
-    assert {c.scan.name: c.reference is None for c in cases} == {"flair": True, "flair (2)": True, "t1": False}
+        files.append(tmp_path / name)
+    with folder.take(uploaded(folder, files)).reading() as paths:
+        cases = read_all(Request(tuple(paths))).cases
+    assert {c.scan.name: c.reference is None for c in cases} == {"flair": True, "flair (2)": True}
 
 
-def test_masks_of_one_name_are_not_matched_by_their_order(tmp_path: Path) -> None:
+def test_masks_of_one_name_are_not_matched_by_their_order(folder: UploadFolder, tmp_path: Path) -> None:
     (image,) = write_phantom(tmp_path, "s", draw_head(1, lesion="frontal"))
     mask = tmp_path / "s_mask.png"
-    boxes: dict[str, list[str]] = {"scan": [], "reference": []}
+    boxes: dict[str, list[Path]] = {"scan": [], "reference": []}
     for box, file in (("scan", image), ("reference", mask)):
         for patient in ("ann", "bob"):
             (tmp_path / box / patient).mkdir(parents=True)
-            boxes[box].append(shutil.copy(file, tmp_path / box / patient))
-    cases, _ = Uploads(boxes["scan"]).read()
-    with taken_over(boxes["reference"][::-1]) as masks:
-        attached, problems = attach(cases, masks)
-    assert all(c.reference is None for c in attached) and [p.sentence.key for p in problems] == ["mask_unmatched"] * 2
+            boxes[box].append(Path(shutil.copy(file, tmp_path / box / patient)))
+    scan, reference = (folder.take(uploaded(folder, files)) for files in (boxes["scan"], boxes["reference"][::-1]))
+    read = read_all(Request(tuple(scan.paths), tuple(reference.paths)))
+    assert len(read.cases) == 2 and all(c.reference is None for c in read.cases)
+    assert [p.sentence.key for p in read.errors] == ["mask_unmatched"] * 2
 
 
 def test_an_upload_whose_turn_comes_too_late_is_to_be_dropped_again(shipped: Segmenter, tmp_path: Path) -> None:
-    """Gradio deletes what lies in its folder for ten minutes, whether it waits for its turn or not."""
-    here = write_phantom(tmp_path, "here", draw_head(1))[0]
+    drawn = write_phantom(tmp_path, "drawn", draw_head(1))[0]
     page = Page(shipped)
-    for given, results in (([tmp_path / "gone.png"], 0), ([tmp_path / "gone.png", here], 1)):
-        *_, shown = page.on_scan([str(p) for p in given], None, None, 0.5, "fr")
+    for names, results in ((["gone.png"], 0), (["gone.png", "here.png"], 1)):
+        gone, *rest = uploaded(page.folder, [Path(shutil.copy(drawn, tmp_path / name)) for name in names])
+        page.folder.discard([gone])
+        *_, shown = page.on_scan([gone, *rest], None, None, 0.5, "fr")
         session = shown[1]
         assert len(session.results) == results
         assert [str(p.sentence.say("fr")) for p in session.problems] == [say("upload_gone", "fr", file="gone.png")]
@@ -195,9 +213,9 @@ def test_what_replaces_a_study_deletes_its_files(shipped: Segmenter, tmp_path: P
             lambda held: list(page.on_scan([], None, held, 0.5, "en")),
         )
     ):
-        (image,) = write_phantom(tmp_path, f"case{n}", draw_head(1))[:1]
-        held = Uploads([str(image)])
+        held = page.folder.take(uploaded(page.folder, write_phantom(tmp_path, f"case{n}", draw_head(1))[:1]))
         held.delete_after(600)
+        assert held.paths[0].exists()
         leave(held)
         assert not held.paths[0].exists() and not held.paths[0].parent.exists()
 
@@ -254,7 +272,7 @@ def test_no_history_no_monitoring(url: str) -> None:
 @pytest.mark.parametrize("kind", [k for k, v in PHANTOMS.items() if v["lesion"]])
 def test_the_shipped_weights_find_the_phantom_lesion(shipped: Segmenter, tmp_path: Path, kind: str) -> None:
     write_phantom(tmp_path, kind, draw_head(**PHANTOMS[kind]))
-    (case,), problems = read_cases(sorted(tmp_path.iterdir()))
+    (case,), problems, _ = read_all(Request(tuple(sorted(tmp_path.iterdir()))))
     assert problems == []
     report = build_report([result_of(case, shipped.segment(case.scan))], 0.5, shipped.record)
     assert report["total"]["dice"] >= 0.8
@@ -655,7 +673,7 @@ def predicted(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> A
     """What `predict` makes of the series on the page."""
     folder = tmp_path_factory.mktemp("series")
     write_phantom(folder, "phantom_series", draw_head(**PHANTOMS["phantom_series"]))
-    (case,), _ = read_cases(sorted(folder.iterdir()))
+    (case,) = read_all(Request(tuple(sorted(folder.iterdir())))).cases
     return result_of(case, shipped.segment(case.scan))
 
 
