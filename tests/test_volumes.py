@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import random
 import struct
 import tempfile
 import tracemalloc
@@ -16,16 +15,14 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from helpers import HEAD, PLANTED, SPACING, STACK, change, enhanced, nifti, segmentation, series, turned
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
-from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import compress
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
@@ -33,107 +30,16 @@ from pydicom.uid import (
 )
 
 from lgg_demo.case import UnreadableScan, Volume
-from lgg_demo.grid import AXES, Grid, places_of
+from lgg_demo.grid import Grid, places_of
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.phantom import draw_head
 from lgg_demo.reading import limits
 from lgg_demo.reading.dicom import is_dicom
-from lgg_demo.reading.names import role_of, subject_of, visit_of
 from lgg_demo.reading.nifti import is_nifti, read_nifti
 from lgg_demo.reading.series import find_dicom, read_dicom
 from lgg_demo.reading.volumes import resample
 
-HEAD = draw_head(12, size=64)
-STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
-PLANTED = "ZZTOP^PLANTED"
-SPACING = (5.0, 3.6, 3.6)
 ORIENTATIONS = ["".join(axes) for order in permutations(("RL", "AP", "SI")) for axes in product(*order)]
-
-
-def turned(codes: str, stack: np.ndarray = STACK, spacing: tuple[float, ...] = SPACING) -> tuple[np.ndarray, np.ndarray]:
-    """The stack as an array of an orientation, and its affine."""
-    affine = np.array([[0, 0, -spacing[2], 110], [0, -spacing[1], 0, 115], [spacing[0], 0, 0, -40], [0, 0, 0, 1.0]])
-    turn = ornt_transform(axcodes2ornt(AXES), axcodes2ornt(tuple(codes)))
-    return apply_orientation(stack, turn), affine @ inv_ornt_aff(turn, stack.shape)
-
-
-def nifti(path: Path, values: np.ndarray, affine: np.ndarray | None) -> Path:
-    nib.save(nib.Nifti1Image(values, affine), path)
-    return path
-
-
-def series(
-    folder: Path, stack: np.ndarray = STACK, spacing: tuple[float, float, float] = SPACING, **tags: object
-) -> list[Path]:
-    """An axial series whose file names and InstanceNumbers say nothing of the positions. `tags`: on every slice."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = list(range(len(stack)))
-    random.Random(1).shuffle(names)
-    uids = {k: generate_uid() for k in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
-    paths = []
-    for n, pixels in enumerate(stack):
-        ds = Dataset()
-        ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", generate_uid()
-        for key, value in uids.items():
-            setattr(ds, key, value)
-        ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "MR", 3, names[n] + 1
-        ds.SeriesDescription = "AX FLAIR"
-        ds.Rows, ds.Columns = pixels.shape
-        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
-        ds.PixelSpacing = [spacing[1], spacing[2]]
-        ds.SliceThickness = spacing[0]
-        ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        ds.ImagePositionPatient = [-110, -115, -40 + n * spacing[0]]
-        ds.PixelData = pixels.astype(np.uint16).tobytes()
-        for key, value in tags.items():
-            if value is None:
-                delattr(ds, key)
-            else:
-                setattr(ds, key, value)
-        ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-        paths.append(folder / f"IM{names[n]:04d}")
-        ds.save_as(paths[-1], enforce_file_format=True)
-    return sorted(paths)
-
-
-def change(path: Path, **tags: object) -> None:
-    ds = pydicom.dcmread(path)
-    for key, value in tags.items():
-        if value is None:
-            delattr(ds, key)
-        else:
-            setattr(ds, key, value)
-    ds.save_as(path)
-
-
-def enhanced(path: Path, stack: np.ndarray = STACK, spacing: tuple[float, float, float] = SPACING) -> Path:
-    """One enhanced MR file, its frames from the top down."""
-    ds = pydicom.dcmread(series(path.parent / "classic", stack, spacing)[0])
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
-    for key in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness"):
-        delattr(ds, key)
-    shared, per_frame = Dataset(), []
-    measures, turn, scale = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [spacing[1], spacing[2]], spacing[0]
-    turn.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    scale.RescaleSlope, scale.RescaleIntercept = 2, -7
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [turn]
-    shared.PixelValueTransformationSequence = [scale]
-    for n in reversed(range(len(stack))):
-        place, item, content = Dataset(), Dataset(), Dataset()
-        place.ImagePositionPatient = [-110, -115, -40 + n * spacing[0]]
-        content.FrameComments = PLANTED
-        item.PlanePositionSequence, item.FrameContentSequence = [place], [content]
-        per_frame.append(item)
-    ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [shared], per_frame
-    ds.NumberOfFrames = len(stack)
-    ds.PixelData = stack[::-1].astype(np.uint16).tobytes()
-    ds.save_as(path)
-    return path
 
 
 def one(paths: list[Path]) -> Volume:
@@ -327,57 +233,6 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 320_000_000  # the float32 array that the first promises
     finally:
         tracemalloc.stop()
-
-
-# Names and roles
-
-
-@pytest.mark.parametrize(
-    ("text", "role"),
-    [
-        ("BraTS-GLI-00000-000-t2f", "flair"), ("BraTS20_Training_001_flair", "flair"), ("x_t1ce", "post"),
-        ("BraTS-GLI-00000-000-t1n", "pre"), ("BraTS-GLI-00000-000-t1c", "post"), ("UPENN_T1GD", "post"),
-        ("sub_t1", "pre"), ("sub-1_t1w", "pre"), ("a_t1w_post", "post"), ("x_seg", "mask"), ("flair_mask", "mask"),
-        ("AX T2 FLAIR", "flair"), ("T1 FLAIR", "pre"), ("AX T1 FLAIR POST", "post"), ("AX FLAIR +C", "flair"),
-        ("Ax T1 C+", "post"), ("AX T1 +GD", "post"), ("t2_tirm_tra_dark-fluid", "flair"), ("sub_t2", "other"),
-        ("ep2d_diff_ADC", "other"), ("SWI", "other"), ("patient 1", None), ("contrast", "post"), ("pre", "pre"),
-        ("T1 SUB", "other"), ("3D_Brain_VIEW_FLAIR", "flair"), ("localizer", "other"), ("MPRAGE", "pre"),
-        ("tumor_01_flair", "flair"), ("x_flair_lesion", "mask"), ("t1_postop", "pre"), ("x_post-op_flair", "flair"),
-        ("sT1W_3D_TFE", "pre"), ("T1SE +C", "post"), ("Segura_FLAIR", "flair"), ("SEGAL-FLAIR", "flair"),
-        ("x_brain_parenchyma_segmentation", "mask"), ("x_seg2", "mask"),
-        ("x_segm", "mask"), ("x_ground_truth", "mask"), ("x_groundtruth", "mask"), ("x_truth", "mask"),
-        ("x_manual", "mask"), ("annotations", "mask"), ("x_consensus", "mask"), ("wmh", "mask"), ("x_voi", "mask"),
-        ("wmh_01_flair", "flair"), ("x_manual_flair", "flair"), ("flair_probability", "other"),
-        ("x_label_probseg", "other"), ("brain_mask", "mask"), ("x_segmented", "mask"),
-    ],
-)  # fmt: skip
-def test_roles(text: str, role: str | None) -> None:
-    assert role_of(text) == role
-
-
-@pytest.mark.parametrize(
-    ("names", "visit"),
-    [
-        (["p1_AX_T2_FLAIR", "p1_SAG_3D_T1_SPC", "p1_tra_t2_tse_fs", "p1-cor-seg"], "p1"),
-        (["p1_FLAIR_20200102030405_7", "p1_SAG_MPRAGE_20200102030405_12a"], "p1 20200102030405"),
-        (["sub-01_ses-2_acq-highres_FLAIR", "sub-01_ses-2_task-rest_bold"], "sub 01 ses 2"),
-        (["sub-01_run-1_T1w", "SUB-01"], "sub 01"),
-        (["x_sub-01_T1w"], "x sub 01"),
-        (["AX_FLAIR", "IR_t1"], ""),
-    ],
-)  # fmt: skip
-def test_what_sequences_of_a_visit_share_and_masks_do_not(names: list[str], visit: str) -> None:
-    assert [visit_of(name) for name in names] == [visit] * len(names)
-    assert visit == "p1" or len({subject_of(name) for name in names}) == len(names), "whose a mask is takes all words"
-    assert subject_of("sub-1_run-1_FLAIR_probability") == subject_of("sub-1_run-1_FLAIR") == "sub 1 run 1"
-
-
-def test_a_series_for_tumours_is_no_mask() -> None:
-    assert role_of("AX FLAIR TUMOR MASK", masks=False) == "flair"
-
-
-def test_contrast_agent_makes_a_t1_post() -> None:
-    assert role_of("AX T1", contrast=True) == "post" and role_of("AX FLAIR", contrast=True) == "flair"
 
 
 # DICOM
@@ -625,32 +480,6 @@ def test_without_preamble(tmp_path: Path) -> None:
     assert is_dicom(bare)
     np.testing.assert_array_equal(stack_of(one([bare])), STACK[:1])
     assert not is_dicom(tmp_path / "gone") and not is_nifti(tmp_path / "gone")
-
-
-def segmentation(folder: Path, paths: list[Path], mask: np.ndarray, kind: str = "BINARY") -> Path:
-    """A DICOM segmentation of a series, as highdicom writes it; only slices with a mask have a frame."""
-    images = sorted((pydicom.dcmread(p) for p in paths), key=lambda ds: ds.ImagePositionPatient[2])
-    for ds in images:
-        for key in (
-            "PatientID",
-            "PatientName",
-            "PatientBirthDate",
-            "PatientSex",
-            "AccessionNumber",
-            "StudyID",
-            "StudyDate",
-        ):
-            setattr(ds, key, "")
-        ds.StudyTime = ""
-    code = highdicom.sr.CodedConcept("108369006", "SCT", "Neoplasm")
-    description = highdicom.seg.SegmentDescription(1, "lesion", code, code, "MANUAL")
-    seg = highdicom.seg.Segmentation(
-        images, mask.astype(np.uint8) if kind == "BINARY" else mask.astype(np.float32), kind, [description],
-        generate_uid(), 100, generate_uid(), 1, "m", "m", "1", "1",
-    )  # fmt: skip
-    path = folder / "seg.dcm"
-    seg.save_as(path)
-    return path
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
