@@ -118,24 +118,32 @@ def _of_name(volumes: Sequence[Target], header: Header) -> Target | None:
     ways: list[Way] = [
         lambda t: not t.study and t.key == own,
         lambda t: not t.study and layout.folded(layout.nifti_name(t.place)) == name,
+        lambda t: not t.study and t.key.owner == own.owner,
     ]
-    if own.subject:
-        ways.append(lambda t: not t.study and t.key.subject == own.subject)
     return _first_alone(volumes, ways, own.folder)
 
 
 def _of_grid(volumes: Sequence[Target], header: Header, given: bool) -> Target | None:
-    """The one volume of the same grid, or the only one. Not given: unless its name tells of another subject."""
+    """The one volume of the same grid, or the only one. Not given: unless its name or folder tells of another subject."""
 
     def may(target: Target) -> bool:
-        subject = header.key.subject if header.key else ""
-        return given or not subject or not target.key.subject or bool(target.study)
+        if given or header.key is None:
+            return True
+        named = bool(header.key.subject and target.key.subject and not target.study)
+        return not named and _one_in_the_other(header.key.folder, target.key.folder)
+
+    def alike(target: Target) -> bool:
+        return target.grid is not None and same_grid(target.grid, header.found.grid)
 
     ways: list[Way] = [
-        lambda t: may(t) and t.grid is not None and same_grid(t.grid, header.found.grid),
+        lambda t: alike(t) and (may(t) or bool(t.study)),
         lambda t: may(t) and len(volumes) == 1,
     ]
     return _first_alone(volumes, ways, header.item.place.parent)
+
+
+def _one_in_the_other(a: PurePath, b: PurePath) -> bool:
+    return a.is_relative_to(b) or b.is_relative_to(a)
 
 
 def _first_alone(targets: Sequence[Target], ways: Sequence[Way], folder: PurePath) -> Target | None:

@@ -140,8 +140,9 @@ def _keyed(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[H
         key, role = layout.key_of(item.place, item.told), layout.parse(name).role
         if (channel := layout.channel_of(name)) is not None:
             listed = channels(item.place.parent)
-            if listed or item.place.parent.name.lower().startswith("images"):
+            if listed:
                 key = layout.Key(key.folder, layout.folded(channel[0]))
+            if listed or key.subject == layout.folded(channel[0]):
                 role = role_of(str(listed.get(str(channel[1]), "")))
         if found.number:  # a further volume of a 4-D file: of no role but a reference's
             role = role if role == "mask" else "other"
@@ -153,10 +154,17 @@ def _keyed(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[H
     def by_folder(header: Header) -> Header:
         item = header.item
         masks = item.role is None and layout.in_reference_folder(item.place, item.told)
+        if masks and header.key and (whole := _verbatim(header.key, item)) in scans:  # as nnU-Net calls labels
+            return replace(header, role="mask", key=whole)
         sure = header.role is None and not layout.of_initials(item.place)
         return replace(header, role="mask") if masks and (sure or header.key in scans) else header
 
     return [by_folder(h) for h in headers]
+
+
+def _verbatim(key: layout.Key, item: Item) -> layout.Key:
+    """The key of a volume whose whole name is the subject."""
+    return layout.Key(key.folder, layout.folded(layout.nifti_name(item.place)))
 
 
 def _channel_names(folder: PurePath, datasets: Mapping[PurePath, Path]) -> dict[str, object]:

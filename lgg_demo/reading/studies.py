@@ -131,8 +131,9 @@ def _targets(n: int, plan: Plan) -> list[Target]:
     """What references can belong to in a case that is planned."""
     if isinstance(plan, Pictures):
         return [_target(n, item) for item in plan.items]
-    item, found = plan.flair.item, plan.flair.found
-    return [_target(n, item, found.grid, found.study if found.dicom else "")]
+    item, found, key = plan.flair.item, plan.flair.found, plan.flair.key
+    target = _target(n, item, found.grid, found.study if found.dicom else "")
+    return [target if key is None else replace(target, key=key)]
 
 
 def _target(n: int, item: Item, grid: Grid | None = None, study: str = "") -> Target:
