@@ -1,7 +1,8 @@
 """Whose a reference is: its own subject's, its DICOM study's, that of its grid, or of the only scan; else nobody's.
 
-Where references were found among the scans, a name that tells another subject is believed, and with a scan missing nobody
-is the only one. Where the user gave them as references, for the scans that are there, both are left out of account.
+A name that tells another subject is believed, but of the only reference that the user gave as one, which may be called
+anything. Among the scans one without a subject is of its folder and what is below; with a scan missing nobody is the only
+one.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def match_volumes(
         target = _of_study(volumes, header) if header.found.dicom else _of_name(volumes, header)
         foreign = bool(header.found.dicom and header.found.study and any(t.study for t in volumes))
         if target is None and not foreign and (given or not incomplete):
-            target = _of_grid(volumes, header, given)
+            target = _of_grid(volumes, header, given, alone=given and len(references) == 1)
         if target is None:
             key = "seg_of_other_study" if foreign and volumes else "mask_unmatched"
             errors.append(ReadError(header.item.place.name, key))
@@ -123,14 +124,18 @@ def _of_name(volumes: Sequence[Target], header: Header) -> Target | None:
     return _first_alone(volumes, ways, own.folder)
 
 
-def _of_grid(volumes: Sequence[Target], header: Header, given: bool) -> Target | None:
-    """The one volume of the same grid, or the only one. Not given: unless its name or folder tells of another subject."""
+def _of_grid(volumes: Sequence[Target], header: Header, given: bool, alone: bool) -> Target | None:
+    """The one volume of the same grid, or the only one, unless name or, not given, folder tell of another subject."""
 
     def may(target: Target) -> bool:
-        if given or header.key is None:
+        own = header.key
+        if alone or own is None:
             return True
-        named = bool(header.key.subject and target.key.subject and not target.study)
-        return not named and _one_in_the_other(header.key.folder, target.key.folder)
+        if own.subject and target.key.subject and not target.study:
+            return False
+        if given or own.folder == target.key.folder:
+            return True
+        return not own.subject and target.key.folder.is_relative_to(own.folder)
 
     def alike(target: Target) -> bool:
         return target.grid is not None and same_grid(target.grid, header.found.grid)
@@ -140,10 +145,6 @@ def _of_grid(volumes: Sequence[Target], header: Header, given: bool) -> Target |
         lambda t: may(t) and len(volumes) == 1,
     ]
     return _first_alone(volumes, ways, header.item.place.parent)
-
-
-def _one_in_the_other(a: PurePath, b: PurePath) -> bool:
-    return a.is_relative_to(b) or b.is_relative_to(a)
 
 
 def _first_alone(targets: Sequence[Target], ways: Sequence[Way], folder: PurePath) -> Target | None:

@@ -70,18 +70,27 @@ Plan = Pictures | Study
 
 @dataclass
 class Sorted:
-    """The items of a walk by kind, headers of volumes read."""
+    """The items of a walk by kind, headers of volumes read.
+
+    roots: the inputs that something came of, be it an error. passed: those with nothing but an earlier run's outputs.
+    """
 
     pictures: list[Item] = field(default_factory=list)
     volumes: list[Header] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     incomplete: bool = False
+    roots: set[PurePath] = field(default_factory=set)
+    passed: set[PurePath] = field(default_factory=set)
+
+    def refuse(self, error: ReadError, root: PurePath) -> None:
+        self.errors.append(error)
+        self.roots.add(root)
 
 
 def sort_items(walk: Walk) -> Sorted:
     """Each item to its kind. What is no scan is an error where it was named itself, else lies beside and is left out."""
-    found = Sorted(errors=list(walk.errors), notices=list(walk.notices), incomplete=walk.incomplete)
+    found = Sorted([], [], list(walk.errors), list(walk.notices), walk.incomplete, set(walk.refused), walk.passed)
     dicom: dict[Path, Item] = {}
     nifti: list[tuple[Found, Item]] = []
     for item in walk.items:
@@ -101,11 +110,12 @@ def sort_items(walk: Walk) -> Sorted:
             elif item.named or item.suffix in OTHER_VOLUMES:
                 raise ReadError(item.place.name, "unknown_type", types=", ".join(TYPES))
         except ReadError as error:
-            found.errors.append(error)
+            found.refuse(error, item.root)
             found.incomplete |= item.suffix not in BESIDE
         except (OSError, ValueError):
-            found.errors.append(ReadError(item.place.name, "not_found"))
+            found.refuse(ReadError(item.place.name, "not_found"), item.root)
             found.incomplete = True
+    found.roots |= {i.root for i in (*found.pictures, *(i for _, i in nifti))}
     found.volumes = _keyed(nifti, walk.items)
     _add_dicom(found, dicom)
     _leave_out_logos(found, dicom.values())
@@ -116,6 +126,8 @@ def _add_dicom(found: Sorted, dicom: Mapping[Path, Item]) -> None:
     """The volumes of DICOM files. Beside a series that can be used, what is no MR image is left out with a notice."""
     volumes, errors = find_dicom(dicom)
     found.volumes += [Header(v, dicom[v.paths[0]], dicom[v.paths[0]].role or v.role) for v in volumes]
+    if volumes or errors:
+        found.roots |= {item.root for item in dicom.values()}
     named = {item.place.name for item in dicom.values() if item.named}
     for error in errors:
         beside = error.sentence.key in (*BESIDE_SERIES, "dicom_modality")
@@ -254,12 +266,20 @@ def plan_cases(found: Sorted, choose: Mapping[str, str]) -> tuple[list[Plan], li
             references.append(header)
         else:
             groups.setdefault(_group(header), []).append(header)
+    others: list[Header] = []
     for group in groups.values():
         try:
             plans.append(_pick(group, choose))
         except ReadError as error:
+            if all(h.role == "other" and not h.item.named for h in group):
+                others += group
+                continue
             found.errors.append(error)
             found.incomplete = True
+    if others and plans:
+        found.notices.append(Notice(others[0].found.name, "others_beside", files=len(others)))
+    elif others:
+        found.errors.append(ReadError(others[0].found.name, "flair_missing"))
     return plans, references, picture_references
 
 

@@ -39,11 +39,15 @@ class Attachable:
 
 
 def attachable(case: Referable) -> Attachable:
-    """A case or a result as a reference sees it, without the references that it has."""
+    """A case or a result as a reference sees it. Of pictures with the references that it has: they come slice by slice."""
     source: Any = getattr(case, "scan", case)
     instances = source.instances
     study = str(instances[0].get("StudyInstanceUID", "")) if instances else ""
-    return Attachable(case.paths, case.size, case.slices, source.files[0][0], source.grid, study)
+    bare = Attachable(case.paths, case.size, case.slices, source.files[0][0], source.grid, study)
+    if source.grid is not None:
+        return bare
+    known = {k: getattr(case, k) for k in ("reference", "referenced", "reference_warnings")}
+    return replace(bare, **known)
 
 
 def read_references(
@@ -60,10 +64,11 @@ def read_references(
     yield from errors
     volumes, errors = match_volumes(targets, found.volumes, given=True, incomplete=False)
     yield from errors
-    for n, case in enumerate(cases):
-        case, problems = attach(case, [(t, i) for t, i in own if t.case == n], [h for t, h in volumes if t.case == n])
+    for n in sorted({t.case for t, _ in (*own, *volumes)}):
+        drawn, placed = [(t, i) for t, i in own if t.case == n], [h for t, h in volumes if t.case == n]
+        case, problems = attach(cases[n], drawn, placed)
         yield from problems
-        if case.reference is not None:
+        if case is not cases[n]:
             yield n, case
 
 
@@ -83,14 +88,19 @@ def attach(case: R, pictures: Sequence[tuple[Target, Item]], volumes: Sequence[H
     for target, item in pictures:
         by_place.setdefault(Path(target.place), []).append(item)
     case, errors = _with_pictures(case, by_place) if by_place else (case, [])
-    for n, header in enumerate(volumes):
+    united: list[str] = []
+    for header in volumes:
         opening(header.item.place)
         try:
-            case = _with_reference(case, with_role(header.found.load(), "mask"), together=n > 0)
+            case = _with_reference(case, with_role(header.found.load(), "mask"), together=bool(united))
+            united.append(header.item.place.name)
         except ReadError as error:
             errors.append(error)
         except Exception:
             errors.append(ReadError(header.item.place.name, "damaged"))
+    if len(united) > 1:
+        told = Sentence("masks_united", {"file": united[0], "count": len(united)})
+        case = replace(case, reference_warnings=(*case.reference_warnings, told))  # type: ignore[type-var]
     return case, errors
 
 

@@ -56,8 +56,7 @@ def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Noti
     if not request.done:
         yield from [*found.notices, *given.notices]
         yield from [*found.errors, *given.errors, *matched.errors]
-        if not (found.errors or matched.errors):
-            yield from _empty(request.inputs, found)
+        yield from _empty(request.inputs, found)
     read = _Reader(request)
     for n, plan in enumerate(plans[request.done :], request.done):
         for case in read.cases(plan):
@@ -90,11 +89,10 @@ def read_all(request: Request) -> Read:
 
 def _empty(inputs: Sequence[Path | Given], found: Sorted) -> Iterator[ReadError]:
     """An error for each input in which there is nothing to read."""
-    roots = {item.root for item in (*found.pictures, *(h.item for h in found.volumes))}
-    told = {notice.file for notice in found.notices}
+    known = found.roots | (found.passed if found.roots else set())
     for given in inputs:
         path = given if isinstance(given, Path) else given.path
-        if path.absolute() not in roots and not (told and len(inputs) == 1 and roots):
+        if path.absolute() not in known:
             yield ReadError(path.name, "no_images" if path.is_dir() else "nothing_inside", types=", ".join(TYPES))
 
 
