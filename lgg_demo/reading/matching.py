@@ -140,8 +140,13 @@ def _of_grid(volumes: Sequence[Target], header: Header, given: bool, alone: bool
     def alike(target: Target) -> bool:
         return target.grid is not None and same_grid(target.grid, header.found.grid)
 
+    def at_home(target: Target) -> bool:
+        own = header.key
+        return own is not None and not own.subject and target.key.folder.is_relative_to(own.folder)
+
     ways: list[Way] = [
         lambda t: alike(t) and (may(t) or bool(t.study)),
+        lambda t: at_home(t) and not given,
         lambda t: may(t) and len(volumes) == 1,
     ]
     return _first_alone(volumes, ways, header.item.place.parent)
