@@ -60,7 +60,7 @@ class Given:
 class Walk:
     """What a walk found. incomplete: something could not be read that may have held a scan.
 
-    refused: the inputs something was said of. passed: those that had what an earlier run wrote.
+    refused: the inputs something was said of. passed: those that had what another has too, or an earlier run wrote.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -77,9 +77,13 @@ class Walk:
 
 
 def walk(
-    inputs: Iterable[Path | Given], work: Path, skip: frozenset[PurePath] = frozenset(), most_files: int | None = None
+    inputs: Iterable[Path | Given],
+    work: Path,
+    skip: frozenset[PurePath] = frozenset(),
+    most_files: int | None = None,
+    outputs: bool = False,
 ) -> Walk:
-    """Every file of the inputs, without what is hidden and what earlier runs wrote.
+    """Every file of the inputs, without what is hidden and, unless outputs are wanted, what earlier runs wrote.
 
     work: an empty folder of the caller's for what zips hold. skip: places that are left out. most_files: in all.
     """
@@ -97,16 +101,20 @@ def walk(
                 unpacked = _unpacked(item, work / f"{n}-{len(by_place)}", bytes_left, skip, found)
                 by_place |= {i.place: i for i in unpacked}
             elif item.named or item.subject is not None or item.place not in by_place:
+                if item.place in by_place:
+                    found.passed.add(by_place[item.place].root)
                 by_place[item.place] = item
+            else:
+                found.passed.add(item.root)
     listed = list(by_place.values())
     if most_files is not None and len(listed) > most_files:
         first = listed[most_files]
         found.refuse(ReadError(first.place.name, "too_many_files", most=most_files), first.root)
         listed = listed[:most_files]
-    ours = earlier_outputs({i.place: i.path for i in listed})
+    ours = set() if outputs else earlier_outputs({i.place: i.path for i in listed})
     if read := sorted(i.place.name for i in listed if i.place in ours and i.suffix not in BESIDE):
         found.notices.append(Notice(read[0], "outputs_beside", files=len(read)))
-    found.passed = {i.root for i in listed if i.place in ours}
+    found.passed |= {i.root for i in listed if i.place in ours}
     found.items = [i for i in listed if i.place not in ours]
     return found
 

@@ -135,7 +135,7 @@ def _own(subject: str, folder: PurePath) -> str:
 
 def in_reference_folder(place: PurePath, told: int = 1) -> bool:
     """Whether one of the folders that were given is called after masks and nothing else."""
-    return _home(place, told)[1]
+    return bool(_REFERENCE_FOLDER.fullmatch(folder_of_kind(place, told)))
 
 
 def of_initials(place: PurePath) -> bool:
@@ -143,14 +143,18 @@ def of_initials(place: PurePath) -> bool:
     return any(part.lower() == "gt" for part in place.parts[:-1])
 
 
-def _home(place: PurePath, told: int) -> tuple[PurePath, bool]:
-    """A file's folder without the innermost part that says images or masks, and whether it said masks."""
+def folder_of_kind(place: PurePath, told: int = 1) -> str:
+    """The name of the innermost of the folders that were given that says images or masks and nothing else, else nothing."""
+    return _home(place, told)[1]
+
+
+def _home(place: PurePath, told: int) -> tuple[PurePath, str]:
+    """A file's folder without the innermost part that says images or masks, and that part."""
     parts = place.parent.parts
     for n in range(len(parts) - 1, max(-1, len(parts) - told), -1):
-        mask = bool(_REFERENCE_FOLDER.fullmatch(parts[n]))
-        if mask or _IMAGE_FOLDER.fullmatch(parts[n]):
-            return PurePath(*parts[:n], *parts[n + 1 :]), mask
-    return place.parent, False
+        if _REFERENCE_FOLDER.fullmatch(parts[n]) or _IMAGE_FOLDER.fullmatch(parts[n]):
+            return PurePath(*parts[:n], *parts[n + 1 :]), parts[n]
+    return place.parent, ""
 
 
 def channel_of(name: str) -> tuple[str, int] | None:

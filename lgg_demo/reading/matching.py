@@ -23,7 +23,7 @@ from lgg_demo.reading.volumes import same_grid
 class Target:
     """What a reference can belong to: a file of pictures, or a volume. case: its place among the cases.
 
-    grid, study: of a volume; the UID of a DICOM study, else empty. alone: pictures are few enough to have one reference.
+    grid, study: of a volume; the UID of a DICOM study, else empty.
     """
 
     case: int
@@ -47,12 +47,13 @@ def match_pictures(targets: Sequence[Target], references: Sequence[Item], given:
     """The file that each picture of a reference was drawn on, and an error for each that is nobody's."""
     matched: Matched = []
     errors: list[ReadError] = []
-    pictures = [t for t in targets if t.grid is None]
+    possible = [t for t in targets if t.grid is None] or targets
+    only = possible[0] if len(possible) == len(references) == 1 else None
     for reference in references:
         own = layout.key_of_picture(reference.place, reference.told)
         if reference.subject is not None:
             own = layout.Key(PurePath(), layout.folded(reference.subject), own.number)
-        ways = _ways_of_picture(reference, own, given, alone=len(pictures) == len(references) == 1)
+        ways = _ways_of_picture(reference, own, given, only)
         target = _first_alone(targets, ways, own.folder)
         if target is None:
             errors.append(ReadError(reference.place.name, "mask_unmatched"))
@@ -61,8 +62,8 @@ def match_pictures(targets: Sequence[Target], references: Sequence[Item], given:
     return matched, errors
 
 
-def _ways_of_picture(reference: Item, own: layout.Key, given: bool, alone: bool) -> list[Way]:
-    """How the file may be found that a picture was drawn on, the surest first. alone: one file, one reference."""
+def _ways_of_picture(reference: Item, own: layout.Key, given: bool, only: Target | None) -> list[Way]:
+    """How the file may be found that a picture was drawn on, the surest first. only: the one file, of one reference."""
     stem = layout.folded(reference.place.stem)
 
     def called(target: Target) -> str:
@@ -78,7 +79,7 @@ def _ways_of_picture(reference: Item, own: layout.Key, given: bool, alone: bool)
         ways.append(lambda t: (t.key.subject, t.key.number) == (own.subject, own.number))
     if given:
         ways.append(lambda t: own.number is not None and t.key.number == own.number)
-        ways.append(lambda t: alone and t.grid is None)
+        ways.append(lambda t: t is only)
     return ways
 
 

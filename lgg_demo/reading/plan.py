@@ -7,7 +7,7 @@ scan there is, else to nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from lgg_demo.case import Found, Notice, ReadError, Role
 from lgg_demo.messages import Sentence
 from lgg_demo.reading import layout
-from lgg_demo.reading.archive import Item, Walk
+from lgg_demo.reading.archive import Given, Item, Walk
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.earlier import read_json
 from lgg_demo.reading.limits import BESIDE, BESIDE_SERIES, IMAGE_SUFFIXES, OTHER_VOLUMES, TYPES
@@ -211,6 +211,28 @@ def _leave_out_logos(found: Sorted, dicom: Iterable[Item]) -> None:
             found.notices.append(Notice(over[0].place.name, "pictures_beside", pictures=len(over)))
 
 
+def nothing_in(inputs: Iterable[Path | Given], found: Sorted) -> list[ReadError]:
+    """An error for each input in which there is nothing to read, nor anything that was told."""
+    known = found.roots | (found.passed if found.roots else set())
+    paths = [given if isinstance(given, Path) else given.path for given in inputs]
+    return [
+        ReadError(path.name, "no_images" if path.is_dir() else "nothing_inside", types=", ".join(TYPES))
+        for path in paths
+        if path.absolute() not in known
+    ]
+
+
+def given_references(found: Sorted, scans: Collection[PurePath]) -> tuple[list[Header], list[Item]]:
+    """Of what was given as references the volumes and pictures that are: neither a scan itself nor, in a folder or zip,
+    what is another sequence by name beside one that is not.
+    """
+    roles = {h.item: h.role for h in found.volumes}
+    roles |= {i: i.role or layout.parse(i.place.stem).role for i in found.pictures}
+    some = any(role in (None, "mask") for role in roles.values())
+    kept = {i for i, role in roles.items() if i.place not in scans and (i.named or not some or role in (None, "mask"))}
+    return [h for h in found.volumes if h.item in kept], [i for i in found.pictures if i in kept]
+
+
 # Pictures
 
 
@@ -287,7 +309,9 @@ def _group(header: Header) -> object:
     """What the volumes of one case share."""
     if header.item.subject is not None:
         return layout.folded(header.item.subject)
-    return header.key or header.found.study or header.item.place.parent
+    if header.key is None:
+        return header.found.study or header.item.place.parent
+    return header.key, layout.folder_of_kind(header.item.place, header.item.told)  # imagesTr's are not imagesTs'
 
 
 def _renamed(header: Header, taken: set[str]) -> Header:

@@ -15,7 +15,7 @@ from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Item, walk
 from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
 from lgg_demo.reading.pictures import LABEL_VALUES, MOST_COVERED, read_labels
-from lgg_demo.reading.plan import Header, sort_items
+from lgg_demo.reading.plan import Header, given_references, nothing_in, sort_items
 from lgg_demo.reading.volumes import resample, same_grid, with_role
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
 
@@ -57,12 +57,13 @@ def read_references(
 
     work: an empty folder for what zips hold.
     """
-    found = sort_items(walk(paths, work))
-    yield from found.errors
+    found = sort_items(walk(paths, work, outputs=True))
+    yield from [*found.errors, *nothing_in(paths, found)]
     targets = targets_of(cases)
-    own, errors = match_pictures(targets, found.pictures, given=True)
+    headers, pictures = given_references(found, {t.place for t in targets})
+    own, errors = match_pictures(targets, pictures, given=True)
     yield from errors
-    volumes, errors = match_volumes(targets, found.volumes, given=True, incomplete=False)
+    volumes, errors = match_volumes(targets, headers, given=True, incomplete=False)
     yield from errors
     for n in sorted({t.case for t, _ in (*own, *volumes)}):
         drawn, placed = [(t, i) for t, i in own if t.case == n], [h for t, h in volumes if t.case == n]

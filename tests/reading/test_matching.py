@@ -73,7 +73,8 @@ Files = dict[str, str | int]
         ({"segmentation/ann_flair.nii": SCAN, "segmentation/ann_seg.nii": 10}, [10], []),
         ({"GT_flair.nii": SCAN, "AB_flair.nii": SCAN}, [None, None], []),
         ({"SEG-001_flair.nii": SCAN}, [None], []),
-        ({"Locatelli_flair.nii": SCAN, "Locatelli_mask.nii": 10, "Lockwood_flair.nii": SCAN, "Lockwood_mask.nii": 20}, [10, 20], []),
+        ({"Locatelli_flair.nii": SCAN, "Locatelli_mask.nii": 10, "Lockwood_flair.nii": SCAN, "Lockwood_mask.nii": 20},
+         [10, 20], []),
         ({"Angiolini_flair.nii": SCAN, "Angiolini_seg.nii": 10, "Tracey_flair.nii": SCAN, "Tracey_seg.nii": 20}, [10, 20],
          []),
         # Pictures
@@ -194,6 +195,15 @@ def test_what_is_given_stands_instead_of_what_was_found(tmp_path: Path) -> None:
     lay(tmp_path / "truth", {"ann_seg.nii": 20, "s_mask.png": 30})
     found = read(tmp_path / "in", [tmp_path / "truth"])
     assert sorted(filter(None, rows_of(found).values())) == [20, 30] and not found.errors
+
+
+def test_a_scan_among_the_references_is_not_its_own(tmp_path: Path) -> None:
+    lay(tmp_path, {"ann_flair.nii": SCAN, "t/ann_flair.nii": SCAN, "t/ann_seg.nii": 10, "t/ann_probability.nii": SCAN})
+    for truth in (tmp_path / "t", zipped(tmp_path / "t.zip", inside(tmp_path / "t"))):
+        found = read([tmp_path / "ann_flair.nii"], [truth])
+        assert rows_of(found) == {"ann_flair": 10} and not found.errors and not warned(found.cases[0])
+    found = read([tmp_path / "ann_flair.nii"], [tmp_path / "ann_flair.nii", tmp_path / "t" / "ann_seg.nii"])
+    assert rows_of(found) == {"ann_flair": 10} and not found.errors
 
 
 def test_a_picture_among_the_references_is_not_its_own(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_sequences_of_one_subject(tmp_path: Path, codes: str) -> None:
          ["Native_flair", "Native_t1_gd"]], []),
         (["a/flair", "a/t1", "b/flair"], [["a/flair", "a/t1"], ["b/flair"]], []),
         (["2019/ann_flair", "2020/ann_flair"], [["2019/ann_flair"], ["2020/ann_flair"]], []),
+        (["imagesTr/ann_flair", "imagesTs/ann_flair"], [["imagesTr/ann_flair"], ["imagesTs/ann_flair"]], []),
         (["sub-01_ses-1_FLAIR", "sub-01_ses-2_FLAIR"], [["sub-01_ses-1_FLAIR"], ["sub-01_ses-2_FLAIR"]], []),
         (["p_AX_FLAIR_20200102030405_4", "p_T1_20200102030405_5", "p_AX_FLAIR_20210102030405_4"],
          [["p_AX_FLAIR_20200102030405_4", "p_T1_20200102030405_5"], ["p_AX_FLAIR_20210102030405_4"]], []),
