@@ -140,6 +140,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: the file is damaged, or takes more memory than an MRI image; export it again.",
         "fr": "{file} : le fichier est abîmé, ou demande plus de mémoire qu’une image d’IRM ; exportez-le de nouveau.",
     },
+    "reading_given_up": {
+        "en": "{file}: reading ended over this file too, and others were not tried; give fewer files at a time.",
+        "fr": "{file} : la lecture s’est encore arrêtée sur ce fichier, d’autres n’ont pas été essayés ; donnez moins de fichiers "
+        "à la fois.",
+    },
     "zip_compression": {
         "en": "{file}: this zip is compressed in a way that is not read; make it anew with the usual compression (deflate).",
         "fr": "{file} : la compression de ce zip n’est pas lue ; refaites-le avec la compression habituelle (deflate).",

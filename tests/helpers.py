@@ -208,7 +208,7 @@ def only(paths: Sequence[Path | Given] | Path, **more: object) -> Study:
 def attach(cases: Sequence[Case], paths: Sequence[Path], work: Path) -> tuple[list[Case], list[ReadError]]:
     """Cases with references that are given later, in this process."""
     attached, errors = list(cases), []
-    for event in read_references([attachable(case) for case in cases], paths, work):
+    for event in read_references([attachable(case) for case in cases], paths, frozenset(), work):
         if isinstance(event, ReadError):
             errors.append(event)
         else:

@@ -72,6 +72,10 @@ class Walk:
 
     def refuse(self, error: ReadError, root: PurePath) -> None:
         self.errors.append(error)
+        self.leave(root)
+
+    def leave(self, root: PurePath) -> None:
+        """Leave out a file, of which something was said."""
         self.refused.add(root)
         self.incomplete = True
 
@@ -96,7 +100,7 @@ def walk(
             if isinstance(given, Given):
                 item = replace(item, subject=given.subject, role=given.role)
             if item.place in skip:
-                found.incomplete = True
+                found.leave(item.root)
             elif is_zip(item):
                 unpacked = _unpacked(item, work / f"{n}-{len(by_place)}", bytes_left, skip, found)
                 by_place |= {i.place: i for i in unpacked}
@@ -177,6 +181,8 @@ def _unzip(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[Pure
         for entry in sorted(entries, key=lambda e: natural_key(_name_of(e))):
             inner = PurePosixPath(_name_of(entry))
             place = item.place / inner
+            if place in skip:
+                found.leave(item.root)
             if inner in seen or place in skip:
                 continue
             seen.add(inner)

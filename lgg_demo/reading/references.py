@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -51,13 +51,13 @@ def attachable(case: Referable) -> Attachable:
 
 
 def read_references(
-    cases: Sequence[Attachable], paths: Sequence[Path], work: Path
+    cases: Sequence[Attachable], paths: Sequence[Path], skip: frozenset[PurePath], work: Path
 ) -> Iterator[tuple[int, Attachable] | ReadError]:
     """The cases that get a reference, by their places among all, with it; an error for each file that is nobody's.
 
-    work: an empty folder for what zips hold.
+    skip: places that are left out. work: an empty folder for what zips hold.
     """
-    found = sort_items(walk(paths, work, outputs=True))
+    found = sort_items(walk(paths, work, skip, outputs=True))
     yield from [*found.errors, *nothing_in(paths, found)]
     targets = targets_of(cases)
     headers, pictures = given_references(found, {t.place for t in targets})

@@ -57,17 +57,17 @@ class Request:
 def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Notice | int]:
     """Each case with its references, as soon as it is read, and whatever could not be read or was left out.
 
-    One file's error costs that file alone. work: an empty folder of the caller's for what zips hold. Between cases comes
-    how many of those that were planned are done, see `Request.done`.
+    One file's error costs that file alone. work: an empty folder of the caller's for what zips hold. Once all is planned,
+    and after each case, comes how many are done, see `Request.done`.
     """
     found = sort_items(walk(request.inputs, work / "scans", request.skip, request.most_files))
     given = sort_items(walk(request.references, work / "references", request.skip, outputs=True))
     plans, references, pictures = plan_cases(found, request.choose)
     matched = _match(plans, found, references, pictures, given)
-    if not request.done:
-        yield from [*found.notices, *given.notices]
-        yield from [*found.errors, *given.errors, *matched.errors]
-        yield from [*nothing_in(request.inputs, found), *nothing_in(request.references, given)]
+    yield from [*found.notices, *given.notices]
+    yield from [*found.errors, *given.errors, *matched.errors]
+    yield from [*nothing_in(request.inputs, found), *nothing_in(request.references, given)]
+    yield request.done
     read = _Reader(request)
     for n, plan in enumerate(plans[request.done :], request.done):
         for case in read.cases(plan):
