@@ -134,6 +134,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "{file}: the file is damaged, or takes more memory than an MRI image; export it again.",
         "fr": "{file} : le fichier est abîmé, ou demande plus de mémoire qu’une image d’IRM ; exportez-le de nouveau.",
     },
+    "reading_given_up": {
+        "en": "{file}: reading ended over this file too, and others were not tried; give fewer files at a time.",
+        "fr": "{file} : la lecture s’est encore arrêtée sur ce fichier, d’autres n’ont pas été essayés ; donnez moins de fichiers "
+        "à la fois.",
+    },
     "zip_compression": {
         "en": "{file}: this zip is compressed in a way that is not read; make it anew with the usual compression (deflate).",
         "fr": "{file} : la compression de ce zip n’est pas lue ; refaites-le avec la compression habituelle (deflate).",
@@ -299,6 +304,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : {pictures:image laissée|images laissées} de côté près de fichiers DICOM, comme un logo de disque ; "
         "donnez les coupes à part.",
     },
+    "others_beside": {
+        "en": "{file}: {files:volume|volumes} passed over, by name another sequence or a map, without a FLAIR of the same "
+        "subject.",
+        "fr": "{file} : {files:volume laissé|volumes laissés} de côté, d’après le nom une autre séquence ou une carte, sans FLAIR "
+        "du même sujet.",
+    },
     "outputs_beside": {
         "en": "{file}: {files:file|files} of an earlier run passed over; give a mask as ground truth to have it as that.",
         "fr": "{file} : {files:fichier d’une analyse antérieure laissé|fichiers d’une analyse antérieure laissés} de côté ; "
@@ -419,6 +430,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "flair_several": {
         "en": "{file}: {count} series call themselves FLAIR; this one is used, choose another if it is not the right one.",
         "fr": "{file} : {count} séries se disent FLAIR ; celle-ci est utilisée, choisissez-en une autre si besoin.",
+    },
+    "masks_united": {
+        "en": "{file}: {count} masks of this scan are united as the ground truth; give one alone if they are not all lesion.",
+        "fr": "{file} : {count} masques de cet examen sont réunis en vérité terrain ; n’en donnez qu’un s’ils ne sont pas tous "
+        "de la lésion.",
     },
     "mask_several": {
         "en": "{file}: {count} masks were found; this one is the ground truth, drop another below to have that instead.",

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from helpers import BROKEN, HEAD, SCAN, STACK, lay, nifti, series, turned
 from PIL import Image
-from test_volumes import HEAD, STACK, nifti, series, turned
 
-from lgg_demo import predict, readers, report
+from lgg_demo import predict, report
+from lgg_demo.case import Notice
+from lgg_demo.inference import Segmenter
 from lgg_demo.phantom import Phantom, draw_head, write_phantom
+from lgg_demo.reading.studies import Request
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 Predict = Callable[..., dict[str, Any]]
@@ -242,13 +245,14 @@ def test_a_folder_of_dicom_called_after_its_patient_names_no_output(tmp_path: Pa
     assert not any("JANE" in str(p.relative_to(out)) or b"JANE" in p.read_bytes() for p in out.rglob("*") if p.is_file())
 
 
-def test_a_discs_logo_is_no_patient(tmp_path: Path, run_predict: Predict) -> None:
+def test_a_discs_logo_is_no_patient(tmp_path: Path, run_predict: Predict, capsys: pytest.CaptureFixture[str]) -> None:
     series(tmp_path / "in" / "DICOM")
     for name, pixels in (("logo", HEAD.flair[3]), ("img_4", HEAD.flair[3]), ("mask_4", HEAD.mask[3].astype(np.uint8))):
         Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
-    report = run_predict(tmp_path / "in", code=2)
+    report = run_predict(tmp_path / "in")  # exit code 0: nothing went wrong
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("predict: logo.png: 1 picture beside DICOM")
     assert [(image["file"], "dice" in image) for image in report["images"]] == [("img_4.png", True), ("series-3", False)]
-    assert [problem["file"] for problem in report["unreadable"]] == ["logo.png"]
+    assert report["unreadable"] == []
 
 
 def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
@@ -257,27 +261,18 @@ def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_pre
 
 
 def test_nor_does_a_run_into_another_folder(
-    tmp_path: Path, run_predict: Predict, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run_predict: Predict, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[Path] = []
-
-    def read(file: Path) -> Any:
-        asked.append(file)
-        return read_json(file)
-
-    read_json = report.read_json
-    monkeypatch.setattr(report, "read_json", read)
-    nifti(tmp_path / "ann.nii.gz", *turned("LPS"))
-    Image.fromarray(HEAD.flair[3]).save(tmp_path / "s.png")
+    lay(tmp_path, {"ann_flair.nii.gz": SCAN, "s.png": SCAN})
     first = run_predict(tmp_path)
     again = ["--checkpoint", str(run), "--out", str(tmp_path / "second")]
-    for given in ([tmp_path], [tmp_path / "s.png", *sorted(tmp_path.glob("*/*.nii.gz")), tmp_path / "ann.nii.gz"]):
-        asked.clear()
-        assert predict.main([*map(str, given), *again]) == 2
+    loose = [tmp_path / "s.png", *sorted(tmp_path.glob("*/*.nii.gz")), tmp_path / "ann_flair.nii.gz"]
+    for given, name in ((tmp_path, 5), (loose, 2)):
+        assert predict.main([*map(str, given if isinstance(given, list) else [given]), *again]) == 0
         assert "files of an earlier run passed over" in capsys.readouterr().err
-        assert asked.count(tmp_path / "out" / "report.json") == 1
         second = json.loads((tmp_path / "second" / "report.json").read_text(encoding="utf-8"))
-        assert second["images"] == first["images"] and not any("dice" in image for image in second["images"])
+        assert len(second["images"]) == len(first["images"]) == 2 and name
+        assert not any("dice" in image for image in second["images"])
 
 
 def test_outputs_beside_their_picture_are_no_reference_of_the_next_run(tmp_path: Path, run_predict: Predict) -> None:
@@ -310,18 +305,6 @@ def test_out_may_lie_above_the_folder_given(tmp_path: Path, run_predict: Predict
     (tmp_path / "out" / "in").mkdir(parents=True)
     write_phantom(tmp_path / "out" / "in", "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
     assert run_predict(tmp_path / "out" / "in")["total"]["images"] == 1
-
-
-def test_a_folder_larger_than_one_reading_holds_is_done_part_by_part(
-    tmp_path: Path, run_predict: Predict, phantom: Phantom, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readers, "MOST_VALUES", 256 * 256 * 3)
-    (tmp_path / "in").mkdir()
-    for letter in "abcde":
-        write_phantom(tmp_path / "in", letter, Phantom(phantom.flair[1:2], phantom.mask[1:2]))
-    report = run_predict(tmp_path / "in")
-    assert report["total"]["images"] == 5
-    assert report["total"]["reference_pixels"] == 5 * phantom.mask[1].sum()
 
 
 def test_a_multipage_file_keeps_its_pages(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
@@ -360,3 +343,46 @@ def test_a_mask_of_another_name_is_scored(
     report = run_predict(tmp_path / "in")
     assert report["total"]["images"] == 1
     assert report["total"]["reference_pixels"] == phantom.mask[1].sum()
+
+
+# What is said of files instead of their names
+
+
+def test_flags_say_what_files_are(tmp_path: Path, run_predict: Predict) -> None:
+    folder = lay(tmp_path / "in", {"GT.nii": SCAN, "ann_t2.nii": SCAN, "x/flair.nii": SCAN, "scan.nii": 10})
+    flags = ["--flair", folder / "GT.nii", "--pre", folder / "ann_t2.nii", "--post", folder / "x" / "flair.nii"]
+    (image,) = run_predict(*flags, "--mask", folder / "scan.nii")["images"]
+    assert image["file"] == "GT" and image["reference_pixels"] == 10 * 64 * 12
+
+
+def test_a_flag_may_name_a_volume_of_the_inputs(tmp_path: Path, run_predict: Predict) -> None:
+    for number, words in ((2, "AX FLAIR"), (4, "AX T1")):
+        series(tmp_path / "in" / words, SeriesDescription=words, SeriesNumber=number, StudyInstanceUID="1.2.3")
+    assert [image["file"] for image in run_predict(tmp_path / "in")["images"]] == ["series-2"]
+    report = run_predict(tmp_path / "in", "--flair", "series-4", "--pre", "")
+    assert [image["file"] for image in report["images"]] == ["series-4"]
+
+
+def test_a_manifest_says_what_files_are(tmp_path: Path, run_predict: Predict, run: Path, sentence: Sentence) -> None:
+    lay(tmp_path, {"a.nii": SCAN, "b.nii": SCAN, "m/c.nii": 10, "d.nii": BROKEN})
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text("subject,role,path\nann,flair,a.nii\nbob,flair,b.nii\nbob,mask,m/c.nii\nbob,ignore,d.nii\n")
+    report = run_predict("--manifest", manifest)
+    assert [(image["file"], "dice" in image) for image in report["images"]] == [("a", False), ("b", True)]
+    manifest.write_text("subject,role,path\nann,t2,a.nii\n")
+    arguments = ["--manifest", str(manifest), "--checkpoint", str(run), "--out", str(tmp_path / "out")]
+    assert sentence(predict.main, arguments).startswith("predict: cases.csv, line 2: the role")
+
+
+def test_without_inputs_there_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        predict.main(["--out", str(tmp_path / "out")])
+    assert ended.value.code == 2 and "give files to segment" in capsys.readouterr().err
+
+
+def test_what_is_not_used_is_returned(tmp_path: Path, segmenter: Segmenter) -> None:
+    folder = lay(tmp_path / "in", {"p/s.png": SCAN, "p/bad.png": BROKEN, "p/x_adc.nii": SCAN})
+    errors, notices = predict.predict(Request((folder,)), tmp_path / "out", segmenter, 0.5)
+    assert [(e.file, e.sentence.key) for e in errors] == [("bad.png", "not_an_image")]
+    assert all(isinstance(n, Notice) for n in notices) and [n.sentence.key for n in notices] == ["others_beside"]
+    assert (tmp_path / "out" / "p" / "s_mask.png").is_file(), "below the folder that it came from"

@@ -15,16 +15,14 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from helpers import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lgg_demo.case import Case, Scan, UnreadableScan
-from lgg_demo.reading import limits
-from lgg_demo.reading import names as file_names
+from lgg_demo.case import Scan, UnreadableScan
+from lgg_demo.reading import limits, pictures
 from lgg_demo.reading.pictures import read_mask, read_scan
-from lgg_demo.reading.references import attach_references
-from lgg_demo.reading.studies import read_cases
 
 HEIGHT, WIDTH = 40, 48  # not square, so that an exchange of axes shows
 
@@ -175,8 +173,8 @@ def test_jpeg_is_read_as_it_is_shown(tmp_path: Path, orientation: int) -> None:
              7: corner[::-1, ::-1].T, 8: np.rot90(corner)}[orientation]  # fmt: skip
     for name in ("a.jpg", "a_mask.jpg"):
         Image.fromarray(corner).save(tmp_path / name, quality=95, exif=exif)
-    (case,), problems = read_cases(file_names.find_images(tmp_path))
-    assert not problems and case.size == shown.shape and case.reference is not None
+    (case,), errors, _ = read(tmp_path)
+    assert not errors and case.size == shown.shape and case.reference is not None
     np.testing.assert_array_equal(case.scan.pixels[0, ..., 0] > 127, shown > 127)
     np.testing.assert_array_equal(case.reference[0], shown > 127)
 
@@ -396,338 +394,9 @@ def test_mask_of_one_colour_is_empty_where_it_is_transparent(tmp_path: Path, alp
     assert not read_mask(png(tmp_path / "b.png", with_alpha(0, np.full((HEIGHT, WIDTH), alpha > 0)))).any()
 
 
-def test_mask_that_covers_the_picture_is_told(tmp_path: Path) -> None:
-    images = [png(tmp_path / f"s_{n}.png") for n in (1, 2, 3)]
-    hole = SQUARE & (np.arange(WIDTH) < 25)
-    inverted = [png(tmp_path / f"s_{n}_mask.png", np.where(hole, 0, 255).astype(np.uint8)) for n in (1, 2)]
-    (case,), problems = read_cases([*images, *inverted, mask_png(tmp_path / "s_3_mask.png")])
-    assert not problems and case.reference is not None and case.reference[0].sum() == (~hole).sum()
-    (told,) = case.reference_warnings
-    assert told.key == "mask_covers" and told.values == {"file": "s_1_mask.png", "slices": 2}
-    (case,), _ = attach_references([case], [mask_png(tmp_path / "truth" / "s_2_mask.png")])
-    assert [w.values for w in case.reference_warnings] == [{"file": "s_1_mask.png", "slices": 1}]
-    (case,), _ = attach_references([case], [mask_png(tmp_path / "truth" / f"s_{n}_mask.png") for n in (1, 2)])
-    assert case.reference_warnings == ()
-
-
-def test_no_sentence_on_a_mask_names_the_file_of_its_image(tmp_path: Path) -> None:
-    scan = Scan(np.zeros((2, HEIGHT, WIDTH, 3), np.float32), "series", (("series", 2),))
-    case = Case(scan, (tmp_path / "DOE_JOHN_7.dcm",))  # one path stands for a DICOM series
-    whole = tiff(tmp_path / "truth.tif", np.full((2, HEIGHT, WIDTH), 255, np.uint8))
-    (case,), problems = attach_references([case], [whole])
-    assert not problems and [w.values["file"] for w in case.reference_warnings] == ["truth.tif"]
-    _, problems = attach_references([case], [mask_png(tmp_path / "truth.png")])
-    assert not any("DOE" in str(said) for said in (*problems, *case.reference_warnings))
-
-
 def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     path = png(tmp_path / "a_mask.png")
     assert refused(path, lambda p: read_mask(p, (WIDTH, HEIGHT))) == "mask_size_differs"
-
-
-# Which files belong together
-
-
-def names(case: Case) -> list[str]:
-    return [name for name, _ in case.scan.files]
-
-
-def keys(problems: list[UnreadableScan]) -> list[tuple[str, str]]:
-    return [(p.file, p.sentence.key) for p in problems]
-
-
-def mask_png(path: Path, value: int = 255) -> Path:
-    return png(path, SQUARE.astype(np.uint8) * value)
-
-
-def test_two_comes_before_ten(tmp_path: Path) -> None:
-    for n in (10, 2, 1, 11):
-        png(tmp_path / f"case_{n}.png", np.full((HEIGHT, WIDTH), n, np.uint8))
-    (case,), problems = read_cases(file_names.find_images(tmp_path))
-    assert not problems
-    assert names(case) == [f"case_{n}.png" for n in (1, 2, 10, 11)]
-    assert case.scan.name == "case"
-    np.testing.assert_array_equal(case.scan.pixels[:, 0, 0, 0], [1, 2, 10, 11])
-
-
-@pytest.mark.parametrize(
-    ("files", "name"),
-    [
-        (["slice (2).png", "slice (10).png"], "slice"),
-        (["002_flair.png", "010_flair.png"], "flair"),
-        (["slice_002_flair.png", "slice_010_flair.png"], "slice_flair"),
-        (["ann_1_Coupe2_flair.png", "ann_1_Coupe10_flair.png"], "ann_1_Coupe_flair"),
-        (["image 2 of 12.png", "image 10 of 12.png"], "image of 12"),
-        (["scan(2 of 12).png", "scan(10 of 12).png"], "scan of 12"),
-        (["TCGA_CS_4941_19960909_2.png", "TCGA_CS_4941_19960909_10.png"], "TCGA_CS_4941_19960909"),
-    ],
-)
-def test_names_that_differ_in_their_last_number_are_one_series(tmp_path: Path, files: list[str], name: str) -> None:
-    (case,), problems = read_cases([png(tmp_path / file) for file in reversed(files)])
-    assert not problems and names(case) == files and case.scan.name == name
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["ann_1_t1.png", "bob_2_t1.png"],
-        ["1_flair.png", "2_t2.png"],
-        ["1_flair.png", "_flair_2.png"],
-        ["image 1 of 4.png", "image 2 of 5.png"],
-        ["TCGA_CS_4941_19960909_1.png", "TCGA_CS_4942_19960909_2.png"],
-        ["slice (1).png", "slice 2).png"],
-        ["ann1_flair.png", "ann2_flair.png"],
-        ["patient_1_flair.png", "patient_2_flair.png"],
-        ["2019_visit.png", "2021_visit.png"],
-        ["img_2019_visit.png", "img_2021_visit.png"],
-        ["0012345_flair.png", "0012346_flair.png"],
-        ["kim_1_flair.png", "kim_2_flair.png"],
-        ["ann_1_slice_2_flair.png", "bob_1_slice_3_flair.png"],
-    ],
-    ids=" ".join,
-)
-def test_names_that_differ_in_more_are_not(tmp_path: Path, files: list[str]) -> None:
-    cases, problems = read_cases([png(tmp_path / file) for file in files])
-    assert not problems and [names(c) for c in cases] == [[file] for file in files]
-
-
-@pytest.mark.parametrize("name", ["1²3", "²", "a²", "٣", "", "9" * 200])
-def test_any_name_can_be_sorted(name: str) -> None:
-    assert sorted([name, "a1", "1a", "_"], key=file_names.natural_key)
-
-
-def test_folders_types_and_names_part_series(tmp_path: Path) -> None:
-    for name in ("p1/s_1.png", "p1/s_2.png", "p2/s_1.png", "p2/scan.png", "p2/scout.png"):
-        png(tmp_path / name)
-    tiff(tmp_path / "p1" / "s_3.tif")
-    cases, problems = read_cases(file_names.find_images(tmp_path))
-    assert not problems
-    assert sorted(map(names, cases)) == [["s_1.png"], ["s_1.png", "s_2.png"], ["s_3.tif"], ["scan.png"], ["scout.png"]]
-
-
-def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
-    for name in ("a.png", ".b.png", ".hidden/c.png", "__MACOSX/._d.png"):
-        png(tmp_path / name)
-    assert file_names.find_images(tmp_path) == [tmp_path / "a.png"]
-
-
-def test_a_series_of_two_sizes_is_two_cases(tmp_path: Path) -> None:
-    paths = [png(tmp_path / f"s_{n}.png", GREY if n % 2 else GREY.T.copy()) for n in (1, 2, 3, 4)]
-    cases, problems = read_cases(paths)
-    assert not problems
-    assert [names(c) for c in cases] == [["s_1.png", "s_3.png"], ["s_2.png", "s_4.png"]]
-    assert refused_for_size(paths[:2]) == "s_2.png"
-
-
-def refused_for_size(paths: list[Path]) -> str:
-    with pytest.raises(UnreadableScan) as caught:
-        read_scan(paths)
-    assert caught.value.sentence.key == "size_differs"
-    return caught.value.file
-
-
-def test_the_rest_is_read_when_one_is_broken(tmp_path: Path) -> None:
-    paths = [png(tmp_path / f"s_{n}.png") for n in (1, 2, 3)]
-    paths[1].write_bytes(paths[1].read_bytes()[:200])
-    (case,), problems = read_cases(paths)
-    assert names(case) == ["s_1.png", "s_3.png"]
-    assert keys(problems) == [("s_2.png", "damaged")]
-
-
-def test_mask_beside_its_image(tmp_path: Path) -> None:
-    images = [png(tmp_path / f"s_{n}.png") for n in (1, 2)]
-    mask = mask_png(tmp_path / "s_2_MASK.png")
-    (case,), problems = read_cases([mask, *images])
-    assert not problems and case.reference is not None and case.referenced is not None
-    assert case.referenced.tolist() == [False, True]
-    assert not case.reference[0].any()
-    np.testing.assert_array_equal(case.reference[1], SQUARE)
-
-
-def test_mask_of_the_same_name_in_another_folder_is_another_patients(tmp_path: Path) -> None:
-    images = [png(tmp_path / folder / "1.png") for folder in ("p1", "p2")]
-    cases, problems = read_cases([*images, mask_png(tmp_path / "p2" / "1_mask.png")])
-    assert not problems
-    assert [c.referenced is not None for c in cases] == [False, True]
-
-
-def test_mask_of_a_broken_image_goes_to_no_other(tmp_path: Path) -> None:
-    good, broken = png(tmp_path / "good.png"), png(tmp_path / "broken.png")
-    broken.write_bytes(b"")
-    (case,), problems = read_cases([good, broken, mask_png(tmp_path / "broken_mask.png")])
-    assert case.reference is None
-    assert keys(problems) == [("broken.png", "empty_file")]
-
-
-def test_lone_mask_is_read_as_an_image(tmp_path: Path) -> None:
-    (case,), problems = read_cases([mask_png(tmp_path / "a_mask.png")])
-    assert not problems and names(case) == ["a_mask.png"]
-
-
-@pytest.mark.parametrize(
-    ("image", "mask"),
-    [
-        ("x.png", "x_seg.png"),
-        ("x.png", "x_corrected_mask.png"),
-        ("x.png", "x_label.tif"),
-        ("x.jpg", "x_GT.png"),
-        ("Scan.PNG", "scan_mask.png"),
-        ("caf\u00e9.png", "cafe\u0301_mask.png"),
-        ("img_0.png", "mask_0.png"),
-        ("image12.png", "Mask12.png"),
-        ("p/flair_a.png", "p/gt_a.png"),
-        ("x_seg.png", "x_seg_mask.png"),
-        ("images/x.png", "masks/x.png"),
-        ("images/ann/1.png", "masks/ann/1.png"),
-        ("ann/flair/1.png", "ann/seg/1_mask.png"),
-        ("imagesTr/img_1.png", "labelsTr/mask_1.png"),
-        ("imagesVal/x.png", "labelsVal/x.png"),
-        ("Scans/x.png", "GT/x.png"),
-        ("ann/x.png", "ground_truth/x.png"),
-        ("ann/x.png", "Ground Truth/x.png"),
-        ("ann/x.png", "gt_masks/x.png"),
-    ],
-)
-def test_whose_mask_a_picture_is(tmp_path: Path, image: str, mask: str) -> None:
-    files = [mask_png(tmp_path / "other" / "o.png"), png(tmp_path / image), png(tmp_path / mask, SQUARE.astype(np.uint8))]
-    assert file_names.masks_among(files) == {files[1]: [files[2]]}
-    cases, problems = read_cases(files)
-    assert not problems and [names(c) for c in cases] == [["o.png"], [Path(image).name]]
-    assert cases[0].reference is None and cases[1].reference is not None
-    np.testing.assert_array_equal(cases[1].reference[0], SQUARE)
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["x_seg.png"],
-        ["x_seg.png", "y.png", "x/x.png"],
-        ["a_mask.png", "other/a.png"],
-        ["img_0.png", "flair_0.png", "mask_0.png"],
-        ["Scan.png", "SCAN.png", "scan_mask.png"],
-        ["img_0.png", "mask_1.png", "masking_0.png"],
-        ["p1/x.png", "p2/x.png", "masks/x.png"],
-        ["p1/images/x.png", "p2/masks/x.png"],
-        ["images/ann/1.png", "masks/bob/1.png"],
-        ["flair/1.png", "t1/1.png"],
-        ["ab/1.png", "ab/2.png", "gt/1.png", "gt/2.png"],
-        ["ab/1.png", "images/1.png", "gt/1.png"],
-        ["gt/1.png", "masks/1.png"],
-        ["ab/1.png", "no_label/1.png"],
-        ["ab/1.png", "seg-2019/1.png"],
-        ["ab/1.png", "unmasked masks/1.png"],
-        ["ab_1.png", "gt_1.png"],
-    ],
-    ids=" ".join,
-)
-def test_what_is_no_mask_for_certain_is_an_image(tmp_path: Path, files: list[str]) -> None:
-    cases, problems = read_cases([png(tmp_path / name) for name in files])
-    assert not problems and sum(len(c.scan) for c in cases) == len(files)
-    assert all(c.reference is None for c in cases)
-
-
-def test_of_several_masks_of_a_picture_one_is_taken_and_told(tmp_path: Path) -> None:
-    paths = [mask_png(tmp_path / "x_seg.png", 0), mask_png(tmp_path / "x_gt.png"), png(tmp_path / "x.png")]
-    (case,), problems = read_cases(paths)
-    assert not problems and case.reference is not None and case.reference.any()
-    assert [(w.key, w.values) for w in case.reference_warnings] == [("mask_several", {"file": "x_gt.png", "count": 2})]
-    cases, problems = attach([paths[2], png(tmp_path / "y.png")], paths[:2])
-    assert not problems and cases[0].reference is not None and cases[0].reference.any()
-
-
-@pytest.mark.parametrize("word", file_names._MASK_WORDS)
-def test_every_word_for_masks_can_lead_a_name(word: str) -> None:
-    image, mask = Path("img_1.png"), Path(f"{word}_1.png")
-    assert file_names.masks_among([image, mask]) == {image: [mask]}
-
-
-def test_one_folder_of_masks_for_many_of_images() -> None:
-    images = [Path(f"p{n}/img_{n}.png") for n in range(9)]
-    masks = [Path(f"masks/{'mask' if n % 2 else 'IMG'}_{n}.png") for n in range(9)]
-    both = [Path("p1/7.png"), Path("p2/7.png"), Path("masks/7.png")]
-    assert file_names.masks_among([*both, *masks, *images]) == {i: [m] for i, m in zip(images, masks, strict=True)}
-
-
-@pytest.mark.parametrize(("mask", "told"), [("masks/x.png", 1), ("x_seg.png", 1), ("x_gt.jpg", 1), ("x_mask.png", 0)])
-def test_mask_with_the_values_of_an_image_is_told(tmp_path: Path, mask: str, told: int) -> None:
-    image = png(tmp_path / ("images/x.png" if "/" in mask else "x.png"))
-    (case,), problems = read_cases([image, png(tmp_path / mask, COLOUR)])
-    assert not problems and case.reference is not None
-    assert [(w.key, w.values) for w in case.reference_warnings] == [("mask_graded", {"file": Path(mask).name})] * told
-
-
-def test_masks_given_later_may_have_the_names_of_other_programs(tmp_path: Path) -> None:
-    images = [png(tmp_path / name) for name in ("a_seg.png", "Caf\u00e9.png", "img_3.png", "x.png")]
-    truth = ["a_seg_mask.png", "cafe\u0301_gt.png", "mask_3.png", "X_label.png"]
-    cases, problems = attach(images, [mask_png(tmp_path / "truth" / name) for name in truth])
-    assert not problems and all(c.reference is not None for c in cases)
-
-
-def attach(images: list[Path], references: list[Path]) -> tuple[list[Case], list[UnreadableScan]]:
-    cases, problems = read_cases(images)
-    assert not problems
-    return attach_references(cases, references)
-
-
-def test_reference_by_name_with_and_without_ending(tmp_path: Path) -> None:
-    images = [png(tmp_path / f"{name}.png") for name in "abc"]
-    truth = [mask_png(tmp_path / "truth" / "a_mask.png"), tiff(tmp_path / "truth" / "b.tif", SQUARE)]
-    cases, problems = attach(images, truth)
-    assert not problems
-    assert [c.referenced is not None for c in cases] == [True, True, False]
-
-
-def test_one_image_and_one_reference_whatever_their_names(tmp_path: Path) -> None:
-    (case,), problems = attach([png(tmp_path / "a.png")], [mask_png(tmp_path / "zzz.png")])
-    assert not problems and case.reference is not None
-    np.testing.assert_array_equal(case.reference[0], SQUARE)
-
-
-def test_reference_that_fits_no_image(tmp_path: Path) -> None:
-    images = [png(tmp_path / f"{name}.png") for name in "ab"]
-    cases, problems = attach(images, [mask_png(tmp_path / "c_mask.png")])
-    assert all(c.reference is None for c in cases)
-    assert keys(problems) == [("c_mask.png", "mask_unmatched")]
-
-
-def test_reference_of_another_shape(tmp_path: Path) -> None:
-    images = [tiff(tmp_path / "a.tif", noise(3, HEIGHT, WIDTH)), tiff(tmp_path / "b.tif", noise(3, HEIGHT, WIDTH))]
-    truth = [tiff(tmp_path / "a_mask.tif", noise(2, HEIGHT, WIDTH)), tiff(tmp_path / "b_mask.tif", noise(3, WIDTH, HEIGHT))]
-    cases, problems = attach(images, truth)
-    assert all(c.reference is None for c in cases)
-    assert keys(problems) == [("a_mask.tif", "mask_slices_differ"), ("b_mask.tif", "mask_size_differs")]
-
-
-def test_image_given_among_the_references_is_not_its_own_reference(tmp_path: Path) -> None:
-    image, mask = png(tmp_path / "a.png"), mask_png(tmp_path / "a_mask.png")
-    for order in ([image, mask], [mask, image]):
-        (case,), problems = attach([image], order)
-        assert not problems and case.reference is not None
-        np.testing.assert_array_equal(case.reference[0], SQUARE)
-
-
-def test_equal_names_are_told_apart_by_folder(tmp_path: Path) -> None:
-    images = [png(tmp_path / folder / "1.png") for folder in ("p1", "p2")]
-    truth = [mask_png(tmp_path / "truth" / folder / "1_mask.png", value) for folder, value in (("p1", 0), ("p2", 255))]
-    cases, problems = attach(images, truth)
-    assert not problems
-    assert [c.reference is not None and bool(c.reference.any()) for c in cases] == [False, True]
-
-
-def test_equal_names_that_nothing_tells_apart_get_no_reference(tmp_path: Path) -> None:
-    images = [png(tmp_path / folder / "1.png") for folder in ("p1", "p2")]
-    cases, problems = attach(images, [mask_png(tmp_path / "truth" / "1_mask.png")])
-    assert all(c.reference is None for c in cases)
-    assert keys(problems) == [("1_mask.png", "mask_unmatched")]
-
-
-def test_second_reference_is_added_to_the_first(tmp_path: Path) -> None:
-    images = [png(tmp_path / f"s_{n}.png") for n in (1, 2)]
-    cases, _ = attach(images, [mask_png(tmp_path / "s_1_mask.png")])
-    before = cases[0].reference
-    (case,), problems = attach_references(cases, [mask_png(tmp_path / "s_2_mask.png")])
-    assert not problems and case.referenced is not None and case.referenced.all()
-    assert before is not None and not before[1].any()  # what was there is left as it was
 
 
 # Files that cannot be used
@@ -820,12 +489,6 @@ def test_too_many_pages(tmp_path: Path) -> None:
     assert len(read_scan(tiff(tmp_path / "b.tif", pages[1:]))) == limits.MOST_SLICES
 
 
-def test_too_many_slices_of_one_series(tmp_path: Path) -> None:
-    paths = [tiff(tmp_path / f"s_{n}.tif", np.zeros((600, 16, 16), np.uint8)) for n in (1, 2)]
-    cases, problems = read_cases(paths)
-    assert not cases and keys(problems) == [("s_1.tif", "too_many_slices")]
-
-
 @pytest.mark.parametrize("pages", [1, 2, 90, 150, 1200])
 def test_pages_in_a_circle(tmp_path: Path, pages: int) -> None:
     (tmp_path / "a.tif").write_bytes(endless_tiff(pages))
@@ -833,12 +496,9 @@ def test_pages_in_a_circle(tmp_path: Path, pages: int) -> None:
 
 
 def test_more_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_VALUES", 3 * WIDTH * WIDTH * 2)  # two slices, padded to a square
+    monkeypatch.setattr(pictures, "MOST_VALUES", 3 * WIDTH * WIDTH * 2)  # two slices, padded to a square
     assert refused(tiff(tmp_path / "three.tif", noise(3, HEIGHT, WIDTH))) == "too_much_at_once"
     assert len(read_scan(tiff(tmp_path / "two.tif", noise(2, HEIGHT, WIDTH)))) == 2
-    cases, problems = read_cases([png(tmp_path / f"s_{n}.png") for n in range(5)])
-    assert len(cases[0].scan) == 3  # the one that passes the limit is the last
-    assert keys(problems) == [("s_3.png", "too_much_at_once"), ("s_4.png", "too_much_at_once")]
 
 
 @pytest.mark.parametrize("channels", [2, 4, 5])

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import PATIENTS, TINY
+from helpers import read
 from PIL import Image
 from safetensors.torch import load_file, save
 
@@ -23,8 +24,6 @@ from lgg_demo.data import DatasetError, PatientDataset, SliceDataset, index_data
 from lgg_demo.inference import Segmenter
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.model import CHECKPOINT, write_checkpoint
-from lgg_demo.reading.names import find_images
-from lgg_demo.reading.studies import read_cases
 from lgg_demo.runs import UNFINISHED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,7 +94,7 @@ def test_training_and_the_page_feed_the_network_the_same_tensor(dataset: Path, s
     index = index_dataset(dataset)
     for name in list(PATIENTS)[:3:2]:
         slices = SliceDataset(PatientDataset(index, [name]))
-        (case,), problems = read_cases(find_images(dataset / name))
+        (case,), problems, _ = read(dataset / name)
         served = torch.cat(list(segmenter.inputs(case.scan)))
         assert problems == []
         assert len(slices) == len(served) == PATIENTS[name][2]

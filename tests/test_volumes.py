@@ -27,7 +27,6 @@ from lgg_demo.case import UnreadableScan, Volume
 from lgg_demo.grid import AXES, Grid
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.reading.dicom import is_dicom
-from lgg_demo.reading.names import role_of, subject_of, visit_of
 from lgg_demo.reading.nifti import is_nifti, read_nifti
 from lgg_demo.reading.series import read_dicom
 from lgg_demo.reading.volumes import resample
@@ -228,57 +227,6 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 320_000_000  # the float32 array that the first promises
     finally:
         tracemalloc.stop()
-
-
-# Names and roles
-
-
-@pytest.mark.parametrize(
-    ("text", "role"),
-    [
-        ("BraTS-GLI-00000-000-t2f", "flair"), ("BraTS20_Training_001_flair", "flair"), ("x_t1ce", "post"),
-        ("BraTS-GLI-00000-000-t1n", "pre"), ("BraTS-GLI-00000-000-t1c", "post"), ("UPENN_T1GD", "post"),
-        ("sub_t1", "pre"), ("sub-1_t1w", "pre"), ("a_t1w_post", "post"), ("x_seg", "mask"), ("flair_mask", "mask"),
-        ("AX T2 FLAIR", "flair"), ("T1 FLAIR", "pre"), ("AX T1 FLAIR POST", "post"), ("AX FLAIR +C", "flair"),
-        ("Ax T1 C+", "post"), ("AX T1 +GD", "post"), ("t2_tirm_tra_dark-fluid", "flair"), ("sub_t2", "other"),
-        ("ep2d_diff_ADC", "other"), ("SWI", "other"), ("patient 1", None), ("contrast", "post"), ("pre", "pre"),
-        ("T1 SUB", "other"), ("3D_Brain_VIEW_FLAIR", "flair"), ("localizer", "other"), ("MPRAGE", "pre"),
-        ("tumor_01_flair", "flair"), ("x_flair_lesion", "mask"), ("t1_postop", "pre"), ("x_post-op_flair", "flair"),
-        ("sT1W_3D_TFE", "pre"), ("T1SE +C", "post"), ("Segura_FLAIR", "flair"), ("SEGAL-FLAIR", "flair"),
-        ("x_brain_parenchyma_segmentation", "mask"), ("x_seg2", "mask"),
-        ("x_segm", "mask"), ("x_ground_truth", "mask"), ("x_groundtruth", "mask"), ("x_truth", "mask"),
-        ("x_manual", "mask"), ("annotations", "mask"), ("x_consensus", "mask"), ("wmh", "mask"), ("x_voi", "mask"),
-        ("wmh_01_flair", "flair"), ("x_manual_flair", "flair"), ("flair_probability", "other"),
-        ("x_label_probseg", "other"), ("brain_mask", "mask"), ("x_segmented", "mask"),
-    ],
-)  # fmt: skip
-def test_roles(text: str, role: str | None) -> None:
-    assert role_of(text) == role
-
-
-@pytest.mark.parametrize(
-    ("names", "visit"),
-    [
-        (["p1_AX_T2_FLAIR", "p1_SAG_3D_T1_SPC", "p1_tra_t2_tse_fs", "p1-cor-seg"], "p1"),
-        (["p1_FLAIR_20200102030405_7", "p1_SAG_MPRAGE_20200102030405_12a"], "p1 20200102030405"),
-        (["sub-01_ses-2_acq-highres_FLAIR", "sub-01_ses-2_task-rest_bold"], "sub 01 ses 2"),
-        (["sub-01_run-1_T1w", "SUB-01"], "sub 01"),
-        (["x_sub-01_T1w"], "x sub 01"),
-        (["AX_FLAIR", "IR_t1"], ""),
-    ],
-)  # fmt: skip
-def test_what_sequences_of_a_visit_share_and_masks_do_not(names: list[str], visit: str) -> None:
-    assert [visit_of(name) for name in names] == [visit] * len(names)
-    assert visit == "p1" or len({subject_of(name) for name in names}) == len(names), "whose a mask is takes all words"
-    assert subject_of("sub-1_run-1_FLAIR_probability") == subject_of("sub-1_run-1_FLAIR") == "sub 1 run 1"
-
-
-def test_a_series_for_tumours_is_no_mask() -> None:
-    assert role_of("AX FLAIR TUMOR MASK", masks=False) == "flair"
-
-
-def test_contrast_agent_makes_a_t1_post() -> None:
-    assert role_of("AX T1", contrast=True) == "post" and role_of("AX FLAIR", contrast=True) == "flair"
 
 
 # Resampling

@@ -58,45 +58,67 @@ class Given:
 
 @dataclass
 class Walk:
-    """What a walk found. incomplete: something could not be read that may have held a scan."""
+    """What a walk found. incomplete: something could not be read that may have held a scan.
+
+    refused: the inputs something was said of. passed: those that had what another has too, or an earlier run wrote.
+    """
 
     items: list[Item] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     incomplete: bool = False
+    refused: set[PurePath] = field(default_factory=set)
+    passed: set[PurePath] = field(default_factory=set)
 
-    def refuse(self, error: ReadError) -> None:
+    def refuse(self, error: ReadError, root: PurePath) -> None:
         self.errors.append(error)
+        self.leave(root)
+
+    def leave(self, root: PurePath) -> None:
+        """Leave out a file, of which something was said."""
+        self.refused.add(root)
         self.incomplete = True
 
 
 def walk(
-    inputs: Iterable[Path | Given], work: Path, skip: frozenset[PurePath] = frozenset(), most_files: int | None = None
+    inputs: Iterable[Path | Given],
+    work: Path,
+    skip: frozenset[PurePath] = frozenset(),
+    most_files: int | None = None,
+    outputs: bool = False,
 ) -> Walk:
-    """Every file of the inputs, without what is hidden and what earlier runs wrote.
+    """Every file of the inputs, without what is hidden and, unless outputs are wanted, what earlier runs wrote.
 
     work: an empty folder of the caller's for what zips hold. skip: places that are left out. most_files: in all.
     """
     found = Walk()
     bytes_left = [MOST_UNPACKED]
-    listed: list[Item] = []
+    by_place: dict[PurePath, Item] = {}  # a file that is given twice is one; what is said of it by itself counts
     for n, given in enumerate(dict.fromkeys(inputs)):
         path = given if isinstance(given, Path) else given.path
         for item in _listed(path, found):
             if isinstance(given, Given):
                 item = replace(item, subject=given.subject, role=given.role)
             if item.place in skip:
-                found.incomplete = True
+                found.leave(item.root)
             elif is_zip(item):
-                listed += _unpacked(item, work / f"{n}-{len(listed)}", bytes_left, skip, found)
+                unpacked = _unpacked(item, work / f"{n}-{len(by_place)}", bytes_left, skip, found)
+                by_place |= {i.place: i for i in unpacked}
+            elif item.named or item.subject is not None or item.place not in by_place:
+                if item.place in by_place:
+                    found.passed.add(by_place[item.place].root)
+                by_place[item.place] = item
             else:
-                listed.append(item)
+                found.passed.add(item.root)
+    listed = list(by_place.values())
     if most_files is not None and len(listed) > most_files:
-        found.refuse(ReadError(listed[most_files].place.name, "too_many_files", most=most_files))
+        first = listed[most_files]
+        found.refuse(ReadError(first.place.name, "too_many_files", most=most_files), first.root)
         listed = listed[:most_files]
-    ours = earlier_outputs({i.place: i.path for i in listed})
+    ours = set() if outputs else earlier_outputs({i.place: i.path for i in listed})
     if read := sorted(i.place.name for i in listed if i.place in ours and i.suffix not in BESIDE):
         found.notices.append(Notice(read[0], "outputs_beside", files=len(read)))
+    found.passed |= {i.root for i in listed if i.place in ours}
     found.items = [i for i in listed if i.place not in ours]
     return found
 
@@ -109,7 +131,7 @@ def _listed(path: Path, found: Walk) -> Sequence[Item]:
         root = path.absolute()
         files = visible_files(path)
     except (OSError, ValueError):
-        found.refuse(ReadError(path.name, "not_found"))
+        found.refuse(ReadError(path.name, "not_found"), path.absolute())
         return []
     below = [(file, file.relative_to(path)) for file in files]
     return [Item(file, root / inner, inner.as_posix(), len(inner.parts) + 1, False, root) for file, inner in below]
@@ -132,15 +154,15 @@ def _unpacked(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[P
     try:
         return _unzip(item, folder, bytes_left, skip, found)
     except ReadError as error:
-        found.refuse(error)
+        found.refuse(error, item.root)
     except NotImplementedError:  # a compression that zipfile has not
-        found.refuse(ReadError(item.place.name, "zip_compression"))
+        found.refuse(ReadError(item.place.name, "zip_compression"), item.root)
     except MemoryError:
-        found.refuse(ReadError(item.place.name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9))
+        found.refuse(ReadError(item.place.name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9), item.root)
     except OSError as error:
-        found.refuse(ReadError(item.place.name, "disk_full" if error.errno == 28 else "damaged"))
+        found.refuse(ReadError(item.place.name, "disk_full" if error.errno == 28 else "damaged"), item.root)
     except Exception:  # zipfile raises many things on a broken file
-        found.refuse(ReadError(item.place.name, "damaged"))
+        found.refuse(ReadError(item.place.name, "damaged"), item.root)
     return []
 
 
@@ -159,11 +181,13 @@ def _unzip(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[Pure
         for entry in sorted(entries, key=lambda e: natural_key(_name_of(e))):
             inner = PurePosixPath(_name_of(entry))
             place = item.place / inner
+            if place in skip:
+                found.leave(item.root)
             if inner in seen or place in skip:
                 continue
             seen.add(inner)
             if inner.suffix.lower() == ".zip":
-                found.refuse(ReadError(name, "zip_nested"))
+                found.refuse(ReadError(name, "zip_nested"), item.root)
                 continue
             # A folder of ours for each of theirs, by number: no disk then takes two of them for one.
             home = folders.setdefault(inner.parent, folder / str(len(folders)))
@@ -175,7 +199,7 @@ def _unzip(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[Pure
             _extract(archive, entry, target, name, bytes_left)
             own = replace(item, path=target, place=place, shown=inner.name, told=len(inner.parts) + 1, named=False)
             if is_zip(own):
-                found.refuse(ReadError(name, "zip_nested"))
+                found.refuse(ReadError(name, "zip_nested"), item.root)
                 target.unlink()
                 continue
             items.append(own)

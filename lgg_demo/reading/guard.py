@@ -28,101 +28,135 @@ import numpy as np
 from lgg_demo.case import Case, Notice, ReadError
 from lgg_demo.reading.references import attachable, read_references
 from lgg_demo.reading.studies import Request, read_cases
-from lgg_demo.reading.watch import tell
+from lgg_demo.reading.watch import VOLUME_SECONDS, tell
 
-MEMORY = 1_200_000_000  # bytes that a child may take beside the interpreter and its libraries
-SECONDS = 300.0  # for all files of one call
 MOST_DEATHS = 20  # files of one call that may end a child, before the call is given up
+CASE_DEATHS = 3  # files of one case, before that is given up
 _CHILD = "from lgg_demo.reading.guard import _serve; _serve()"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What reading may take: bytes beside the interpreter and its libraries, seconds of computing for one file at most,
+    and seconds of waiting for all files of one call.
+    """
+
+    memory: int = 1_200_000_000
+    file_seconds: float = VOLUME_SECONDS
+    seconds: float = 300.0
 
 
 class Stopped(Exception):
     """The caller's `stop` said that nobody waits any more."""
 
 
-def read(request: Request, stop: Callable[[], bool] = lambda: False) -> Iterator[Case | ReadError | Notice]:
+def read(
+    request: Request, stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
+) -> Iterator[Case | ReadError | Notice]:
     """`studies.read_cases` in a child process. Raises Stopped."""
-    for _ in range(MOST_DEATHS):
-        ended = _Ended()
-        for event in _run(read_cases, (request,), stop, SECONDS, ended):
+    call = _Call(stop, limits or Limits())
+    said: set[str] = set()  # a child that goes on where another ended says the same again of what it left out
+    deaths = 0  # in the case at hand
+    while True:
+        before = frozenset(said)
+        planned = False
+        for event in call.run(read_cases, (request,)):
             if isinstance(event, int):
-                request = replace(request, done=event)
-            else:
+                deaths = deaths if event == request.done else 0
+                planned, request = True, replace(request, done=event)
+            elif isinstance(event, Case) or (text := f"{event.file}\0{event.sentence}") not in before:
+                said |= set() if isinstance(event, Case) else {text}
                 yield event
-        if ended.place is None:
+        if call.death is None:
             return
-        yield ReadError(ended.place.name, ended.key)
-        request = replace(request, skip=request.skip | {ended.place})
+        yield call.death
+        if call.given_up:
+            yield ReadError(call.death.file, "reading_given_up")
+            return
+        deaths += 1
+        if planned and deaths == CASE_DEATHS:
+            deaths, request = 0, replace(request, done=request.done + 1)
+        request = replace(request, skip=request.skip | call.skip)
 
 
 def attach(
-    results: list[Any], paths: list[Path], stop: Callable[[], bool] = lambda: False
+    results: list[Any], paths: list[Path], stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
 ) -> tuple[list[Any], list[ReadError]]:
-    """Cases, or finished results, with the references that belong to them, instead of those that they had; and errors.
+    """Cases, or finished results, with the references that belong to them; and errors.
 
     `references.read_references` in a child process. Raises Stopped.
     """
-    attached, errors = list(results), list[ReadError]()
-    ended = _Ended()
+    call = _Call(stop, limits or Limits())
     bare = [attachable(result) for result in results]
-    for event in _run(read_references, (bare, paths), stop, SECONDS, ended):
-        if isinstance(event, ReadError):
-            errors.append(event)
-        else:
-            n, case = event
-            changes = {k: getattr(case, k) for k in ("reference", "referenced", "reference_warnings")}
-            attached[n] = replace(attached[n], **changes)
-    if ended.place is not None:
-        errors.append(ReadError(ended.place.name, ended.key))
-    return attached, errors
-
-
-@dataclass
-class _Ended:
-    """How a child ended before its work was done: over which file, and the key of what to say; None where it did all."""
-
-    place: PurePath | None = None
-    key: str = ""
-
-
-def _run(
-    job: Callable[..., Iterator[Any]],
-    arguments: tuple[Any, ...],
-    stop: Callable[[], bool],
-    seconds: float,
-    ended: _Ended,
-) -> Iterator[Any]:
-    """What the job yields in a child process, until it ends. seconds: of waiting for it. Raises Stopped."""
-    with tempfile.TemporaryDirectory(prefix="lgg-demo-") as work, _Child() as child:
-        child.send((job.__module__, job.__name__, arguments, work))
-        watch = _Watch(child, stop, seconds)
-        at: PurePath | None = None
-        while True:
-            with watch:
-                message = child.receive()
-            if watch.stopped:
-                raise Stopped
-            if message is None:  # it died
-                ended.place, ended.key = at or PurePath("?"), "reading_too_long" if watch.late else child.reason()
-                return
-            kind, value = message
-            if kind == _OPENING:
-                at = value
-            elif kind == _EVENT:
-                yield _unpacked(value)
-            elif kind == _FAILED:
-                _LOG.error("reading failed: %s", value)
-                ended.place, ended.key = at or PurePath("?"), "damaged"
-                return
+    deaths: list[ReadError] = []
+    while True:
+        attached, errors = list(results), list[ReadError]()
+        for event in call.run(read_references, (bare, paths, call.skip)):
+            if isinstance(event, ReadError):
+                errors.append(event)
             else:
-                return
+                n, case = event
+                changes = {k: getattr(case, k) for k in ("reference", "referenced", "reference_warnings")}
+                attached[n] = replace(attached[n], **changes)
+        if call.death is not None:
+            deaths.append(call.death)
+        if call.death is None or call.given_up:
+            return attached, [*deaths, *errors]
+
+
+class _Call:
+    """One call's children, one after the other, and how the last of them ended.
+
+    death: of the file that ended it; None where it did all its work. skip: the places that ended one. given_up: there were
+    too many, or no time is left.
+    """
+
+    def __init__(self, stop: Callable[[], bool], limits: Limits) -> None:
+        self._stop, self._limits, self._left = stop, limits, limits.seconds
+        self.death: ReadError | None = None
+        self.skip: frozenset[PurePath] = frozenset()
+        self.given_up = False
+
+    def run(self, job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
+        """What the job yields in a child process, until it ends. Raises Stopped."""
+        self.death = None
+        with tempfile.TemporaryDirectory(prefix="lgg-demo-") as work, _Child() as child:
+            child.send((job.__module__, job.__name__, arguments, work, self._limits))
+            watch = _Watch(child, self._stop, self._left)
+            at: PurePath | None = None
+            while True:
+                with watch:
+                    message = child.receive()
+                self._left = watch.left
+                if watch.stopped:
+                    raise Stopped
+                value: Any
+                kind, value = message or (_DIED, "reading_too_long" if watch.late else child.reason())
+                if kind == _FAILED:
+                    value, where = value
+                    _LOG.error("reading failed: %s", where)
+                if kind == _OPENING:
+                    at = value
+                elif kind == _EVENT:
+                    yield _unpacked(value)
+                elif kind == _DONE:
+                    return
+                else:
+                    self._end(at, value, late=watch.late)
+                    return
+
+    def _end(self, at: PurePath | None, key: str, late: bool) -> None:
+        """Take down over which file a child ended; without one there is none to leave out."""
+        self.death = ReadError(at.name if at else "?", key)
+        self.skip |= {at} if at else set()
+        self.given_up = late or at is None or len(self.skip) >= MOST_DEATHS
 
 
 class _Watch:
     """Kills a child while it is waited for, where nobody wants its answer any more or it takes too long."""
 
     def __init__(self, child: _Child, stop: Callable[[], bool], seconds: float) -> None:
-        self._child, self._stop, self._left = child, stop, seconds
+        self._child, self._stop, self.left = child, stop, seconds
         self.stopped = self.late = False
 
     def __enter__(self) -> None:
@@ -134,12 +168,12 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        self._left -= time.monotonic() - self._begun
+        self.left -= time.monotonic() - self._begun
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
             self.stopped = self._stop()
-            self.late = time.monotonic() - self._begun > self._left
+            self.late = time.monotonic() - self._begun > self.left
             if self.stopped or self.late:
                 self._child.kill()
                 return
@@ -182,7 +216,7 @@ class _Child:
         return "reading_too_long" if self._process.returncode == -_PROF else "reading_ended"
 
 
-_OPENING, _EVENT, _FAILED, _DONE = "opening", "event", "failed", "done"
+_OPENING, _EVENT, _DONE, _FAILED, _DIED = "opening", "event", "done", "failed", "died"
 _LOOK_SECONDS = 0.2
 _PROF = getattr(signal, "SIGPROF", 0)
 _LOG = logging.getLogger(__name__)
@@ -253,31 +287,33 @@ def _unpacked(event: Any) -> Any:
 def _serve() -> None:
     """Do the job that comes on standard input; what it yields goes to standard output."""
     out = sys.stdout.buffer
-    module, name, arguments, work = _read(sys.stdin.buffer)
-    _limit_memory()
+    module, name, arguments, work, limits = _read(sys.stdin.buffer)
+    _limit_memory(limits.memory)
 
     def opening(place: PurePath, seconds: float) -> None:
-        _limit_time(seconds)
+        _limit_time(min(seconds, limits.file_seconds))
         _write(out, (_OPENING, place))
 
     tell(opening)
     try:
-        arguments = arguments if isinstance(arguments, tuple) else (arguments,)
         for event in getattr(importlib.import_module(module), name)(*arguments, Path(work)):
             _write(out, (_EVENT, _packable(event)))
         _write(out, (_DONE, None))
+    except MemoryError:
+        _write(out, (_FAILED, ("reading_ended", "MemoryError")))
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]  # no values: they may be names
-        _write(out, (_FAILED, f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}"))
+        told = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}"
+        _write(out, (_FAILED, ("damaged", told)))
 
 
-def _limit_memory() -> None:
-    """Where the system knows such a limit (Linux), an allocation beyond MEMORY fails, and is a MemoryError."""
+def _limit_memory(most: int) -> None:
+    """Where the system knows such a limit (Linux), an allocation beyond so many bytes fails, and is a MemoryError."""
     if sys.platform == "linux":
         import resource
 
         data = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_DATA, (data + MEMORY, data + MEMORY))
+        resource.setrlimit(resource.RLIMIT_DATA, (data + most, data + most))
 
 
 def _limit_time(seconds: float) -> None:

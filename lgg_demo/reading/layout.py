@@ -26,8 +26,9 @@ _SUFFIXES: dict[Role, str] = {
     "other": rf"(?:(?:brain|parenchyma|skull|bet){_SEPARATOR})+(?:seg|segm|segmentation|masks?|labels?)"
     r"|t2(?:w|star)?(?:[ _.\-]+(?:tse|fse|fs|3d|2d|"
     + _PLANE
-    + r"))*|pdw?|adc|dwi|dti|swi|swan|asl|perf|dsc|dce|cbf|r?cbv|mtt|fa|md|"
-    r"trace|b\d{1,4}|prob|probability|probabilities|(?:flair|t1|t1ce|t1gd|t2)[ _.\-]+bias",
+    + r"))*|pdw?|adc|dwi|dti|swi|swan|asl|perf|dsc|dce|cbf|r?cbv|mtt|"
+    r"(?:dti[ _.\-]+(?:eddy[ _.\-]+)?)?(?:fa|md|l[123]|noreg)|trace|b\d{1,4}|bold|sbref|epi|m0scan|magnitude\d?|phasediff|"
+    r"prob|probability|probabilities|(?:flair|t1\w{0,4}|t2|swi|dwi)[ _.\-]+bias",
     "post": rf"(?:(?:{_PLANE}|3d|2d){_SEPARATOR})*(?:t1(?:ce|c|gd|gad|post|wce|km)|{_T1}[ _.\-]*(?:gd|gad|ce|c|post|"
     rf"contrast|km|postcontrast)(?:[ _.\-]+contrast)?|post|postcontrast|post[ _.\-]contrast){_AFTER}",
     "flair": rf"(?:(?:{_PLANE}|3d|2d|t2w?){_SEPARATOR})*(?:(?:t2)?flair|t2f){_AFTER}",
@@ -35,8 +36,11 @@ _SUFFIXES: dict[Role, str] = {
 }
 _PARSED = {role: re.compile(rf"(?:(.*?){_SEPARATOR})??(?:{p})", re.IGNORECASE) for role, p in _SUFFIXES.items()}
 _BIDS = re.compile(r"(sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?)(?:_(.*))?_([a-z0-9]+)", re.IGNORECASE)
+_DATATYPES = ("anat", "dwi", "func", "fmap", "perf", "swi")  # BIDS: folders of one visit
+_CONVERTED = re.compile(r"(.+)_(\d{14})_\d+[a-z]*", re.IGNORECASE)  # dcm2niix: PROTOCOL_TIME_SERIES, one time a visit
 _CONTRAST = re.compile(r"(?:^|_)ce-", re.IGNORECASE)
-_CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: imagesTr/CASE_0000, CASE_0001 …
+_CHANNELLED = ("imagestr", "imagests", "imagesval")
+_CHANNEL = re.compile(r"(.+)_(00\d{2})")  # nnU-Net: imagesTr/CASE_0000, CASE_0001 …
 
 # Whole names of folders. `gt` may be somebody's initials: it counts only where an image of the same name lies beside it.
 _REFERENCE_FOLDER = re.compile(r"masks?|labels?(?:tr|ts|val)?|segmentations?|segs?|ground[ _-]?truth|gt", re.IGNORECASE)
@@ -72,12 +76,19 @@ class Key:
     subject: str
     number: int | None = None
 
+    @property
+    def owner(self) -> str:
+        """The subject, of a name that says none the folder's."""
+        return self.subject or folded(self.folder.name)
+
 
 def parse(name: str) -> Name:
     """Subject and role of a name without its ending, by the longest known suffix."""
     if bids := _BIDS.fullmatch(name):
         role = _role_at_end(bids[3])[1]
         return Name(bids[1], "post" if role == "pre" and _CONTRAST.search(bids[2] or "") else role)
+    if (converted := _CONVERTED.fullmatch(name)) and (found := _role_at_end(converted[1]))[1]:
+        return Name(f"{found[0]}_{converted[2]}".strip("_"), found[1])
     subject, role = _role_at_end(name)
     if role == "mask" and subject:  # `p1_flair_mask` is drawn on `p1_flair`, of p1
         inner, of = _role_at_end(subject)
@@ -99,8 +110,11 @@ def _role_at_end(name: str) -> tuple[str, Role | None]:
 def key_of(place: PurePath, told: int = 1) -> Key:
     """The key of a volume by its place. told: how many of its parts, from the end, were given by the user."""
     folder, _ = _home(place, told)
-    name = parse(nifti_name(place))
-    return Key(folder, _own(name.subject, folder))
+    if _BIDS.fullmatch(nifti_name(place)) and folder.name in _DATATYPES:
+        folder = folder.parent
+    name = nifti_name(place)
+    channel = channel_of(name) if place.parent.name.lower() in _CHANNELLED else None
+    return Key(folder, _own(channel[0] if channel else parse(name).subject, folder))
 
 
 def key_of_picture(place: PurePath, told: int = 1) -> Key:
@@ -121,7 +135,7 @@ def _own(subject: str, folder: PurePath) -> str:
 
 def in_reference_folder(place: PurePath, told: int = 1) -> bool:
     """Whether one of the folders that were given is called after masks and nothing else."""
-    return _home(place, told)[1]
+    return bool(_REFERENCE_FOLDER.fullmatch(folder_of_kind(place, told)))
 
 
 def of_initials(place: PurePath) -> bool:
@@ -129,14 +143,18 @@ def of_initials(place: PurePath) -> bool:
     return any(part.lower() == "gt" for part in place.parts[:-1])
 
 
-def _home(place: PurePath, told: int) -> tuple[PurePath, bool]:
-    """A file's folder without the innermost part that says images or masks, and whether it said masks."""
+def folder_of_kind(place: PurePath, told: int = 1) -> str:
+    """The name of the innermost of the folders that were given that says images or masks and nothing else, else nothing."""
+    return _home(place, told)[1]
+
+
+def _home(place: PurePath, told: int) -> tuple[PurePath, str]:
+    """A file's folder without the innermost part that says images or masks, and that part."""
     parts = place.parent.parts
-    for n in range(len(parts) - 1, max(0, len(parts) - told) - 1, -1):
-        mask = bool(_REFERENCE_FOLDER.fullmatch(parts[n]))
-        if mask or _IMAGE_FOLDER.fullmatch(parts[n]):
-            return PurePath(*parts[:n], *parts[n + 1 :]), mask
-    return place.parent, False
+    for n in range(len(parts) - 1, max(-1, len(parts) - told), -1):
+        if _REFERENCE_FOLDER.fullmatch(parts[n]) or _IMAGE_FOLDER.fullmatch(parts[n]):
+            return PurePath(*parts[:n], *parts[n + 1 :]), parts[n]
+    return place.parent, ""
 
 
 def channel_of(name: str) -> tuple[str, int] | None:

@@ -1,7 +1,8 @@
 """Whose a reference is: its own subject's, its DICOM study's, that of its grid, or of the only scan; else nobody's.
 
-Where references were found among the scans, a name that tells another subject is believed, and with a scan missing nobody
-is the only one. Where the user gave them as references, for the scans that are there, both are left out of account.
+A name that tells another subject is believed, but of the only reference that the user gave as one, which may be called
+anything. Among the scans one without a subject is of its folder and what is below; with a scan missing nobody is the only
+one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lgg_demo.reading.volumes import same_grid
 class Target:
     """What a reference can belong to: a file of pictures, or a volume. case: its place among the cases.
 
-    grid, study: of a volume; the UID of a DICOM study, else empty. alone: pictures are few enough to have one reference.
+    grid, study: of a volume; the UID of a DICOM study, else empty.
     """
 
     case: int
@@ -46,12 +47,13 @@ def match_pictures(targets: Sequence[Target], references: Sequence[Item], given:
     """The file that each picture of a reference was drawn on, and an error for each that is nobody's."""
     matched: Matched = []
     errors: list[ReadError] = []
-    pictures = [t for t in targets if t.grid is None]
+    possible = [t for t in targets if t.grid is None] or targets
+    only = possible[0] if len(possible) == len(references) == 1 else None
     for reference in references:
         own = layout.key_of_picture(reference.place, reference.told)
         if reference.subject is not None:
             own = layout.Key(PurePath(), layout.folded(reference.subject), own.number)
-        ways = _ways_of_picture(reference, own, given, alone=len(pictures) == len(references) == 1)
+        ways = _ways_of_picture(reference, own, given, only)
         target = _first_alone(targets, ways, own.folder)
         if target is None:
             errors.append(ReadError(reference.place.name, "mask_unmatched"))
@@ -60,8 +62,8 @@ def match_pictures(targets: Sequence[Target], references: Sequence[Item], given:
     return matched, errors
 
 
-def _ways_of_picture(reference: Item, own: layout.Key, given: bool, alone: bool) -> list[Way]:
-    """How the file may be found that a picture was drawn on, the surest first. alone: one file, one reference."""
+def _ways_of_picture(reference: Item, own: layout.Key, given: bool, only: Target | None) -> list[Way]:
+    """How the file may be found that a picture was drawn on, the surest first. only: the one file, of one reference."""
     stem = layout.folded(reference.place.stem)
 
     def called(target: Target) -> str:
@@ -77,7 +79,7 @@ def _ways_of_picture(reference: Item, own: layout.Key, given: bool, alone: bool)
         ways.append(lambda t: (t.key.subject, t.key.number) == (own.subject, own.number))
     if given:
         ways.append(lambda t: own.number is not None and t.key.number == own.number)
-        ways.append(lambda t: alone and t.grid is None)
+        ways.append(lambda t: t is only)
     return ways
 
 
@@ -95,7 +97,7 @@ def match_volumes(
         target = _of_study(volumes, header) if header.found.dicom else _of_name(volumes, header)
         foreign = bool(header.found.dicom and header.found.study and any(t.study for t in volumes))
         if target is None and not foreign and (given or not incomplete):
-            target = _of_grid(volumes, header, given)
+            target = _of_grid(volumes, header, given, alone=given and len(references) == 1)
         if target is None:
             key = "seg_of_other_study" if foreign and volumes else "mask_unmatched"
             errors.append(ReadError(header.item.place.name, key))
@@ -118,21 +120,34 @@ def _of_name(volumes: Sequence[Target], header: Header) -> Target | None:
     ways: list[Way] = [
         lambda t: not t.study and t.key == own,
         lambda t: not t.study and layout.folded(layout.nifti_name(t.place)) == name,
+        lambda t: not t.study and t.key.owner == own.owner,
     ]
-    if own.subject:
-        ways.append(lambda t: not t.study and t.key.subject == own.subject)
     return _first_alone(volumes, ways, own.folder)
 
 
-def _of_grid(volumes: Sequence[Target], header: Header, given: bool) -> Target | None:
-    """The one volume of the same grid, or the only one. Not given: unless its name tells of another subject."""
+def _of_grid(volumes: Sequence[Target], header: Header, given: bool, alone: bool) -> Target | None:
+    """The one volume of the same grid, or the only one, unless name or, not given, folder tell of another subject."""
 
     def may(target: Target) -> bool:
-        subject = header.key.subject if header.key else ""
-        return given or not subject or not target.key.subject or bool(target.study)
+        own = header.key
+        if alone or own is None:
+            return True
+        if own.subject and target.key.subject and not target.study:
+            return False
+        if given or own.folder == target.key.folder:
+            return True
+        return not own.subject and target.key.folder.is_relative_to(own.folder)
+
+    def alike(target: Target) -> bool:
+        return target.grid is not None and same_grid(target.grid, header.found.grid)
+
+    def at_home(target: Target) -> bool:
+        own = header.key
+        return own is not None and not own.subject and target.key.folder.is_relative_to(own.folder)
 
     ways: list[Way] = [
-        lambda t: may(t) and t.grid is not None and same_grid(t.grid, header.found.grid),
+        lambda t: alike(t) and (may(t) or bool(t.study)),
+        lambda t: at_home(t) and not given,
         lambda t: may(t) and len(volumes) == 1,
     ]
     return _first_alone(volumes, ways, header.item.place.parent)

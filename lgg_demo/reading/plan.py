@@ -7,7 +7,7 @@ scan there is, else to nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from lgg_demo.case import Found, Notice, ReadError, Role
 from lgg_demo.messages import Sentence
 from lgg_demo.reading import layout
-from lgg_demo.reading.archive import Item, Walk
+from lgg_demo.reading.archive import Given, Item, Walk
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.earlier import read_json
 from lgg_demo.reading.limits import BESIDE, BESIDE_SERIES, IMAGE_SUFFIXES, OTHER_VOLUMES, TYPES
@@ -71,18 +71,27 @@ Plan = Pictures | Study
 
 @dataclass
 class Sorted:
-    """The items of a walk by kind, headers of volumes read."""
+    """The items of a walk by kind, headers of volumes read.
+
+    roots: the inputs that something came of, be it an error. passed: those with nothing but an earlier run's outputs.
+    """
 
     pictures: list[Item] = field(default_factory=list)
     volumes: list[Header] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     incomplete: bool = False
+    roots: set[PurePath] = field(default_factory=set)
+    passed: set[PurePath] = field(default_factory=set)
+
+    def refuse(self, error: ReadError, root: PurePath) -> None:
+        self.errors.append(error)
+        self.roots.add(root)
 
 
 def sort_items(walk: Walk) -> Sorted:
     """Each item to its kind. What is no scan is an error where it was named itself, else lies beside and is left out."""
-    found = Sorted(errors=list(walk.errors), notices=list(walk.notices), incomplete=walk.incomplete)
+    found = Sorted([], [], list(walk.errors), list(walk.notices), walk.incomplete, set(walk.refused), walk.passed)
     dicom: dict[Path, Item] = {}
     nifti: list[tuple[Found, Item]] = []
     for item in walk.items:
@@ -104,11 +113,12 @@ def sort_items(walk: Walk) -> Sorted:
             elif item.named or item.suffix in OTHER_VOLUMES:
                 raise ReadError(item.place.name, "unknown_type", types=", ".join(TYPES))
         except ReadError as error:
-            found.errors.append(error)
+            found.refuse(error, item.root)
             found.incomplete |= item.suffix not in BESIDE
         except (OSError, ValueError):
-            found.errors.append(ReadError(item.place.name, "not_found"))
+            found.refuse(ReadError(item.place.name, "not_found"), item.root)
             found.incomplete = True
+    found.roots |= {i.root for i in (*found.pictures, *(i for _, i in nifti))}
     found.volumes = _keyed(nifti, walk.items)
     _add_dicom(found, dicom)
     _leave_out_logos(found, dicom.values())
@@ -119,6 +129,8 @@ def _add_dicom(found: Sorted, dicom: Mapping[Path, Item]) -> None:
     """The volumes of DICOM files. Beside a series that can be used, what is no MR image is left out with a notice."""
     volumes, errors = find_dicom(dicom, lambda path, seconds: opening(dicom[path].place, seconds))
     found.volumes += [Header(v, dicom[v.paths[0]], dicom[v.paths[0]].role or v.role) for v in volumes]
+    if volumes or errors:
+        found.roots |= {item.root for item in dicom.values()}
     named = {item.place.name for item in dicom.values() if item.named}
     for error in errors:
         beside = error.sentence.key in (*BESIDE_SERIES, "dicom_modality")
@@ -143,8 +155,9 @@ def _keyed(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[H
         key, role = layout.key_of(item.place, item.told), layout.parse(name).role
         if (channel := layout.channel_of(name)) is not None:
             listed = channels(item.place.parent)
-            if listed or item.place.parent.name.lower().startswith("images"):
+            if listed:
                 key = layout.Key(key.folder, layout.folded(channel[0]))
+            if listed or key.subject == layout.folded(channel[0]):
                 role = role_of(str(listed.get(str(channel[1]), "")))
         if found.number:  # a further volume of a 4-D file: of no role but a reference's
             role = role if role == "mask" else "other"
@@ -156,10 +169,17 @@ def _keyed(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[H
     def by_folder(header: Header) -> Header:
         item = header.item
         masks = item.role is None and layout.in_reference_folder(item.place, item.told)
+        if masks and header.key and (whole := _verbatim(header.key, item)) in scans:  # as nnU-Net calls labels
+            return replace(header, role="mask", key=whole)
         sure = header.role is None and not layout.of_initials(item.place)
         return replace(header, role="mask") if masks and (sure or header.key in scans) else header
 
     return [by_folder(h) for h in headers]
+
+
+def _verbatim(key: layout.Key, item: Item) -> layout.Key:
+    """The key of a volume whose whole name is the subject."""
+    return layout.Key(key.folder, layout.folded(layout.nifti_name(item.place)))
 
 
 def _channel_names(folder: PurePath, datasets: Mapping[PurePath, Path]) -> dict[str, object]:
@@ -192,6 +212,28 @@ def _leave_out_logos(found: Sorted, dicom: Iterable[Item]) -> None:
         if over:
             found.pictures = [i for i in found.pictures if i not in set(over)]
             found.notices.append(Notice(over[0].place.name, "pictures_beside", pictures=len(over)))
+
+
+def nothing_in(inputs: Iterable[Path | Given], found: Sorted) -> list[ReadError]:
+    """An error for each input in which there is nothing to read, nor anything that was told."""
+    known = found.roots | (found.passed if found.roots else set())
+    paths = [given if isinstance(given, Path) else given.path for given in inputs]
+    return [
+        ReadError(path.name, "no_images" if path.is_dir() else "nothing_inside", types=", ".join(TYPES))
+        for path in paths
+        if path.absolute() not in known
+    ]
+
+
+def given_references(found: Sorted, scans: Collection[PurePath]) -> tuple[list[Header], list[Item]]:
+    """Of what was given as references the volumes and pictures that are: neither a scan itself nor, in a folder or zip,
+    what is another sequence by name beside one that is not.
+    """
+    roles = {h.item: h.role for h in found.volumes}
+    roles |= {i: i.role or layout.parse(i.place.stem).role for i in found.pictures}
+    some = any(role in (None, "mask") for role in roles.values())
+    kept = {i for i, role in roles.items() if i.place not in scans and (i.named or not some or role in (None, "mask"))}
+    return [h for h in found.volumes if h.item in kept], [i for i in found.pictures if i in kept]
 
 
 # Pictures
@@ -249,12 +291,20 @@ def plan_cases(found: Sorted, choose: Mapping[str, str]) -> tuple[list[Plan], li
             references.append(header)
         else:
             groups.setdefault(_group(header), []).append(header)
+    others: list[Header] = []
     for group in groups.values():
         try:
             plans.append(_pick(group, choose))
         except ReadError as error:
+            if all(h.role == "other" and not h.item.named for h in group):
+                others += group
+                continue
             found.errors.append(error)
             found.incomplete = True
+    if others and plans:
+        found.notices.append(Notice(others[0].found.name, "others_beside", files=len(others)))
+    elif others:
+        found.errors.append(ReadError(others[0].found.name, "flair_missing"))
     return plans, references, picture_references
 
 
@@ -262,7 +312,9 @@ def _group(header: Header) -> object:
     """What the volumes of one case share."""
     if header.item.subject is not None:
         return layout.folded(header.item.subject)
-    return header.key or header.found.study or header.item.place.parent
+    if header.key is None:
+        return header.found.study or header.item.place.parent
+    return header.key, layout.folder_of_kind(header.item.place, header.item.told)  # imagesTr's are not imagesTs'
 
 
 def _renamed(header: Header, taken: set[str]) -> Header:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from lgg_demo.reading.archive import Item, walk
 from lgg_demo.reading.masks import MOST_COVERED
 from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
 from lgg_demo.reading.pictures import read_labels
-from lgg_demo.reading.plan import Header, sort_items
+from lgg_demo.reading.plan import Header, given_references, nothing_in, sort_items
 from lgg_demo.reading.volumes import resample, same_grid, with_role
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
 
@@ -43,31 +43,37 @@ class Attachable:
 
 
 def attachable(case: Referable) -> Attachable:
-    """A case or a result as a reference sees it, without the references that it has."""
+    """A case or a result as a reference sees it. Of pictures with the references that it has: they come slice by slice."""
     source: Any = getattr(case, "scan", case)
     instances = source.instances
     study = str(instances[0].get("StudyInstanceUID", "")) if instances else ""
-    return Attachable(case.paths, case.size, case.slices, source.files[0][0], source.grid, study)
+    bare = Attachable(case.paths, case.size, case.slices, source.files[0][0], source.grid, study)
+    if source.grid is not None:
+        return bare
+    known = {k: getattr(case, k) for k in ("reference", "referenced", "reference_warnings")}
+    return replace(bare, **known)
 
 
 def read_references(
-    cases: Sequence[Attachable], paths: Sequence[Path], work: Path
+    cases: Sequence[Attachable], paths: Sequence[Path], skip: frozenset[PurePath], work: Path
 ) -> Iterator[tuple[int, Attachable] | ReadError]:
     """The cases that get a reference, by their places among all, with it; an error for each file that is nobody's.
 
-    work: an empty folder for what zips hold.
+    skip: places that are left out. work: an empty folder for what zips hold.
     """
-    found = sort_items(walk(paths, work))
-    yield from found.errors
+    found = sort_items(walk(paths, work, skip, outputs=True))
+    yield from [*found.errors, *nothing_in(paths, found)]
     targets = targets_of(cases)
-    own, errors = match_pictures(targets, found.pictures, given=True)
+    headers, pictures = given_references(found, {t.place for t in targets})
+    own, errors = match_pictures(targets, pictures, given=True)
     yield from errors
-    volumes, errors = match_volumes(targets, found.volumes, given=True, incomplete=False)
+    volumes, errors = match_volumes(targets, headers, given=True, incomplete=False)
     yield from errors
-    for n, case in enumerate(cases):
-        case, problems = attach(case, [(t, i) for t, i in own if t.case == n], [h for t, h in volumes if t.case == n])
+    for n in sorted({t.case for t, _ in (*own, *volumes)}):
+        drawn, placed = [(t, i) for t, i in own if t.case == n], [h for t, h in volumes if t.case == n]
+        case, problems = attach(cases[n], drawn, placed)
         yield from problems
-        if case.reference is not None:
+        if case is not cases[n]:
             yield n, case
 
 
@@ -87,17 +93,21 @@ def attach(case: R, pictures: Sequence[tuple[Target, Item]], volumes: Sequence[H
     for target, item in pictures:
         by_place.setdefault(Path(target.place), []).append(item)
     case, errors = _with_pictures(case, by_place) if by_place else (case, [])
-    placed = 0
+    united: list[str] = []
     for headers in _by_file(volumes):
+        name = headers[0].item.place.name
         opening(headers[0].item.place)
         try:
             for mask in _lesions([with_role(h.found.load(), "mask") for h in headers]):
-                case = _with_reference(case, mask, together=placed > 0)
-                placed += 1
+                case = _with_reference(case, mask, together=bool(united))
+                united.append(name)
         except ReadError as error:
             errors.append(error)
         except Exception:
-            errors.append(ReadError(headers[0].item.place.name, "damaged"))
+            errors.append(ReadError(name, "damaged"))
+    if len(files := list(dict.fromkeys(united))) > 1:
+        told = Sentence("masks_united", {"file": files[0], "count": len(files)})
+        case = replace(case, reference_warnings=(*case.reference_warnings, told))  # type: ignore[type-var]
     return case, errors
 
 

@@ -17,10 +17,21 @@ from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Given, Item, walk
 from lgg_demo.reading.checks import inspect
 from lgg_demo.reading.layout import numbered, parse
-from lgg_demo.reading.limits import CHANNELS, MOST_SLICES, MOST_VALUES, TYPES
+from lgg_demo.reading.limits import CHANNELS, MOST_SLICES, MOST_VALUES
 from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
 from lgg_demo.reading.pictures import Pages, read_pages, stack_pages, told
-from lgg_demo.reading.plan import Header, Pictures, Plan, Sorted, Study, free_name, plan_cases, sort_items
+from lgg_demo.reading.plan import (
+    Header,
+    Pictures,
+    Plan,
+    Sorted,
+    Study,
+    free_name,
+    given_references,
+    nothing_in,
+    plan_cases,
+    sort_items,
+)
 from lgg_demo.reading.raster import held_values
 from lgg_demo.reading.references import attach
 from lgg_demo.reading.volumes import resample, with_role
@@ -47,18 +58,17 @@ class Request:
 def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Notice | int]:
     """Each case with its references, as soon as it is read, and whatever could not be read or was left out.
 
-    One file's error costs that file alone. work: an empty folder of the caller's for what zips hold. Between cases comes
-    how many of those that were planned are done, see `Request.done`.
+    One file's error costs that file alone. work: an empty folder of the caller's for what zips hold. Once all is planned,
+    and after each case, comes how many are done, see `Request.done`.
     """
     found = sort_items(walk(request.inputs, work / "scans", request.skip, request.most_files))
-    given = sort_items(walk(request.references, work / "references", request.skip))
+    given = sort_items(walk(request.references, work / "references", request.skip, outputs=True))
     plans, references, pictures = plan_cases(found, request.choose)
     matched = _match(plans, found, references, pictures, given)
-    if not request.done:
-        yield from [*found.notices, *given.notices]
-        yield from [*found.errors, *given.errors, *matched.errors]
-        if not (found.errors or matched.errors):
-            yield from _empty(request.inputs, found)
+    yield from [*found.notices, *given.notices]
+    yield from [*found.errors, *given.errors, *matched.errors]
+    yield from [*nothing_in(request.inputs, found), *nothing_in(request.references, given)]
+    yield request.done
     read = _Reader(request)
     for n, plan in enumerate(plans[request.done :], request.done):
         for case in read.cases(plan):
@@ -89,16 +99,6 @@ def read_all(request: Request) -> Read:
     )
 
 
-def _empty(inputs: Sequence[Path | Given], found: Sorted) -> Iterator[ReadError]:
-    """An error for each input in which there is nothing to read."""
-    roots = {item.root for item in (*found.pictures, *(h.item for h in found.volumes))}
-    told = {notice.file for notice in found.notices}
-    for given in inputs:
-        path = given if isinstance(given, Path) else given.path
-        if path.absolute() not in roots and not (told and len(inputs) == 1 and roots):
-            yield ReadError(path.name, "no_images" if path.is_dir() else "nothing_inside", types=", ".join(TYPES))
-
-
 @dataclass
 class _Matched:
     """The references of each case, by its place among the plans."""
@@ -114,7 +114,8 @@ def _match(
     """Each reference to the case it was drawn on; those that were given as references come instead of those found."""
     targets = [t for n, plan in enumerate(plans) for t in _targets(n, plan)]
     matched = _Matched()
-    for is_given, images, volumes in ((True, given.pictures, given.volumes), (False, pictures, references)):
+    own_volumes, own_pictures = given_references(given, {t.place for t in targets})
+    for is_given, images, volumes in ((True, own_pictures, own_volumes), (False, pictures, references)):
         before = {*matched.pictures, *matched.volumes}
         drawn, errors = match_pictures(targets, images, is_given)
         placed, more = match_volumes(targets, volumes, is_given, found.incomplete)
@@ -132,8 +133,9 @@ def _targets(n: int, plan: Plan) -> list[Target]:
     """What references can belong to in a case that is planned."""
     if isinstance(plan, Pictures):
         return [_target(n, item) for item in plan.items]
-    item, found = plan.flair.item, plan.flair.found
-    return [_target(n, item, found.grid, found.study if found.dicom else "")]
+    item, found, key = plan.flair.item, plan.flair.found, plan.flair.key
+    target = _target(n, item, found.grid, found.study if found.dicom else "")
+    return [target if key is None else replace(target, key=key)]
 
 
 def _target(n: int, item: Item, grid: Grid | None = None, study: str = "") -> Target:
