@@ -119,7 +119,7 @@ def test_a_skip_that_nobody_expects_fails_ci(tmp_path: Path) -> None:
     results = []
     for reason in ("no GPU here", "pdftotext is not installed"):
         (tmp_path / "test_one.py").write_text(f"import pytest\n\n\ndef test_one():\n    pytest.skip({reason!r})\n")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+        command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(tmp_path)]
         options = f"-rs -p tests.expected_skips --expected-skips={tmp_path / 'expected'}"
         environment = os.environ | {"PYTEST_ADDOPTS": options, "PYTHONPATH": str(ROOT)}
         results.append(subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True))
