@@ -14,7 +14,9 @@ import numpy as np
 import tifffile
 from PIL import Image
 from pydicom import Dataset, FileMetaDataset, dcmwrite, uid
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import encapsulate
+from pydicom.tag import BaseTag
 from pydicom.uid import UID, generate_uid
 
 from lgg_demo.phantom import Phantom, draw_head
@@ -101,6 +103,13 @@ def fill(made: Dataset, frames: np.ndarray, syntax: str) -> None:
     made.file_meta.TransferSyntaxUID = UID(syntax)
 
 
+def unchecked(tag: BaseTag, vr: str, text: str) -> RawDataElement:
+    """An element of text as a file may hold it, whatever its kind allows."""
+    content = text.encode()
+    content += b" " * (len(content) % 2)
+    return RawDataElement(tag, vr, len(content), content, 0, False, True)
+
+
 def written(made: Dataset) -> bytes:
     memory = io.BytesIO()
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
@@ -108,7 +117,11 @@ def written(made: Dataset) -> bytes:
     return memory.getvalue()
 
 
-def classic(seed: object, syntax: str = uid.ExplicitVRLittleEndian, change: Callable[[Dataset], None] | None = None) -> Files:
+def as_it_is(_: Dataset) -> None:
+    pass
+
+
+def classic(seed: object, syntax: str = uid.ExplicitVRLittleEndian, change: Callable[[Dataset], None] = as_it_is) -> Files:
     """A series of single slices. change: what is done to each before it is written."""
     files = []
     for n, slice_ in enumerate(head().flair.astype(np.uint16) * 8):
@@ -117,8 +130,7 @@ def classic(seed: object, syntax: str = uid.ExplicitVRLittleEndian, change: Call
         made.PixelSpacing, made.SliceThickness = [3, 3], 6
         made.ImagePositionPatient, made.ImageOrientationPatient = [-96, -96, 6 * n], [1, 0, 0, 0, 1, 0]
         fill(made, slice_[None], syntax)
-        if change is not None:
-            change(made)
+        change(made)
         files.append((f"IM{n}.dcm", written(made)))
     return files
 
@@ -173,7 +185,7 @@ def formats() -> dict[str, Callable[[object], Files]]:
         "PNG 16 bit": (".png", picture(wide, "PNG")),
         "JPEG": (".jpg", picture(grey, "JPEG", quality=95)),
         "JPEG progressive": (".jpg", picture(colour, "JPEG", quality=95, progressive=True)),
-        "JFIF": (".jfif", picture(grey, "JPEG", quality=95)),
+        "JPEG named JFIF": (".jfif", picture(grey, "JPEG", quality=95)),
         "TIFF grey": (".tif", tiff(grey)),
         "TIFF colour": (".tif", tiff(colour, photometric="rgb")),
         "TIFF 16 bit": (".tif", tiff(wide)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import nibabel as nib
@@ -100,13 +101,14 @@ def said_of(answer: Answer, files: Files) -> str:
 
 
 def mutants(campaign: Campaign, server: Server) -> None:
-    """A line for each format."""
+    """A line for each family of formats."""
     checker = Checker(server)
-    for name, make in formats().items():
-        campaign.row(f"malformed {name}", RIGHT)
-        many = campaign.size(3, 30 if name.startswith("DICOM") else 60)
-        try_all(campaign, checker, [mutant(campaign, name, make, n) for n in range(many)])
-    campaign.row("malformed DICOM SEG and masks as reference", RIGHT)
+    for family, members in groupby(formats().items(), lambda item: item[0].split()[0]):
+        campaign.row(f"malformed {family}", RIGHT)
+        for name, make in members:
+            many = campaign.size(3, 30 if family == "DICOM" else 60)
+            try_all(campaign, checker, [mutant(campaign, name, make, n) for n in range(many)])
+    campaign.row("malformed DICOM SEG as reference", RIGHT)
     series = classic("reference")
     made = segment(server.address, [("series.zip", archive(series))])
     (seg,) = [fetch(server.address, f) for f in made.files if f["orig_name"].endswith("_seg.dcm")]
@@ -115,7 +117,8 @@ def mutants(campaign: Campaign, server: Server) -> None:
         changed, how = mutate(rng, "seg.dcm", seg)
         files = [*series, ("seg.dcm", changed)]
         answer, why = checker.ask(files)
-        campaign.judge(f"reference {n}: {how}", why or said_of(answer, series), saved(campaign, files))
+        why = why or said_of(answer, series)
+        campaign.judge(f"reference {n}: {how}", why, saved(campaign, files) if why else [])
 
 
 def try_all(campaign: Campaign, checker: Checker, made: Sequence[Mutant]) -> None:
@@ -160,7 +163,7 @@ def carried(campaign: Campaign, server: Server) -> None:
             campaign.judge(path.relative_to(folder).as_posix(), why, [path] if why else [])
 
 
-def on_the_command_line(campaign: Campaign, _: Server) -> None:
+def on_the_command_line(campaign: Campaign) -> None:
     """All formats' mutants at once, as files of one folder, through `python -m lgg_demo.predict`."""
     campaign.row("malformed, all at once by predict", RIGHT)
     each = campaign.size(1, 12)

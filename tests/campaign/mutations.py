@@ -10,7 +10,10 @@ import zlib
 from collections.abc import Callable
 
 import pydicom
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.tag import BaseTag
+
+from tests.campaign.formats import unchecked
 
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1)
 FLOATS = (0.0, -0.0, -1.0, 1e-30, 1e30, 3e38, float("inf"), float("-inf"), float("nan"))
@@ -19,7 +22,7 @@ Mutated = tuple[bytes, str]  # content, and what was done in words
 
 
 def place(rng: random.Random, content: bytes) -> int:
-    """Where to strike: half of the time in the header, else anywhere, at times near the end, where TIFF and zip list things."""
+    """Where to strike: half of the time in the header, else anywhere, or near the end, where TIFF and zip list things."""
     first, last = rng.choice([(0, HEADER), (0, len(content)), (len(content) - HEADER, len(content)), (0, HEADER)])
     return rng.randrange(max(first, 0), max(min(last, len(content)), 1))
 
@@ -32,7 +35,9 @@ def flip(rng: random.Random, content: bytes) -> Mutated:
 
 
 def truncate(rng: random.Random, content: bytes) -> Mutated:
-    kept = rng.choice([rng.randrange(len(content)), rng.randrange(min(HEADER, len(content))), len(content) - rng.randint(1, 40)])
+    kept = rng.choice(
+        [rng.randrange(len(content)), rng.randrange(min(HEADER, len(content))), len(content) - rng.randint(1, 40)]
+    )
     return content[: max(kept, 0)], f"cut after {kept} bytes"
 
 
@@ -130,10 +135,12 @@ def dicom_element(rng: random.Random, content: bytes) -> Mutated:
             values = [b"", b"\0\0", bytes(50_000), owner[tag].value[:-2] if owner[tag].value else b""]
         if how == "removed":
             del owner[tag]
+        elif how == "empty":
+            owner[tag] = loose(tag, vr, [] if vr == "SQ" else None)
         elif how == "text" and vr not in ("SQ", "OB", "OW", "US", "SS", "UL", "SL", "FL", "FD"):
             owner[tag] = loose(tag, vr, rng.choice(["abc", "1\\abc", "\x00\x1b$B", "é" * 20]))
         else:
-            owner[tag] = loose(tag, vr, [] if how == "empty" and vr == "SQ" else None if how == "empty" else rng.choice(values))
+            owner[tag] = loose(tag, vr, rng.choice(values))
         said.append(f"{name} {how}")
     memory = io.BytesIO()
     try:
@@ -143,8 +150,10 @@ def dicom_element(rng: random.Random, content: bytes) -> Mutated:
     return memory.getvalue(), ", ".join(said)
 
 
-def loose(tag: pydicom.tag.BaseTag, vr: str, value: object) -> DataElement:
+def loose(tag: BaseTag, vr: str, value: object) -> DataElement | RawDataElement:
     """An element whose value nobody checks."""
+    if isinstance(value, str):
+        return unchecked(tag, vr, value)
     return DataElement(tag, vr, value, validation_mode=pydicom.config.IGNORE)
 
 
