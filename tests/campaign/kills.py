@@ -6,7 +6,7 @@ import csv
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 
 import numpy as np
 import tifffile
@@ -49,7 +49,7 @@ class Training:
             *(sys.executable, "-m", "lgg_demo.train", "--data", str(data), "--out", str(self.out)),
             *("--epochs", str(epochs), *SETTINGS),
         ]
-        self.environment = environment(campaign.work / "training")
+        self.environment = environment(campaign.work / "training") | {"OMP_NUM_THREADS": "1"}  # on a shared machine
 
     def start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -68,16 +68,13 @@ class Training:
             return f"exit {code}: {said.strip().splitlines()[-1][:300] if said.strip() else ''}"
         return ""
 
-    def changed(self) -> int:
-        """The latest change in its folder, nanoseconds since 1970."""
-        found = [self.out, *self.out.rglob("*")] if self.out.exists() else []
-        times = []
-        for path in found:
-            try:
+    def changed(self, pattern: str) -> int:
+        """The latest change of its files of such names, nanoseconds since 1970."""
+        times = [0]
+        for path in self.out.rglob(pattern):
+            with suppress(OSError):  # a part that was renamed
                 times.append(path.stat().st_mtime_ns)
-            except OSError:
-                continue  # a part that was renamed
-        return max(times, default=0)
+        return max(times)
 
     def figures(self) -> list[tuple[str, ...]]:
         """metrics.csv without what no run repeats."""
@@ -123,9 +120,11 @@ def kills(campaign: Campaign) -> None:
 def kill_once(campaign: Campaign, training: Training, number: int) -> str | None:
     """Start, wait until something is written, kill at a random moment. Why that failed; None where the run was done."""
     rng = campaign.random("kill", number)
-    process, before = training.start(), training.changed()
+    # Most after an epoch of this start, so that there is something to go on from; some before.
+    awaited = rng.choice(["metrics.csv", "*.safetensors*", "*.ckpt*", "*"])
+    before, process = training.changed(awaited), training.start()
     until = time.monotonic() + LONGEST
-    while process.poll() is None and training.changed() == before and time.monotonic() < until:
+    while process.poll() is None and training.changed(awaited) == before and time.monotonic() < until:
         time.sleep(0.002)
     moment = time.monotonic() + rng.choice([rng.uniform(0, 0.05), rng.uniform(0, 0.5), rng.uniform(0, 4)])
     while process.poll() is None and time.monotonic() < moment:

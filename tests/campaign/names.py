@@ -18,6 +18,7 @@ import nibabel as nib
 from PIL import Image, PngImagePlugin
 from pydicom import Dataset
 from pydicom.datadict import DicomDictionary
+from pydicom.tag import Tag
 
 from tests.campaign.custody import functions_with_files
 from tests.campaign.formats import Files, archive, classic, enhanced, head, nifti, tiff, unchecked
@@ -129,7 +130,7 @@ def uploads() -> dict[str, Files]:
         "PNG": [("slice.png", png())],
         "JPEG": [("slice.jpg", jpeg())],
         "TIFF": [("slice.tif", page)],
-        "PNG cut off": [("slice.png", png()[:-4000])],
+        "PNG cut off": [("slice.png", png()[:-400])],
         "zip of a PNG": [("zipped.zip", archive([("slice.png", png())], comment=ALL.encode()))],
     }
 
