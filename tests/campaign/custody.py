@@ -27,11 +27,13 @@ class Owner:
 
     server: Server
     http: httpx.Client
-    result: str
+    result: str = ""
     pending: str = ""
 
     def places(self) -> dict[str, list[str]]:
         """What the other client names, paths as the server has them; each time with a new upload that waits."""
+        if not Path(self.result).is_file():
+            self.result = str(call(self.http, handed(upload(self.http, [GOOD]))).files[0]["path"])
         (self.pending,) = upload(self.http, [GOOD])
         own = Path(self.pending).parent
         outside, link = self.server.temporary.parent / "outside.png", own.parent / "link.png"
@@ -73,7 +75,7 @@ def custody(campaign: Campaign, server: Server) -> None:
         httpx.Client(base_url=server.address, timeout=SECONDS) as http,
         httpx.Client(base_url=server.address, timeout=SECONDS) as other,
     ):
-        owner = Owner(server, http, str(call(http, handed(upload(http, [GOOD]))).files[0]["path"]))
+        owner = Owner(server, http)
         asks: dict[str, Callable[[Any], str]] = {
             "/segment": lambda asked: said_of(call(other, asked)),
             "/segment, as reference": lambda asked: said_of(call(other, handed(upload(other, [GOOD])), asked)),
@@ -99,8 +101,8 @@ def attempt(owner: Owner, name: str, ask: Callable[[Any], str]) -> str:
         before = owner.state()
         owner.server.new_log()
         said = ask(asked)
-    except httpx.HTTPError as error:
-        return f"the server does not answer any more: {error}"
+    except (httpx.HTTPError, IndexError) as error:
+        return f"the owner is not served any more: {error}"
     log = owner.server.new_log()
     changed = [path for path, mode in owner.state().items() if mode != before[path]]
     if changed:
