@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="copy the files of failures here")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the page here (docs/reliability.md if all is run)")
     given = parser.parse_args()
-    warnings.filterwarnings("ignore", module="pydicom")  # of what is written wrong on purpose
+    warnings.filterwarnings("ignore", module="pydicom|zipfile")  # of what is written wrong on purpose
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
         campaign = Campaign(given.seed, given.short, Path(folder), given.keep)
