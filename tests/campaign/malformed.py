@@ -15,13 +15,17 @@ from PIL import Image
 
 from tests.campaign.formats import Files, archive, classic, formats, head, letters, picture
 from tests.campaign.mutations import mutate
-from tests.campaign.processes import Peak, run
+from tests.campaign.processes import Peak, Ran, run
 from tests.campaign.server import MOST_BYTES, ROOT, SECONDS, Answer, Server, environment, fetch, segment
 from tests.campaign.tally import Campaign
 
 RIGHT = (
     f"within {SECONDS:.0f} s and {MOST_BYTES / 1e9:.0f} GB of the whole server: a result, or one sentence that names the "
     "file (or says DICOM, whose names are not kept); no traceback; the good slice beside it has its known mask"
+)
+RIGHT_PREDICT = (
+    f"within {MOST_BYTES / 1e9:.0f} GB: exit code 0 or 2 and no traceback; each file has a result or is named in a sentence "
+    "(DICOM and zips apart, which go by other names); the good slice among them has its known mask"
 )
 GOOD = ("good.png", picture(head(5, 1).flair[0], "PNG"))
 TOGETHER = 6  # mutants in one request, where each can be told by its name
@@ -165,27 +169,44 @@ def carried(campaign: Campaign, server: Server) -> None:
 
 def on_the_command_line(campaign: Campaign) -> None:
     """All formats' mutants at once, as files of one folder, through `python -m lgg_demo.predict`."""
-    campaign.row("malformed, all at once by predict", RIGHT)
+    good = campaign.work / "good" / GOOD[0]
+    good.parent.mkdir()
+    good.write_bytes(GOOD[1])
+    alone = campaign.work / "alone"
+    done = run(
+        ["-m", "lgg_demo.predict", str(good), "--out", str(alone)], SECONDS, environment(campaign.work / "tmp"), ROOT
+    )
+    assert done.code == 0, done.err
+    campaign.row("malformed, all at once by predict", RIGHT_PREDICT)
     each = campaign.size(1, 12)
     for round_ in range(campaign.size(1, 6)):
-        work = campaign.work / f"predict{round_}"
+        work, made = campaign.work / f"predict{round_}", list[Mutant]()
         for name, make in formats().items():
-            for n in range(each):
-                made = mutant(campaign, name, make, 1000 + round_ * each + n)
-                place = work / "in" / letters(made.what)
-                place.mkdir(parents=True, exist_ok=True)
-                for file, content in made.files:
-                    (place / file).write_bytes(content)
-        good = work / "good" / GOOD[0]
-        good.parent.mkdir()
-        good.write_bytes(GOOD[1])
+            made += [mutant(campaign, name, make, 1000 + round_ * each + n) for n in range(each)]
+        for m in made:
+            place = work / "in" / letters(m.what)
+            place.mkdir(parents=True, exist_ok=True)
+            for file, content in m.files:
+                (place / file).write_bytes(content)
         command = ["-m", "lgg_demo.predict", str(work / "in"), str(good), "--out", str(work / "out")]
         ran = run(command, 20 * SECONDS, environment(work / "tmp"), ROOT)
-        why = ""
-        if ran.code not in (0, 2) or "Traceback" in ran.err:
-            why = f"exit {ran.code}: {ran.err.strip().splitlines()[-1][:300] if ran.err.strip() else ''}"
-        elif ran.peak > MOST_BYTES:
-            why = f"{ran.peak / 1e9:.1f} GB"
-        elif not (work / "out" / "good_mask.png").is_file():
-            why = "the good slice got no mask"
-        campaign.judge(f"round {round_} of {len(formats()) * each} mutants ({ran.seconds:.0f} s)", why)
+        why = wrong_with(ran, work / "out", pixels((alone / "good_mask.png").read_bytes()))
+        named = ran.err if why else ran.err + (work / "out" / "report.json").read_text(encoding="utf-8")
+        what = f"round {round_} of {len(made)} mutants ({ran.seconds:.0f} s)"
+        campaign.judge(what, why, saved(campaign, [("said.txt", ran.err.encode())]) if why else [])
+        for m in [] if why else made:
+            told = m.files[0][0].endswith((".dcm", ".zip")) or m.files[0][0].partition(".")[0] in named
+            why = "" if told else "neither a result nor a sentence"
+            campaign.judge(f"{m.what}: {m.how}", why, saved(campaign, m.files) if why else [])
+
+
+def wrong_with(ran: Ran, out: Path, known: np.ndarray) -> str:
+    """Why a call of predict is not right; empty where it is."""
+    if ran.code not in (0, 2) or "Traceback" in ran.err:
+        return f"exit {ran.code}: {ran.err.strip().splitlines()[-1][:300] if ran.err.strip() else ''}"
+    if ran.peak > MOST_BYTES:
+        return f"{ran.peak / 1e9:.1f} GB"
+    mask = out / "good_mask.png"
+    if not mask.is_file():
+        return "the good slice got no mask"
+    return "" if np.array_equal(pixels(mask.read_bytes()), known) else "the good slice has another mask"
