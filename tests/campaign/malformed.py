@@ -24,7 +24,7 @@ RIGHT = (
     "file (or says DICOM, whose names are not kept); no traceback; the good slice beside it has its known mask"
 )
 RIGHT_PREDICT = (
-    f"within {MOST_BYTES / 1e9:.0f} GB: exit code 0 or 2 and no traceback; each file has a result or is named in a sentence "
+    f"within {MOST_BYTES / 1e9:.0f} GB: exit code 0 or 2, no traceback; each file has a result or is named in a sentence "
     "(DICOM and zips apart, which go by other names); the good slice among them has its known mask"
 )
 GOOD = ("good.png", picture(head(5, 1).flair[0], "PNG"))
