@@ -39,7 +39,7 @@ $date, seed $seed, commit $commit; Python $python, $packages; $machine.
 
 $rights
 
-The memory of the server is that of the process with all its children, pages they share counted once, seen 20 times a
+The memory of the server is that of the process with all its children, pages they share counted once, seen ten times a
 second; the limit is $limit GB.
 $failures""")
 

@@ -74,7 +74,7 @@ class Peak:
             if self.folder is not None:
                 with suppress(OSError):
                     self.names |= {p.as_posix() for p in self.folder.rglob("*")}
-            self._stop.wait(0.05)
+            self._stop.wait(0.1)
 
     def __enter__(self) -> Peak:
         self._thread.start()
