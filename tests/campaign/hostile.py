@@ -169,6 +169,8 @@ def of_predict(campaign: Campaign) -> str:
     ran = run(arguments, 5 * SECONDS, environment(work / "tmp"), ROOT)
     if ran.code not in (0, 2) or "Traceback" in ran.err:
         return f"exit {ran.code}: {ran.err.strip()[-300:]}"
+    if not (out / "report.csv").is_file():
+        return f"no report: {ran.err.strip()[-300:]}"
     with (out / "report.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.reader(table))
     if len({len(row) for row in rows}) > 1:
