@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,29 @@ def test_tracked_files_are_small_and_hold_no_data() -> None:
     files = [ROOT / name for name in tracked if name and (ROOT / name).exists()]
     assert [p.name for p in files if p.stat().st_size > 10 * 2**20] == []
     assert [p.name for p in files if re.search(r"\.(tiff?|jxl|dcm|nii|gz|npz|npy|pth|pt|ckpt)$", p.name)] == []
+
+
+def test_ci_installs_every_program_that_a_test_looks_for() -> None:
+    installed = set(re.findall(r"\[(\w[\w-]*)\]=", (ROOT / ".ci" / "run").read_text(encoding="utf-8")))
+    looked_for = {
+        name for p in (ROOT / "tests").rglob("*.py") for name in re.findall(r'which\("([^"]+)"\)', p.read_text("utf-8"))
+    }
+    assert {"chromium", "pdftotext"} <= looked_for, "or this test sees nothing"
+    assert looked_for - {"chromium-browser"} <= installed, "another name of chromium's"
+
+
+def test_a_skip_that_nobody_expects_fails_ci(tmp_path: Path) -> None:
+    """As .ci/run does: PYTEST_ADDOPTS beside the README's command."""
+    (tmp_path / "expected").write_text("# a comment\nno GPU\n")
+    results = []
+    for reason in ("no GPU here", "pdftotext is not installed"):
+        (tmp_path / "test_one.py").write_text(f"import pytest\n\n\ndef test_one():\n    pytest.skip({reason!r})\n")
+        command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(tmp_path)]
+        options = f"-rs -p tests.expected_skips --expected-skips={tmp_path / 'expected'}"
+        environment = os.environ | {"PYTEST_ADDOPTS": options, "PYTHONPATH": str(ROOT)}
+        results.append(subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True))
+    assert [done.returncode for done in results] == [0, 1], results
+    assert "not an expected reason" in results[1].stdout and "pdftotext" in results[1].stdout
 
 
 def test_modules_import_only_those_above_them() -> None:
