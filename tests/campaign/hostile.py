@@ -166,9 +166,9 @@ def of_predict(campaign: Campaign) -> str:
             (work / "in" / f"d{n}" / name).write_bytes(picture(head(n, 1).flair[0], "PNG"))
     out = work / "out"
     arguments = ["-m", "lgg_demo.predict", str(work / "in"), "--out", str(out)]
-    ran = run(arguments, 5 * SECONDS, environment(work / "tmp"), ROOT)
+    ran = run(arguments, 20 * SECONDS, environment(work / "tmp"), ROOT)
     if ran.code not in (0, 2) or "Traceback" in ran.err:
-        return f"exit {ran.code}: {ran.err.strip()[-300:]}"
+        return f"exit {ran.code} after {ran.seconds:.0f} s: {ran.err.strip()[-300:]}"
     if not (out / "report.csv").is_file():
         return f"no report: {ran.err.strip()[-300:]}"
     with (out / "report.csv").open(encoding="utf-8", newline="") as table:
