@@ -158,36 +158,40 @@ class Page:
         finally:
             self._alone.release()
 
+    @contextmanager
+    def reading(self, stop: Stop) -> Iterator[None]:
+        """Around a call of the child process that decodes what users send; the next one is made ready meanwhile."""
+        with self.alone(stop):
+            try:
+                yield
+            except guard.Stopped:
+                stop()
+                raise
+            finally:
+                guard.prepare()
+
     def read(
         self, paths: Sequence[Path], stop: Stop, references: Sequence[Path] = (), choose: Mapping[str, str] | None = None
     ) -> Read:
         """The one place where images that a user sent are decoded: in a child process, all of them held together."""
         request = Request(tuple(paths), tuple(references), choose or {}, most_slices=MOST_SLICES, most_files=MOST_FILES)
         read = Read([], [], [])
-        try:
-            with self.alone(stop):
-                for event in guard.read(request, stop.over):
-                    if isinstance(event, Case):
-                        read.cases.append(event)
-                    elif isinstance(event, ReadError):
-                        read.errors.append(event)
-                    else:
-                        read.notices.append(event)
-        except guard.Stopped:
-            stop()
-            raise
+        with self.reading(stop):
+            for event in guard.read(request, stop.over):
+                if isinstance(event, Case):
+                    read.cases.append(event)
+                elif isinstance(event, ReadError):
+                    read.errors.append(event)
+                else:
+                    read.notices.append(event)
         return read
 
     def read_masks(
         self, results: Sequence[Result], paths: Sequence[Path], stop: Stop
     ) -> tuple[list[Result], list[ReadError]]:
         """The one place where masks that a user sends after the images are decoded: in a child process."""
-        try:
-            with self.alone(stop):
-                return guard.attach(list(results), list(paths), stop.over)
-        except guard.Stopped:
-            stop()
-            raise
+        with self.reading(stop):
+            return guard.attach(list(results), list(paths), stop.over)
 
     def run(
         self,
@@ -634,6 +638,7 @@ class Page:
 
 def launch_page(demo: PageBlocks, **options: Any) -> Any:
     """Serve the page with the settings that patients' images ask for; `options` go to gradio's `launch`."""
+    guard.prepare()
     return demo.launch(
         theme=THEME,
         css=CSS,

@@ -105,15 +105,15 @@ def test_a_z_scored_brain_on_zeros_is_segmented_like_the_plain_one(tmp_path: Pat
 
 
 def test_sequences_are_chosen_by_name(tmp_path: Path) -> None:
-    """No volume is named FLAIR: the first is taken, and --flair corrects it."""
+    """No volume is named FLAIR: none is guessed, and --flair says which one it is."""
     flair, affine = turned("RAS", HEAD.flair.astype(np.int16), SIDE)
     a = nifti(tmp_path / "sub_t1.nii", np.full_like(flair, 7) + (flair > 60), affine)
     b = nifti(tmp_path / "sub_t2.nii", flair, affine)
-    for choose, name in (([], "sub_t1"), (["--flair", "sub_t2"], "sub_t2")):
-        out = tmp_path / name
-        assert predict.main([str(a), str(b), "--out", str(out), *choose]) == 0
+    for choose, code, names in (([], 2, []), (["--flair", "sub_t2"], 0, ["sub_t2"])):
+        out = tmp_path / f"out{code}"
+        assert predict.main([str(a), str(b), "--out", str(out), *choose]) == code
         report = json.loads((out / REPORT).read_text(encoding="utf-8"))
-        assert [i["file"] for i in report["images"]] == [name]
+        assert [i["file"] for i in report["images"]] == names
 
 
 def test_dicom_through_predict_names_nobody(tmp_path: Path) -> None:

@@ -414,6 +414,7 @@ def test_a_request_has_a_time_limit(
         answer = ask(url, fn._id, data)
         assert answer["output"]["error"] == say("request_too_long", "en", minutes=0)
     assert drawn.slices < 10 and not list(served[2].folder.taken.iterdir())  # type: ignore[attr-defined]
+    monkeypatch.undo()
     drawn.seconds = 0.0  # type: ignore[attr-defined]
     assert ask(url, fn_of(demo, "segment")._id, [[given(send(url, image))], None, 0.5])["success"]
 
