@@ -377,6 +377,12 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : les coupes sont espacées de {mm} mm mais épaisses de {thick} mm ; il peut en manquer, et chaque pixel "
         "compte pour {mm} mm.",
     },
+    "slices_slanted": {
+        "en": "{file}: the slices are stacked at a slant of {degrees}°, as with a tilted gantry; some programs show image and "
+        "mask without it.",
+        "fr": "{file} : les coupes sont empilées avec une inclinaison de {degrees}°, comme avec un statif incliné ; certains "
+        "logiciels affichent image et masque sans elle.",
+    },
     "slices_far": {
         "en": "{file}: the slices are {mm} mm apart; some may be missing, and every pixel counts for {mm} mm.",
         "fr": "{file} : les coupes sont espacées de {mm} mm ; il peut en manquer, et chaque pixel compte pour {mm} mm.",

@@ -19,6 +19,7 @@ Told = tuple[Sentence, ...]
 
 _AXIAL = np.array([[1.0, 0, 0], [0, 1, 0]])
 _SHEAR = 0.25  # of a pixel, over the whole stack: below it, what positions say of a shear is their rounding
+_SLANT = 2.0  # degrees between the stack and the normal of its slices: more than jitter, as of a tilted gantry
 _SAME_SIZE = 0.01  # of a pixel's side
 _FAR = 2.1  # distances between slices in their thickness: gaps of up to a whole slice are usual
 _FAR_STATED = 1.5  # the same, in what the header says of the distance
@@ -130,6 +131,9 @@ def _placed(name: str, slices: Sequence[Slice]) -> _Line:
         step = straight
     origin = positions.mean(axis=0) - places.mean() * step
     told = _missing(name, places) + _apart(name, slices[0], float(normal @ step))
+    slant = float(np.degrees(np.arctan2(np.linalg.norm(step - straight), np.linalg.norm(straight))))
+    if slant > _SLANT:
+        told += (Sentence("slices_slanted", {"file": name, "degrees": round(slant)}),)
     return _Line(places, step, origin, warnings=told)
 
 

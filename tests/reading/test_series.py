@@ -208,9 +208,11 @@ def test_rounded_and_jittery_positions_do_not_shear_the_grid(tmp_path: Path) -> 
         assert why_no_segmentation(volume.grid, volume.instances) is None
 
 
-def test_a_tilted_gantry_stays_sheared(tmp_path: Path) -> None:
+def test_a_tilted_gantry_stays_sheared_and_is_said(tmp_path: Path) -> None:
     paths = each(slices(tmp_path), lambda n: {"ImagePositionPatient": [-110, -115 + 1.5 * n, -40 + 5 * n]})
     volume = one(paths)
+    assert warned(volume) == ["slices_slanted"] and volume.warnings[0].values["degrees"] == 17
+    assert volume.grid.spacing_mm[0] == pytest.approx(5) and why_no_segmentation(volume.grid, volume.instances) is None
     np.testing.assert_allclose(volume.grid.affine[:3, 2], [0, -1.5, 5], atol=1e-6)
     np.testing.assert_allclose(volume.grid.affine[:3, 3], [110, 115, -40], atol=1e-6)
 
