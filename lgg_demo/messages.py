@@ -476,6 +476,11 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "fr": "{file} : l’image est animée ; seule la première de ses {frames} images est lue. Donnez chaque coupe dans sa "
         "propre image, ou toutes dans un TIFF.",
     },
+    "channels_as_slices": {
+        "en": "{file}: the file calls its {channels} images channels; they are read as slices, check that they are.",
+        "fr": "{file} : le fichier présente ses {channels} images comme des canaux ; elles sont lues comme des coupes, vérifiez "
+        "qu’elles en sont.",
+    },
     "times_as_slices": {
         "en": "{file}: the file calls its {times} images points in time; they are read as slices, check that they are.",
         "fr": "{file} : le fichier présente ses {times} images comme des instants successifs ; elles sont lues comme des coupes, "

@@ -24,7 +24,7 @@ HEADS = 0.4  # of the largest head of a picture; smaller ones are parts of it
 SHAPES = (0.6, 1.7)  # width to height of a slice, and of a head in any plane
 HAZE = 0.15  # of the range: what is brighter is no air
 HEAD_FILLS = 0.55  # of its box, at least; an ellipse fills 0.79
-SMALLEST_HEAD = 0.02  # of the picture, without its page
+SMALLEST_HEAD = 0.02, 24  # of the picture, without its page; pixels a side
 
 
 @dataclass(frozen=True)
@@ -181,10 +181,12 @@ def several_heads(values: np.ndarray, outside: np.ndarray | None = None) -> bool
     sizes = np.bincount(labels.ravel())[1:]
     if sizes.size < 2:
         return False
-    least = max(HEADS * sizes.max(), SMALLEST_HEAD * inside[::step, ::step].sum())
+    least = max(HEADS * sizes.max(), SMALLEST_HEAD[0] * inside[::step, ::step].sum())
     heads = []
     for size, (rows, columns) in zip(sizes, ndimage.find_objects(labels), strict=True):
         height, width = rows.stop - rows.start, columns.stop - columns.start
+        if step * min(height, width) < SMALLEST_HEAD[1]:
+            continue
         if size >= least and size >= HEAD_FILLS * width * height and SHAPES[0] <= width / height <= SHAPES[1]:
             heads.append((rows, columns))
     if len(heads) != 2:

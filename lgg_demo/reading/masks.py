@@ -7,7 +7,7 @@ import numpy as np
 # A mask with no more distinct values than this is a label map, where everything above 0 is tumour. One with more is one too
 # where its values fill areas; else it was resampled or compressed, and is cut at half of its maximum.
 LABEL_VALUES = 8
-FILLED = 0.5  # of the pixels of neither background nor full value, that are like their neighbours: in a label map
+FILLED = 0.5  # of the pixels between background and full value, that are like three neighbours: in a label map
 NEARLY_FULL = 0.9  # of the largest value
 DRAWN = 0.5  # of what is marked has nearly the full value where a mask was drawn with soft edges
 
@@ -30,12 +30,12 @@ def cut_of(values: np.ndarray) -> tuple[float | None, bool]:
     if not (marked == np.round(marked)).all():
         return (0.5, True) if top <= 1 else (top / 2, True)
     between = (values > 0) & (values < NEARLY_FULL * top)
-    alike = np.ones(values.shape, dtype=bool)
+    alike = np.zeros(values.shape, dtype=np.uint8)
     for axis in (1, 2):
         same = np.diff(values, axis=axis) == 0
         for side in ((1, 0), (0, 1)):
-            alike &= np.pad(same, [side if a == axis else (0, 0) for a in range(3)])
-    if between.any() and alike[between].mean() >= FILLED:
+            alike += np.pad(same, [side if a == axis else (0, 0) for a in range(3)])
+    if between.any() and (alike[between] >= 3).mean() >= FILLED:
         return None, False
     return top / 2, bool((values >= NEARLY_FULL * top).sum() < DRAWN * (values > 0).sum())
 

@@ -168,7 +168,11 @@ def read_pages(path: Path, mask: bool = False) -> Pages:
     except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
         raise ReadError(path.name, "damaged") from None
     values = _mended(path, found.values, mask)
-    return Pages(values, found.warnings) if mask else _without_borders(path, found._replace(values=values))
+    if mask:
+        count = int(np.count_nonzero(values != found.values))
+        said = (Sentence("mask_not_finite", {"file": path.name, "count": count}),) if count else ()
+        return Pages(values, found.warnings + said)
+    return _without_borders(path, found._replace(values=values))
 
 
 def _mended(path: Path, values: np.ndarray, mask: bool) -> np.ndarray:
@@ -202,7 +206,7 @@ def _without_borders(path: Path, found: Decoded) -> Pages:
         values = values.mean(axis=-1, keepdims=True, dtype=np.float32)
     if bordered:
         warnings.append(Sentence("border", {"file": path.name}))
-    if heads:
+    if 2 * heads > len(values):
         warnings.append(Sentence("several_heads", {"file": path.name}))
     return Pages(values, tuple(warnings), _around(frames, values.shape[1:3]))
 

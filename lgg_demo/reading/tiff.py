@@ -27,50 +27,65 @@ def read_tiff(path: Path, mask: bool) -> Decoded:
     with tiff:
         pages = _pages(path, tiff)
         first = pages[0]
-        orientation = first.tags.valueof(ORIENTATION, 1)
-        if tiff.is_ome or tiff.is_imagej:
-            series = tiff.series[0]
-            lengths = dict(zip(series.axes, series.shape, strict=True))
-            if len(pages) == 1 or not set(series.axes) <= set("ZIQYXS"):
-                return turned(_hyperstack(path, series, lengths), orientation)
-        transparent = first.photometric != tifffile.PHOTOMETRIC.MINISWHITE and all(
-            len(p.extrasamples) == 1 and p.extrasamples[0] in ALPHA for p in pages
-        )
-        values = np.concatenate([_values(page, transparent) for page in pages])
-    if transparent:
-        opaque = 1 if first.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP else 2**first.bitspersample - 1
-        return turned(see_through(values, opaque, mask), orientation)
-    if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        values = values.max(initial=0, where=np.abs(values) < LARGEST_VALUE) - values
-    return turned(Decoded(values), orientation)
+        named = tiff.series[0].axes if tiff.is_ome or tiff.is_imagej else ""
+        if named and (len(pages) == 1 or not set(named) <= set("ZIQYXS")):
+            found = _hyperstack(path, tiff)
+        else:
+            found = _stack(pages, mask)
+        if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            values = found.values
+            found = found._replace(values=values.max(initial=0, where=np.abs(values) < LARGEST_VALUE) - values)
+        return turned(found, first.tags.valueof(ORIENTATION, 1))
 
 
-def _hyperstack(path: Path, series: tifffile.TiffPageSeries, lengths: dict[str, int]) -> Decoded:
+def _stack(pages: list[tifffile.TiffPage], mask: bool) -> Decoded:
+    """Each page a slice, or several where it is deep."""
+    first = pages[0]
+    transparent = first.photometric != tifffile.PHOTOMETRIC.MINISWHITE and all(
+        len(p.extrasamples) == 1 and p.extrasamples[0] in ALPHA for p in pages
+    )
+    values = np.concatenate([_values(page, transparent) for page in pages])
+    if not transparent:
+        return Decoded(values)
+    opaque = 1 if first.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP else 2**first.bitspersample - 1
+    return see_through(values, opaque, mask)
+
+
+def _hyperstack(path: Path, tiff: tifffile.TiffFile) -> Decoded:
     """A stack with axes by name: slices, channels, times. Raises ReadError where the channels are not those of a scan.
 
-    Times are slices where each is one picture, else the first is read.
+    Times are slices where each is one picture, else the first is read; and so are many channels of ImageJ that are not
+    meant to be seen together (composite), as programs write that know of no axes.
     """
+    series = tiff.series[0]
+    axes = series.axes
+    warnings: tuple[Sentence, ...] = ()
+    lengths = dict(zip(axes, series.shape, strict=True))
+    together = tiff.is_ome or (tiff.imagej_metadata or {}).get("mode") in ("composite", "color")
+    if lengths.get("C", 1) > 3 and not together and not set(axes) - set("CYX"):
+        warnings = (Sentence("channels_as_slices", {"file": path.name, "channels": lengths["C"]}),)
+        axes = axes.replace("C", "Z")
+        lengths = dict(zip(axes, series.shape, strict=True))
     channels, samples, times = (lengths.get(axis, 1) for axis in "CST")
     height, width = lengths["Y"], lengths["X"]
-    slices = math.prod(lengths.values()) // (channels * samples * times * height * width)
+    slices = math.prod(series.shape) // (channels * samples * times * height * width)
     if channels not in (1, 3) or samples not in (1, 3, 4) or channels * samples > 4:
         raise ReadError(path.name, "channels", channels=channels * samples)
     check_header(path, slices * times, height, width)
-    if None in series.pages or (series.dataoffset is not None and series.dataoffset + series.nbytes > path.stat().st_size):
+    promised = int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1
+    cut = series.dataoffset is not None and series.dataoffset + series.nbytes > path.stat().st_size
+    if None in series.pages or cut or slices * times * channels < promised:
         raise ReadError(path.name, "damaged")
-    values = series.asarray()
-    others = [axis for axis in series.axes if axis not in "TYXCS"]
-    wanted = ["T", *others, "Y", "X", "C", "S"]
-    values = values.reshape([*values.shape, *(1 for axis in "TCS" if axis not in lengths)])
-    axes = [*series.axes, *(axis for axis in "TCS" if axis not in lengths)]
-    values = values.transpose([axes.index(axis) for axis in wanted])
-    warnings: tuple[Sentence, ...] = ()
     if times > 1:
         key = "times_as_slices" if slices == 1 else "first_time"
-        warnings = (Sentence(key, {"file": path.name, "times": times}),)
-        values = values if slices == 1 else values[:1]
-    values = values.reshape(-1, height, width, channels * samples)[..., :3]
-    return Decoded(values.astype(np.float32), None, warnings)
+        warnings = (*warnings, Sentence(key, {"file": path.name, "times": times}))
+    absent = [axis for axis in "TCS" if axis not in axes]
+    values = series.asarray().reshape(*series.shape, *(1 for _ in absent))
+    have = [*axes, *absent]
+    wanted = ["T", *(axis for axis in axes if axis not in "TYXCS"), "Y", "X", "C", "S"]
+    values = values.transpose([have.index(axis) for axis in wanted])
+    values = (values if slices == 1 else values[:1]).reshape(-1, height, width, channels * samples)
+    return Decoded(values[..., :3].astype(np.float32), None, warnings)
 
 
 def _pages(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:

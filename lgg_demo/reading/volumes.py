@@ -74,7 +74,7 @@ def mend(file: str, values: np.ndarray) -> int:
 
 def darken_outside(values: np.ndarray) -> None:
     """Give what is around the head the darkest value, in place: the zeros around a z-scored brain, and a negative number
-    that marks where nothing was measured, beside values that are not negative.
+    that marks where nothing was measured beside values that are not negative, which becomes 0.
 
     Skull-stripped volumes are often scaled to mean 0 inside the brain and left at exactly 0 outside, which would then be
     grey, and the brain's darker half darker than air.
@@ -82,9 +82,8 @@ def darken_outside(values: np.ndarray) -> None:
     least = values.min()
     if least >= 0:
         return
-    measured = values[values > least]
-    if measured.size and measured.min() >= 0:
-        values[values == least] = measured.min()
+    if 0 <= values.min(initial=np.inf, where=values > least) < np.inf:
+        values[values == least] = 0
     elif np.count_nonzero(values == 0) > OUTSIDE_SHARE * values.size:
         values[values == 0] = least
 

@@ -1,0 +1,395 @@
+"""NIfTI of every kind, whole and broken: voxels arrive on their own grid, in millimetres."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import tempfile
+import tracemalloc
+from itertools import permutations, product
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+
+from lgg_demo.case import ReadError, Volume
+from lgg_demo.grid import AXES, Grid
+from lgg_demo.messages import CATALOGUE
+from lgg_demo.phantom import draw_head
+from lgg_demo.reading.nifti import is_nifti, read_nifti
+from lgg_demo.reading.volumes import darken_outside, resample
+
+HEAD = draw_head(12, size=64)
+STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
+SPACING = (5.0, 3.6, 3.6)
+ORIENTATIONS = ["".join(axes) for order in permutations(("RL", "AP", "SI")) for axes in product(*order)]
+
+
+def turned(codes: str, stack: np.ndarray = STACK, spacing: tuple[float, ...] = SPACING) -> tuple[np.ndarray, np.ndarray]:
+    """The stack as an array of an orientation, and its affine."""
+    affine = np.array([[0, 0, -spacing[2], 110], [0, -spacing[1], 0, 115], [spacing[0], 0, 0, -40], [0, 0, 0, 1.0]])
+    turn = ornt_transform(axcodes2ornt(AXES), axcodes2ornt(tuple(codes)))
+    return apply_orientation(stack, turn), affine @ inv_ornt_aff(turn, stack.shape)
+
+
+def nifti(path: Path, values: np.ndarray, affine: np.ndarray | None) -> Path:
+    nib.save(nib.Nifti1Image(values, affine), path)
+    return path
+
+
+def stack_of(volume: Volume) -> np.ndarray:
+    return volume.grid.to_stack(volume.values)
+
+
+def warned(volume: Volume) -> list[str]:
+    return [w.key for w in volume.warnings]
+
+
+def refused(path: Path) -> str:
+    """The key of the one sentence that a file gets."""
+    with pytest.raises(ReadError) as error:
+        read_nifti(path)
+    assert error.value.file == path.name and str(error.value).startswith(path.name)
+    return error.value.sentence.key
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS)
+def test_every_orientation_becomes_the_same_stack(tmp_path: Path, codes: str) -> None:
+    values, affine = turned(codes)
+    (volume,) = read_nifti(nifti(tmp_path / "a_flair.nii", values.astype(np.int16), affine))
+    assert volume.values.dtype == np.float32 and volume.values.shape == volume.grid.shape == values.shape
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+    np.testing.assert_allclose(volume.grid.spacing_mm, SPACING, rtol=1e-6)
+    np.testing.assert_array_equal(volume.grid.to_own(STACK), values)
+    assert (volume.name, volume.warnings) == ("a_flair", ())
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "<i2", ">i2", "u2", "i4", "u4", "i8", "f4", ">f4", "f8"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_every_kind_of_number(tmp_path: Path, dtype: str, suffix: str) -> None:
+    values, affine = turned("LPS", STACK // 2)
+    image = nib.Nifti1Image(values.astype(dtype), affine, dtype=np.dtype(dtype))
+    if dtype.startswith(">"):
+        image = nib.Nifti1Image(values.astype(dtype), affine, header=image.header.as_byteswapped(">"))
+    nib.save(image, tmp_path / f"x{suffix}")
+    (volume,) = read_nifti(tmp_path / f"x{suffix}")
+    np.testing.assert_array_equal(stack_of(volume), STACK // 2)
+
+
+def test_nifti_2_and_scaling(tmp_path: Path) -> None:
+    values, affine = turned("RAS")
+    image = nib.Nifti2Image(values.astype(np.int16), affine)
+    image.header.set_slope_inter(0.5, 10)
+    raw = tmp_path / "x.nii.gz"
+    nib.save(image, raw)
+    (volume,) = read_nifti(raw)
+    np.testing.assert_allclose(volume.values, nib.load(raw).get_fdata(), rtol=1e-6)
+
+
+def test_four_and_five_dimensions_give_one_volume_each(tmp_path: Path) -> None:
+    values, affine = turned("LAS")
+    many = np.stack([values * (n + 1) for n in range(10)], axis=-1)
+    found = read_nifti(nifti(tmp_path / "case.nii.gz", many, affine))
+    assert [v.name for v in found] == [f"case-{n}" for n in range(1, 9)]  # eight at most
+    for n, volume in enumerate(found):
+        np.testing.assert_array_equal(volume.values, values * (n + 1))
+    assert warned(found[0]) == ["volumes_several"]
+    found = read_nifti(nifti(tmp_path / "five.nii", many[..., None, :2], affine))
+    np.testing.assert_array_equal(found[1].values, values * 2)
+    (single,) = read_nifti(nifti(tmp_path / "single.nii", many[..., :1], affine))
+    assert single.name == "single"
+
+
+def test_no_number_is_no_signal(tmp_path: Path) -> None:
+    values, affine = turned("LPS", STACK + 5)
+    values[0, 0, 0], values[1, 0, 0], values[2, 0, 0] = np.nan, np.inf, -np.inf
+    (volume,) = read_nifti(nifti(tmp_path / "x.nii", values, affine))
+    assert np.isfinite(volume.values).all() and volume.values[1, 0, 0] == volume.values.min()
+    assert {w.key: w.values["count"] for w in volume.warnings} == {"not_finite": 3}
+    assert refused(nifti(tmp_path / "nan.nii", np.full_like(values, np.nan), affine)) == "damaged"
+
+
+def test_without_orientation_a_warning(tmp_path: Path) -> None:
+    values, _ = turned("LAS")
+    image = nib.Nifti1Image(values, None)
+    image.header.set_zooms((1, 2, 3))
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    nib.save(image, tmp_path / "x.nii")
+    (volume,) = read_nifti(tmp_path / "x.nii")
+    assert warned(volume) == ["volume_no_orientation"] and volume.grid.spacing_mm == (3, 2, 1)
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+
+
+def patched(path: Path, header: dict[str, object]) -> Path:
+    """A NIfTI with header fields overwritten, whatever nibabel thinks of it."""
+    data = bytearray(path.read_bytes())
+    head = nib.Nifti1Header(bytes(data[:348]), check=False)
+    for key, value in header.items():
+        head[key] = value
+    data[:348] = head.binaryblock
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ({"srow_x": 0}, "volume_geometry"),
+        ({"srow_x": [0.011, 0, 0, 0], "srow_y": [0, 0.011, 0, 0]}, "volume_geometry"),  # a frame of a head would be 20,000²
+        ({"srow_x": np.nan}, "volume_geometry"),
+        ({"srow_z": [1e9, 0, 0, 0]}, "volume_geometry"),
+        ({"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "too_much_at_once"),
+        ({"dim": [3, 4096, 100, 3, 1, 1, 1, 1]}, "too_large"),
+        ({"dim": [3, 64, 64, 1500, 1, 1, 1, 1]}, "too_many_slices"),
+        ({"dim": [3, 64, 64, 900, 1, 1, 1, 1]}, "damaged"),
+        ({"dim": [3, 8, 8, 12, 1, 1, 1, 1]}, "too_small"),
+        ({"dim": [3, 64, 12, 64, 1, 1, 1, 1]}, "volume_few_slices"),
+        ({"dim": [3, 64, 0, 12, 1, 1, 1, 1]}, "damaged"),
+        ({"dim": [9, 64, 64, 12, 1, 1, 1, 1]}, "damaged"),
+        ({"dim": [4, 64, 64, 12, -3, 1, 1, 1]}, "damaged"),
+        ({"datatype": 128}, "volume_colour"),
+        ({"datatype": 32}, "not_a_nifti"),
+        ({"datatype": 1}, "not_a_nifti"),
+        ({"datatype": 999}, "damaged"),
+        ({"vox_offset": 4e9}, "damaged"),
+        ({"vox_offset": np.inf}, "damaged"),
+        ({"vox_offset": 8}, "damaged"),
+        ({"magic": b"ni1"}, "not_a_nifti"),
+        ({"magic": b"abc"}, "not_a_nifti"),
+    ],
+)
+def test_headers_that_cannot_be_used(tmp_path: Path, header: dict[str, object], key: str) -> None:
+    values, affine = turned("LPS")
+    image = nib.Nifti1Image(values, affine)
+    image.header["qform_code"] = 0
+    nib.save(image, tmp_path / "x.nii")
+    assert refused(patched(tmp_path / "x.nii", {"qform_code": 0} | header)) == key
+
+
+def test_a_good_qform_stands_in_for_a_broken_sform(tmp_path: Path) -> None:
+    values, affine = turned("LPS")
+    image = nib.Nifti1Image(values, affine)
+    image.set_qform(affine, code=1)
+    nib.save(image, tmp_path / "x.nii")
+    (volume,) = read_nifti(patched(tmp_path / "x.nii", {"srow_x": 0, "srow_y": 0}))
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+
+
+def test_a_broken_qform_beside_a_good_sform_costs_nothing(tmp_path: Path) -> None:
+    values, affine = turned("LPS")
+    path = patched(nifti(tmp_path / "x.nii", values, affine), {"qform_code": 1, "quatern_b": 5})
+    (volume,) = read_nifti(path)
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.nii.gz"
+    path.write_bytes(b"")
+    assert refused(path) == "empty_file"
+    path.write_bytes(b"no gzip at all" * 40)
+    assert refused(path) == "not_a_nifti"
+    values, affine = turned("LPS")
+    nifti(path, values, affine)
+    path.write_bytes(path.read_bytes()[:3000])
+    assert refused(path) == "damaged"
+    assert refused(tmp_path / "gone.nii") == "not_found"
+
+
+def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
+    values, affine = turned("LPS")
+    plain = nifti(tmp_path / "x.nii", values, affine).read_bytes()
+    head = nib.Nifti1Header(plain[:348], check=False)
+    head["dim"] = [3, 400, 400, 400, 1, 1, 1, 1]
+    head["datatype"] = 64
+    packed = tmp_path / "claims.nii.gz"
+    packed.write_bytes(gzip.compress(head.binaryblock + bytes(652)))
+    bomb = tmp_path / "bomb.nii.gz"
+    bomb.write_bytes(gzip.compress(plain[:352] + values.tobytes() + bytes(50_000_000)))
+    tracemalloc.start()
+    try:
+        assert refused(packed) == "damaged"
+        assert len(read_nifti(bomb)) == 1  # what comes after the voxels is never unpacked
+        assert tracemalloc.get_traced_memory()[1] < 320_000_000  # the float32 array that the first promises
+    finally:
+        tracemalloc.stop()
+
+
+# Where the voxels lie
+
+
+def written(path: Path, sform: np.ndarray | None, qform: np.ndarray | None, **header: object) -> Path:
+    """The stack with forms of its own (None: code 0) and header fields written over."""
+    values, affine = turned("LPS")
+    image = nib.Nifti1Image(values, affine)
+    image.set_sform(affine if sform is None else sform, 0 if sform is None else 2)
+    image.set_qform(affine if qform is None else qform, 0 if qform is None else 1)
+    nib.save(image, path)
+    return patched(path, header)
+
+
+AFFINE = turned("LPS")[1]
+
+
+@pytest.mark.parametrize("qfac", [0, 1, 7])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_any_qfac_but_minus_one_is_one(tmp_path: Path, qfac: float, order: str) -> None:
+    codes = "RPS"  # right-handed: no axis is turned by qfac
+    values, affine = turned(codes)
+    image = nib.Nifti1Image(values, affine, header=nib.Nifti1Header(endianness=order))
+    image.set_sform(affine, 0)
+    image.set_qform(affine, 1)
+    nib.save(image, tmp_path / "x.nii")
+    data = bytearray((tmp_path / "x.nii").read_bytes())
+    head = nib.Nifti1Header(bytes(data[:348]), endianness=order, check=False)
+    mirrored = head["pixdim"][0] < 0
+    head["pixdim"][0] = -1 if mirrored else qfac
+    data[:348] = head.binaryblock
+    (tmp_path / "x.nii").write_bytes(data)
+    (volume,) = read_nifti(tmp_path / "x.nii")
+    np.testing.assert_allclose(volume.grid.affine, affine, atol=1e-4)
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+
+
+def test_a_quaternion_that_rounding_made_too_long_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.nii", None, AFFINE)
+    head = nib.load(path).header
+    longer = {f"quatern_{axis}": float(head[f"quatern_{axis}"]) * 1.01 for axis in "bcd"}
+    (volume,) = read_nifti(patched(path, longer))
+    np.testing.assert_allclose(volume.grid.affine, AFFINE, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_quaternion_that_is_none_is_no_place(tmp_path: Path, value: float) -> None:
+    assert refused(written(tmp_path / "x.nii", None, AFFINE, quatern_b=value)) == "volume_geometry"
+
+
+@pytest.mark.parametrize("codes", [(6, 0), (0, 9), (300, -4), (2, 1), (4, 2), (5, 5)])
+def test_any_code_above_0_is_one(tmp_path: Path, codes: tuple[int, int]) -> None:
+    path = written(tmp_path / "x.nii", AFFINE, AFFINE, sform_code=codes[0], qform_code=codes[1])
+    (volume,) = read_nifti(path)
+    np.testing.assert_allclose(volume.grid.affine, AFFINE, atol=1e-4)
+    assert warned(volume) == []
+
+
+def test_the_sform_comes_first_and_a_mirrored_qform_is_said(tmp_path: Path) -> None:
+    turn = np.array([[0.96, -0.28, 0, 10], [0.28, 0.96, 0, -5], [0, 0, 1, 7], [0, 0, 0, 1]])
+    (volume,) = read_nifti(written(tmp_path / "x.nii", turn @ AFFINE, AFFINE))
+    np.testing.assert_allclose(volume.grid.affine, turn @ AFFINE, atol=1e-4)
+    assert warned(volume) == []
+    (volume,) = read_nifti(written(tmp_path / "y.nii", AFFINE, AFFINE @ np.diag([-1, 1, 1, 1])))
+    np.testing.assert_allclose(volume.grid.affine, AFFINE, atol=1e-4)
+    assert warned(volume) == ["volume_mirrored"]
+
+
+def test_a_sheared_sform_is_read_as_it_is(tmp_path: Path) -> None:
+    sheared = AFFINE.copy()
+    sheared[:3, 2] += 0.25 * 5 / 3.6 * AFFINE[:3, 1]
+    (volume,) = read_nifti(written(tmp_path / "x.nii", sheared, None))
+    np.testing.assert_allclose(volume.grid.affine, sheared, atol=1e-4)
+
+
+@pytest.mark.parametrize(("code", "length"), [(0, 1.0), (1, 1e-3), (2, 1.0), (3, 1e3), (7, 1.0)])
+@pytest.mark.parametrize("form", ["sform", "qform", "none"])
+def test_lengths_are_in_the_units_of_the_header(tmp_path: Path, code: int, length: float, form: str) -> None:
+    affine = np.diag([length, length, length, 1]) @ AFFINE
+    path = written(tmp_path / "x.nii", affine if form == "sform" else None, affine if form == "qform" else None)
+    sizes = [1, *(length * np.array([3.6, 3.6, 5])), 0, 0, 0, 0]
+    (volume,) = read_nifti(
+        patched(path, {"xyzt_units": code | 8, "pixdim": sizes if form == "none" else nib.load(path).header["pixdim"]})
+    )
+    np.testing.assert_allclose(volume.grid.spacing_mm, SPACING, rtol=1e-4)
+    if form != "none":
+        np.testing.assert_allclose(volume.grid.affine, AFFINE, rtol=1e-3, atol=1e-3)
+    assert warned(volume) == (["volume_no_orientation"] if form == "none" else [])
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_a_unit_that_cannot_be_is_not_believed_and_said(tmp_path: Path, code: int) -> None:
+    (volume,) = read_nifti(written(tmp_path / "x.nii", AFFINE, None, xyzt_units=code))
+    np.testing.assert_allclose(volume.grid.spacing_mm, SPACING, rtol=1e-4)
+    assert warned(volume) == ["volume_unit"]
+
+
+# What is around the head
+
+
+@pytest.mark.parametrize("number", [-1, -1024, -32768])
+def test_a_negative_number_where_nothing_was_measured_is_as_dark_as_air(tmp_path: Path, number: int) -> None:
+    values, affine = turned("LPS", STACK.copy())
+    values[:6] = number
+    (volume,) = read_nifti(nifti(tmp_path / "x.nii", values.astype(np.int16), affine))
+    assert volume.values.min() == 0 and not volume.values[:6].any()
+    np.testing.assert_array_equal(volume.values[6:], values[6:])
+
+
+def test_scores_below_0_stay(tmp_path: Path) -> None:
+    scores = (STACK - STACK.mean()) / STACK.std()
+    before = scores.copy()
+    darken_outside(scores)
+    np.testing.assert_array_equal(scores, before)
+
+
+def test_outside_of_its_field_of_view_a_sequence_is_dark_and_a_mask_empty() -> None:
+    small = Grid((4, 4, 4), np.diag([2.0, 2, 2, 1]))
+    large = Grid((12, 4, 4), np.diag([2.0, 2, 2, 1]))
+    scores = np.random.default_rng(0).normal(size=(4, 4, 4)).astype(np.float32)
+    out = resample(Volume(scores, small, "t1", "", "pre", ()), large)
+    np.testing.assert_array_equal(out[5:], scores.min())
+    np.testing.assert_allclose(out[:4], scores, atol=1e-6)
+    assert not resample(Volume(np.ones((4, 4, 4), np.float32), small, "m", "", "mask", ()), large)[5:].any()
+
+
+# Resampling
+
+
+def test_resample(tmp_path: Path) -> None:
+    values, affine = turned("LPS")
+    (volume,) = read_nifti(nifti(tmp_path / "x.nii", values, affine))
+    other_values, other_affine = turned("SAR")
+    onto = Grid(other_values.shape, other_affine)
+    np.testing.assert_allclose(resample(volume, onto), other_values, atol=1e-2)
+    assert resample(volume, volume.grid) is volume.values
+    away = other_affine.copy()
+    away[:3, 3] += 1000
+    assert not resample(volume, Grid(other_values.shape, away)).any()
+    mask = Volume((values > 100).astype(np.float32), volume.grid, "m", "", "mask", volume.paths)
+    np.testing.assert_array_equal(resample(mask, onto), other_values > 100)
+
+
+# Whatever comes
+
+
+def outcome(path: Path) -> None:
+    """A file is read or refused; nothing else."""
+    try:
+        for volume in read_nifti(path) if is_nifti(path) else []:
+            assert volume.values.shape == volume.grid.shape and np.isfinite(volume.values).all()
+    except ReadError as error:
+        assert error.sentence.key in CATALOGUE and str(error)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=700), st.sampled_from(["x.nii", "x.nii.gz", "x"]), st.sampled_from([b"", bytes(344) + b"n+1\0"]))
+def test_random_bytes(data: bytes, name: str, start: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(start + data)
+        outcome(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 2**32), packed=st.booleans())
+def test_broken_headers_of_whole_files(seed: int, packed: bool) -> None:
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        values, affine = turned("LPS", STACK[:2])
+        raw = bytearray(nifti(Path(folder) / "a.nii", values.astype(np.int16), affine).read_bytes())
+        for _ in range(rng.randint(1, 6)):
+            raw[rng.randrange(352)] = rng.choice([0, 1, 255, rng.randrange(256)])
+        path = Path(folder) / ("b.nii.gz" if packed else "b.nii")
+        path.write_bytes(gzip.compress(bytes(raw), 1) if packed else bytes(raw))
+        outcome(path)
