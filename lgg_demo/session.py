@@ -15,7 +15,9 @@ from lgg_demo.case import Listed, Notice, ReadError
 from lgg_demo.messages import Language, Sentence
 from lgg_demo.report import Result
 
-KEEP_BYTES = 400 * 2**20  # of all sessions' results: the process idles at 0.8 GB, and reading takes the rest of 2 GB
+KEEP_BYTES = (
+    300 * 2**20
+)  # of all sessions' results: the process idles at 0.8 to 1 GB, and a case at hand takes the rest of 2 GB
 INSTANCE_BYTES = 16_000  # of a kept DICOM header
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 

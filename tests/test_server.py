@@ -7,10 +7,14 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Thread
@@ -621,6 +625,54 @@ def test_a_result_that_had_to_go_is_told(
     mask = [given(send(url, image))]
     assert ask(url, reference._id, [mask, None, 0.5, None], sessions[0])["output"]["error"] == say("result_dropped", "en")
     assert ask(url, download._id, [None, 0.5, None, ""], sessions[1])["success"]
+
+
+# A server that is killed
+
+SERVE = "from test_server import Drawn; from lgg_demo.ui import serve; serve(Drawn())"
+
+
+@contextmanager
+def serving(place: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`python app.py` in a process of its own, whose temporary files are in a place of ours."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    own = {"GRADIO_TEMP_DIR": str(place), "TMPDIR": str(place), "GRADIO_SERVER_PORT": port, "PYTHONPATH": paths}
+    with log.open("ab") as out:
+        process = subprocess.Popen([sys.executable, "-c", SERVE], env=os.environ | own, stdout=out, stderr=out)
+    try:
+        url = f"http://127.0.0.1:{port}"
+
+        def answers() -> bool:
+            with suppress(httpx.TransportError):
+                return HTTP.get(f"{url}/config").status_code == 200
+            return False
+
+        assert until(answers, 120), log.read_text()
+        yield process, url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_server_leaves_nothing_beyond_the_next_start(tmp_path: Path, image: Path) -> None:
+    place, log = tmp_path / "place", tmp_path / "log"
+    with serving(place, log) as (process, url):
+        left = Path(send(url, image))
+        assert place in left.parents
+        assert {stat.S_IMODE(p.stat().st_mode) & 0o077 for p in place.glob("lgg-demo-*")} == {0}
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert left.exists()
+    with serving(place, log) as (process, url):
+        assert not left.exists() and len(list(place.glob("lgg-demo-*"))) == 1
+        send(url, image)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        assert not list(place.glob("lgg-demo-*"))
+    assert "Traceback" not in log.read_text() and str(place) not in log.read_text()
 
 
 # The page in Chromium
