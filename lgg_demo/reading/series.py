@@ -21,7 +21,7 @@ from lgg_demo.reading.limits import LARGEST_VALUE, MOST_ALIKE, MOST_VOLUMES, MOS
 from lgg_demo.reading.pixels import decode
 from lgg_demo.reading.placement import Order, along_normal, has_place, place, same_spacing
 from lgg_demo.reading.segments import choose_segments
-from lgg_demo.reading.volumes import broken, check_grid, mend, reliable
+from lgg_demo.reading.volumes import broken, check_grid, reliable
 from lgg_demo.reading.watch import PICTURE_SECONDS, VOLUME_SECONDS
 
 Pair = tuple[Slice, Head]
@@ -407,20 +407,25 @@ def _scan_values(
     damaged = len(places) - int(kept.sum())
     if problem is not None and (not kept.any() or damaged > len(places) // 4):
         raise problem
-    if any(s.padding for s in members.slices) and np.isnan(values).all():
-        values[:] = 0.0  # all of it is said to be padding: blank, not damaged
-    if members.heads[0].inverted and (usable := values[np.abs(values) < LARGEST_VALUE]).size:
-        np.subtract(usable.max(), values, out=values)
-    mend(name, values)
+    least, most = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    if np.isnan(least):
+        if not any(s.padding for s in members.slices):
+            raise ReadError(name, "damaged")
+        least = most = np.float32(0.0)  # all of it is said to be padding: blank, not damaged
+    if members.heads[0].inverted:
+        np.subtract(most, values, out=values)
+        least = np.float32(0.0)
+    values[np.isnan(values)] = least
     return values, damaged
 
 
 def _in_units(s: Slice, frame: np.ndarray) -> np.ndarray:
-    """Stored values (rows, columns) in the file's units, float32, NaN where they are padding."""
+    """Stored values (rows, columns) in the file's units, float32, NaN where they are padding or no intensity."""
     values = frame.astype(np.float32)
     if (s.slope, s.intercept) != (1.0, 0.0):
         values *= np.float32(s.slope)
         values += np.float32(s.intercept)
     if s.padding is not None:
         values[(frame >= s.padding[0]) & (frame <= s.padding[1])] = np.nan
+    values[~(np.abs(values) < LARGEST_VALUE)] = np.nan
     return values
