@@ -116,7 +116,7 @@ def _find_nifti(path: Path) -> list[Found]:
             if (slope, intercept) != (1.0, 0.0):
                 values *= np.float32(slope)
                 values += np.float32(intercept)
-            mended = mend(path.name, values)
+            mended = mend(path.name, values, most=0)  # beside the labels of a mask it is background
             darken_outside(values)
             told = (*warnings, Sentence("not_finite", {"file": path.name, "count": mended})) if mended else warnings
             return Volume(values, grid, own, describe(name), "flair", (path,), (), told)

@@ -58,9 +58,10 @@ def check_grid(file: str, grid: Grid) -> None:
         raise ReadError(file, "too_much_at_once")
 
 
-def mend(file: str, values: np.ndarray) -> int:
-    """Replace, in place, what is no number by 0 or the darkest value below it; returns how many. Raises ReadError where all
-    are. Beside the labels of a mask it is background then.
+def mend(file: str, values: np.ndarray, most: float = np.inf) -> int:
+    """Replace, in place, what is no number by the darkest value, but by no more than `most`; returns how many.
+
+    Raises ReadError where all are.
     """
     largest, least = float(values.max()), float(values.min())
     if least > -LARGEST_VALUE and largest < LARGEST_VALUE:
@@ -68,7 +69,7 @@ def mend(file: str, values: np.ndarray) -> int:
     usable = np.abs(values) < LARGEST_VALUE
     if not usable.any():
         raise ReadError(file, "damaged")
-    values[~usable] = min(values[usable].min(), 0)
+    values[~usable] = min(float(values.min(initial=np.inf, where=usable)), most)
     return int(usable.size - usable.sum())
 
 

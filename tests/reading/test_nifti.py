@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import random
-import tempfile
 import tracemalloc
 from itertools import permutations, product
 from pathlib import Path
@@ -12,41 +10,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+from dicom_files import SPACING, STACK, stack_of, warned
+from nifti_files import nifti, turned
 
 from lgg_demo.case import ReadError, Volume
-from lgg_demo.grid import AXES, Grid
-from lgg_demo.messages import CATALOGUE
-from lgg_demo.phantom import draw_head
-from lgg_demo.reading.nifti import is_nifti, read_nifti
+from lgg_demo.grid import Grid
+from lgg_demo.reading.nifti import read_nifti
 from lgg_demo.reading.volumes import darken_outside, resample
 
-HEAD = draw_head(12, size=64)
-STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
-SPACING = (5.0, 3.6, 3.6)
 ORIENTATIONS = ["".join(axes) for order in permutations(("RL", "AP", "SI")) for axes in product(*order)]
-
-
-def turned(codes: str, stack: np.ndarray = STACK, spacing: tuple[float, ...] = SPACING) -> tuple[np.ndarray, np.ndarray]:
-    """The stack as an array of an orientation, and its affine."""
-    affine = np.array([[0, 0, -spacing[2], 110], [0, -spacing[1], 0, 115], [spacing[0], 0, 0, -40], [0, 0, 0, 1.0]])
-    turn = ornt_transform(axcodes2ornt(AXES), axcodes2ornt(tuple(codes)))
-    return apply_orientation(stack, turn), affine @ inv_ornt_aff(turn, stack.shape)
-
-
-def nifti(path: Path, values: np.ndarray, affine: np.ndarray | None) -> Path:
-    nib.save(nib.Nifti1Image(values, affine), path)
-    return path
-
-
-def stack_of(volume: Volume) -> np.ndarray:
-    return volume.grid.to_stack(volume.values)
-
-
-def warned(volume: Volume) -> list[str]:
-    return [w.key for w in volume.warnings]
 
 
 def refused(path: Path) -> str:
@@ -184,6 +156,12 @@ def test_a_broken_qform_beside_a_good_sform_costs_nothing(tmp_path: Path) -> Non
     path = patched(nifti(tmp_path / "x.nii", values, affine), {"qform_code": 1, "quatern_b": 5})
     (volume,) = read_nifti(path)
     np.testing.assert_array_equal(stack_of(volume), STACK)
+
+
+def test_a_thickness_that_nobody_gives_is_not_measured_by(tmp_path: Path) -> None:
+    flat = nifti(tmp_path / "flat.nii", STACK[5].T[..., None].astype(np.float32), np.diag([-1.0, -1, 3, 1]))
+    (picture,) = read_nifti(patched(flat, {"srow_z": 0, "qform_code": 0}))
+    assert "no_thickness" in warned(picture) and picture.grid.measured and picture.grid.ruler is None
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -358,38 +336,3 @@ def test_resample(tmp_path: Path) -> None:
     assert not resample(volume, Grid(other_values.shape, away)).any()
     mask = Volume((values > 100).astype(np.float32), volume.grid, "m", "", "mask", volume.paths)
     np.testing.assert_array_equal(resample(mask, onto), other_values > 100)
-
-
-# Whatever comes
-
-
-def outcome(path: Path) -> None:
-    """A file is read or refused; nothing else."""
-    try:
-        for volume in read_nifti(path) if is_nifti(path) else []:
-            assert volume.values.shape == volume.grid.shape and np.isfinite(volume.values).all()
-    except ReadError as error:
-        assert error.sentence.key in CATALOGUE and str(error)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=700), st.sampled_from(["x.nii", "x.nii.gz", "x"]), st.sampled_from([b"", bytes(344) + b"n+1\0"]))
-def test_random_bytes(data: bytes, name: str, start: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(start + data)
-        outcome(path)
-
-
-@settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 2**32), packed=st.booleans())
-def test_broken_headers_of_whole_files(seed: int, packed: bool) -> None:
-    rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        values, affine = turned("LPS", STACK[:2])
-        raw = bytearray(nifti(Path(folder) / "a.nii", values.astype(np.int16), affine).read_bytes())
-        for _ in range(rng.randint(1, 6)):
-            raw[rng.randrange(352)] = rng.choice([0, 1, 255, rng.randrange(256)])
-        path = Path(folder) / ("b.nii.gz" if packed else "b.nii")
-        path.write_bytes(gzip.compress(bytes(raw), 1) if packed else bytes(raw))
-        outcome(path)
