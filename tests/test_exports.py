@@ -20,13 +20,13 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from helpers import STACK
+from helpers import series as files_of_a_series
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from pydicom import Dataset
 from pydicom.uid import generate_uid
-from test_volumes import STACK
-from test_volumes import series as files_of_a_series
 
 from lgg_demo.case import Case, ReadError, Scan
 from lgg_demo.exports import (
