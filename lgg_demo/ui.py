@@ -17,7 +17,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -675,4 +675,5 @@ def serve(segmenter: Segmenter) -> None:
             (house / name).mkdir()
             os.environ[variable] = str(house / name)
         tempfile.tempdir = os.environ["TMPDIR"]
-        launch_page(Page(segmenter).build())
+        with suppress(KeyboardInterrupt):  # Gradio takes it only once it waits
+            launch_page(Page(segmenter).build())
