@@ -15,7 +15,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from lgg_demo.metrics import binarise
 from lgg_demo.phantom import draw_head, write_phantom
 from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.render import grey
+from lgg_demo.scratch import scratch
 from lgg_demo.ui import Page, launch_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,7 +138,7 @@ def measure() -> dict[str, Any]:
     from playwright.sync_api import sync_playwright  # of the tests, not of what runs
 
     segmenter = Segmenter.load()
-    with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
+    with scratch() as folder:
         study = Path(folder) / "study.nii.gz"
         stack = draw_head(SLICES).flair.transpose(2, 1, 0)
         nibabel.save(nibabel.Nifti1Image(stack, np.diag([-1.0, -1.0, 1.0, 1.0])), study)

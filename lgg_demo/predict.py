@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from lgg_demo.reading.manifest import ManifestError, read_manifest
 from lgg_demo.reading.studies import Request
 from lgg_demo.render import grey
 from lgg_demo.report import Result, build_report, exists, output_names, result_of, write_outputs
+from lgg_demo.scratch import clear_left_behind
 
 ROLES: dict[Role, str] = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast", "mask": "reference"}
 ONE_CASE = "case"  # the subject of the files that flags name
@@ -120,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threshold", type=probability, help="between 0 and 1 (the checkpoint's, 0.5 as shipped)")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights to use: a file or a Hub repository (weights/)")
     given = parser.parse_args(arguments)
+    clear_left_behind([tempfile.gettempdir()])
     try:
         roles = {role: name for role in ROLES if (name := getattr(given, role)) is not None}
         request = request_of(given.inputs, given.reference, given.manifest, roles)

@@ -11,19 +11,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import fcntl
 import io
 import json
 import logging
 import os
 import platform
+import sys
 import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import lightning as L
 import matplotlib
@@ -79,6 +79,20 @@ def write_json(path: Path, content: dict[str, Any], indent: int = 2) -> None:
     write_whole(path, (json.dumps(content, indent=indent, ensure_ascii=False) + "\n").encode())
 
 
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[str]) -> None:
+        """Lock a file for this process. Raises OSError where another has it."""
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: IO[str]) -> None:
+        """Lock a file for this process. Raises OSError where another has it."""
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextlib.contextmanager
 def held(out: Path) -> Iterator[None]:
     """Keep a folder of runs for this process alone; it is made, and goes again where nothing is left in it.
@@ -98,7 +112,7 @@ def held(out: Path) -> Iterator[None]:
     try:
         with path.open("w") as file:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
                 ours = os.path.samestat(os.fstat(file.fileno()), path.stat())
             except (BlockingIOError, PermissionError, FileNotFoundError):
                 ours = False
@@ -107,7 +121,8 @@ def held(out: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(PermissionError):  # Windows keeps a file that is open
+                    path.unlink(missing_ok=True)
     finally:
         with contextlib.suppress(OSError):
             for folder in made:

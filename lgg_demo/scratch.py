@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 PREFIX = "lgg-demo-"
 LOCK = "lock"
@@ -22,16 +22,10 @@ def scratch(place: str | Path | None = None) -> Iterator[Path]:
 
     place: the folder to make it in; None for the system's temporary one.
     """
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place) as name:
-        held = os.open(Path(name, f"{LOCK}.new"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            Path(name, f"{LOCK}.new").rename(Path(name, LOCK))  # under its own name it is always locked
-            inside = Path(name, "files")
-            inside.mkdir(mode=0o700)
-            yield inside
-        finally:
-            os.close(held)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place) as name, FileLock(Path(name, LOCK)):
+        inside = Path(name, "files")
+        inside.mkdir(mode=0o700)
+        yield inside
 
 
 def clear_left_behind(places: Iterable[str | Path]) -> int:
@@ -39,18 +33,14 @@ def clear_left_behind(places: Iterable[str | Path]) -> int:
     cleared = 0
     for folder in {p for place in places for p in Path(place).glob(f"{PREFIX}*")}:
         with suppress(OSError):
-            if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+            if folder.is_symlink() or not folder.is_dir():
                 continue
             if not (folder / LOCK).exists():
                 if time.time() - folder.stat().st_mtime > UNLOCKED_SECONDS:
                     shutil.rmtree(folder)
                     cleared += 1
                 continue
-            held = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
+            with suppress(Timeout), FileLock(folder / LOCK, timeout=0):  # else its process lives
                 shutil.rmtree(folder)
                 cleared += 1
-            finally:
-                os.close(held)
     return cleared

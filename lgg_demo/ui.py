@@ -342,7 +342,7 @@ class Page:
         stop = Stop()
         if before is not None:
             before.delete()
-        with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
+        with scratch() as folder:
             write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
             files = sorted(Path(folder).iterdir())
             *_, (session, value) = self.run(lambda: self.read(files, stop), threshold, progress, language, stop)
@@ -395,7 +395,7 @@ class Page:
         corrected = [replace(r, edits=e) for r, e in zip(results, edits, strict=True)]
         problems = [*session.problems, *session.reference_problems]
         report = build_report(corrected, threshold, self.segmenter.record, problems, language, session.notices)
-        with tempfile.TemporaryDirectory(prefix="lgg-demo-") as folder:
+        with scratch() as folder:
             files, _ = write_outputs(corrected, threshold, report, Path(folder), pictures, language, documents=True)
             memory = io.BytesIO()
             with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -13,7 +13,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -29,6 +28,7 @@ from lgg_demo.case import Case, Notice, ReadError
 from lgg_demo.reading.references import attachable, read_references
 from lgg_demo.reading.studies import Request, read_cases
 from lgg_demo.reading.watch import VOLUME_SECONDS, tell
+from lgg_demo.scratch import scratch
 
 MOST_DEATHS = 20  # files of one call that may end a child, before the call is given up
 CASE_DEATHS = 3  # files of one case, before that is given up
@@ -120,8 +120,8 @@ class _Call:
     def run(self, job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
         """What the job yields in a child process, until it ends. Raises Stopped."""
         self.death = None
-        with tempfile.TemporaryDirectory(prefix="lgg-demo-") as work, _Child() as child:
-            child.send((job.__module__, job.__name__, arguments, work, self._limits))
+        with scratch() as work, _Child() as child:
+            child.send((job.__module__, job.__name__, arguments, str(work), self._limits))
             watch = _Watch(child, self._stop, self._left)
             at: PurePath | None = None
             while True:

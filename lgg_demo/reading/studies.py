@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -36,6 +35,7 @@ from lgg_demo.reading.raster import held_values
 from lgg_demo.reading.references import attach
 from lgg_demo.reading.volumes import resample, with_role
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
+from lgg_demo.scratch import scratch
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Read(NamedTuple):
 
 def read_all(request: Request) -> Read:
     """`read_cases` to its end, in this process: for files that are trusted, and fit into memory together."""
-    with tempfile.TemporaryDirectory(prefix="lgg-demo-") as work:
+    with scratch() as work:
         events = list(read_cases(request, Path(work)))
     return Read(
         [e for e in events if isinstance(e, Case)],
