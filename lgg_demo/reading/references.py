@@ -256,7 +256,7 @@ def _placed(mask: Volume, grid: Grid, name: str) -> tuple[np.ndarray, list[Sente
     volume = [abs(float(np.linalg.det(g.affine[:3, :3]))) for g in (mask.grid, grid)]
     lost = 1 - values.sum() * volume[1] / max(float(mask.values.sum()) * volume[0], 1e-9)
     if mask.values.any() and lost > MOST_LOST:
-        warnings.append(Sentence("mask_outside", {**told, "percent": round(100 * lost)}))
+        warnings.append(Sentence("mask_outside", {"file": mask.name, "other": name, "percent": round(100 * lost)}))
     return values, warnings
 
 
