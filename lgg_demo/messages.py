@@ -553,10 +553,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "compte.",
     },
     "mask_covers": {
-        "en": "{file}: the mask covers nearly all of {slices:slice|slices}; check that it is not inverted, and that its "
-        "background is black.",
-        "fr": "{file} : le masque couvre presque en entier {slices:coupe|coupes} ; vérifiez qu’il n’est pas inversé et que "
-        "son fond est noir.",
+        "en": "{file}: the mask covers {slices:slice|slices} nearly whole or up to the corners; check that it is not inverted, "
+        "and that its background is black.",
+        "fr": "{file} : le masque couvre {slices:coupe|coupes} presque en entier ou jusqu’aux coins ; vérifiez qu’il n’est pas "
+        "inversé et que son fond est noir.",
     },
     "plane_coronal": {
         "en": "{file}: the series is coronal; it is resliced to axial with pixels of up to {mm} mm, and results are less "

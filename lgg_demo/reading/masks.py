@@ -18,6 +18,15 @@ COLOURED = 0.25  # how far the channels of a colour differ, at least
 MOST_COVERED = 0.9  # of a picture; no tumour fills it, a mask that is inverted or has a light background does
 
 
+def covering(reference: np.ndarray) -> np.ndarray:
+    """Which slices of a reference (S, H, W) bool it covers nearly whole, or in three corners or more: (S,) bool.
+
+    No lesion does; a mask that is inverted does, and one with a white margin.
+    """
+    corners = reference[:, [0, 0, -1, -1], [0, -1, 0, -1]].sum(axis=1)
+    return np.asarray((reference.mean(axis=(1, 2)) > MOST_COVERED) | (corners > 2))
+
+
 def cut_of(values: np.ndarray) -> tuple[float | None, bool]:
     """From which value on a mask counts, None for all above 0, and whether that was assumed rather than plain.
 

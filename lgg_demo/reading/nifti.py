@@ -17,7 +17,15 @@ from lgg_demo.case import Found, ReadError, Volume
 from lgg_demo.grid import NIFTI_FORMS, Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.layout import nifti_name
-from lgg_demo.reading.limits import FARTHEST_VOXELS, MOST_BYTES, MOST_VOLUMES, MOST_VOXELS, NIFTI_SUFFIXES, VOXEL_MM
+from lgg_demo.reading.limits import (
+    FARTHEST_VOXELS,
+    MOST_BYTES,
+    MOST_VOLUMES,
+    MOST_VOXELS,
+    NIFTI_SUFFIXES,
+    SMALLEST_SIDE,
+    VOXEL_MM,
+)
 from lgg_demo.reading.names import describe
 from lgg_demo.reading.volumes import check_grid, darken_outside, guard, mend, reliable
 
@@ -83,7 +91,11 @@ def _find_nifti(path: Path) -> list[Found]:
     if not 2 <= dims[0] <= 7 or any(d < 1 for d in dims[1 : dims[0] + 1]):
         raise ReadError(path.name, "damaged")
     sides = [*dims[1 : dims[0] + 1], 1][: max(3, dims[0])]
-    shape, volumes = (sides[0], sides[1], sides[2]), math.prod(sides[3:])
+    # Channels before the voxels' axes, as training code saves them: the affine is that of the voxels all the same.
+    first = len(sides) == 4 and sides[0] <= MOST_VOLUMES and min(sides[1:3]) >= SMALLEST_SIDE
+    shape, volumes = (
+        ((sides[1], sides[2], sides[3]), sides[0]) if first else ((sides[0], sides[1], sides[2]), math.prod(sides[3:]))
+    )
     offset = int(header.get_data_offset())
     voxels = math.prod(shape)
     if voxels > MOST_VOXELS:
@@ -92,11 +104,12 @@ def _find_nifti(path: Path) -> list[Found]:
         raise ReadError(path.name, "damaged")
     grid, warnings = _nifti_grid(path.name, header, shape)
     check_grid(path.name, grid)
-    if voxels * dtype.itemsize > MOST_BYTES:
+    together = volumes if first else 1  # values of as many volumes one after the other
+    if voxels * together * dtype.itemsize > MOST_BYTES:
         raise ReadError(path.name, "too_much_at_once")
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    if not packed and path.stat().st_size < offset + voxels * dtype.itemsize:
+    if not packed and path.stat().st_size < offset + voxels * together * dtype.itemsize:
         raise ReadError(path.name, "damaged")
 
     name = nifti_name(path)
@@ -112,7 +125,10 @@ def _find_nifti(path: Path) -> list[Found]:
         own = name if volumes == 1 else f"{name}-{number + 1}"
 
         def load() -> Volume:
-            values = _nifti_values(path, dtype, shape, offset + number * voxels * dtype.itemsize)
+            if first:
+                values = _nifti_values(path, dtype, shape, offset, number, volumes)
+            else:
+                values = _nifti_values(path, dtype, shape, offset + number * voxels * dtype.itemsize)
             if (slope, intercept) != (1.0, 0.0):
                 values *= np.float32(slope)
                 values += np.float32(intercept)
@@ -126,18 +142,22 @@ def _find_nifti(path: Path) -> list[Found]:
     return [one(n) for n in range(min(volumes, MOST_VOLUMES))]
 
 
-def _nifti_values(path: Path, dtype: np.dtype, shape: tuple[int, int, int], start: int) -> np.ndarray:
-    """One volume as float32, read piece by piece: no more is unpacked than the header promises."""
+def _nifti_values(
+    path: Path, dtype: np.dtype, shape: tuple[int, int, int], start: int, number: int = 0, of: int = 1
+) -> np.ndarray:
+    """One volume as float32, the values with this number of so many each, read piece by piece: no more is unpacked than the
+    header promises.
+    """
     values = np.empty(math.prod(shape), dtype=np.float32)
     with _nifti_open(path) as file:
         file.seek(start)
-        done, piece = 0, 4_000_000
+        done, piece = 0, 4_000_000 // of
         while done < values.size:
             wanted = min(piece, values.size - done)
-            data = file.read(wanted * dtype.itemsize)
-            if len(data) < wanted * dtype.itemsize:
+            data = file.read(wanted * of * dtype.itemsize)
+            if len(data) < wanted * of * dtype.itemsize:
                 raise ReadError(path.name, "damaged")
-            values[done : done + wanted] = np.frombuffer(data, dtype)
+            values[done : done + wanted] = np.frombuffer(data, dtype)[number::of]
             done += wanted
     return values.reshape(shape, order="F")
 

@@ -13,7 +13,7 @@ from lgg_demo.case import R, ReadError, Referable, Volume
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Item, walk
-from lgg_demo.reading.masks import MOST_COVERED
+from lgg_demo.reading.masks import covering
 from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
 from lgg_demo.reading.pictures import read_labels
 from lgg_demo.reading.plan import Header, given_references, nothing_in, sort_items
@@ -165,8 +165,8 @@ def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, li
     if not renewed:
         return case, errors
     before = [] if len(renewed) == referenced.sum() else list(case.reference_warnings)
-    covering = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
-    told = (*(w for w in before if w.key != "mask_covers"), *said, *covering)
+    covers = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
+    told = (*(w for w in before if w.key != "mask_covers"), *said, *covers)
     changes = {"reference": reference, "referenced": referenced, "reference_warnings": told}
     return replace(case, **changes), errors  # type: ignore[type-var]
 
@@ -183,7 +183,7 @@ def _covering(reference: np.ndarray, masks: Mapping[int, str], before: Sequence[
     masks: their names by slice; before: what was said when those of other slices were given. The image is not named: the
     name of a DICOM series' file may be its patient's, and what is said goes into the report.
     """
-    covered = np.flatnonzero(reference.mean(axis=(1, 2)) > MOST_COVERED).tolist()
+    covered = np.flatnonzero(covering(reference)).tolist()
     names = [masks[n] for n in covered if n in masks] + [w.values["file"] for w in before]
     return [Sentence("mask_covers", {"file": names[0], "slices": len(covered)})] if covered and names else []
 
@@ -200,7 +200,7 @@ def _with_reference(case: R, mask: Volume, together: bool = True) -> R:
     marked, warnings = _marked(mask)
     values, more = _placed(replace(mask, values=marked), bare.grid, bare.name)
     stack = np.ascontiguousarray(bare.grid.to_stack(values))
-    covered = int((stack.mean(axis=(1, 2)) > MOST_COVERED).sum())
+    covered = int(covering(stack).sum())
     if covered:
         more.append(Sentence("mask_covers", {"file": mask.name, "slices": covered}))
     if together and case.reference is not None:
@@ -256,7 +256,7 @@ def _placed(mask: Volume, grid: Grid, name: str) -> tuple[np.ndarray, list[Sente
     volume = [abs(float(np.linalg.det(g.affine[:3, :3]))) for g in (mask.grid, grid)]
     lost = 1 - values.sum() * volume[1] / max(float(mask.values.sum()) * volume[0], 1e-9)
     if mask.values.any() and lost > MOST_LOST:
-        warnings.append(Sentence("mask_outside", {**told, "percent": round(100 * lost)}))
+        warnings.append(Sentence("mask_outside", {"file": mask.name, "other": name, "percent": round(100 * lost)}))
     return values, warnings
 
 

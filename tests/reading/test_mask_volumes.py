@@ -99,6 +99,22 @@ def test_a_mask_that_covers_nearly_all_is_said(tmp_path: Path, values: np.ndarra
     assert given(tmp_path, values)[1] == ["mask_covers"]
 
 
+def test_a_mask_that_reaches_the_corners_is_said(tmp_path: Path) -> None:
+    margin = LESION | (X < 3) | (Y > 44)
+    assert given(tmp_path, margin.astype(np.uint8))[1] == ["mask_covers"]
+    assert given(tmp_path, (~LESION & (X > 14) & (Y > 20)).astype(np.uint8))[1] == []
+
+
+def test_channels_before_the_axes_are_volumes(tmp_path: Path) -> None:
+    left, right = LESION & (X < 13), LESION & (X >= 13)
+    got, said = given(tmp_path, np.stack([~LESION, left, right]).astype(np.int16))
+    np.testing.assert_array_equal(got, LESION)
+    assert said == ["mask_one_hot"]
+    got, said = given(tmp_path, np.stack([~LESION, left, right]).astype(np.int16), np.eye(4))
+    np.testing.assert_array_equal(got, LESION)
+    assert set(said) == {"mask_one_hot", "mask_without_geometry"}
+
+
 def test_of_one_hot_volumes_the_background_is_left_out(tmp_path: Path) -> None:
     left, right = LESION & (X < 13), LESION & (X >= 13)
     for volumes in ([~LESION, LESION], [LESION, ~LESION], [~LESION, left, right]):
