@@ -21,11 +21,11 @@ from lgg_demo.train import TrainSettings, epochs_of
 ROOT = Path(__file__).resolve().parent.parent
 # Each layer may import from those above it and, without a circle, from itself; `reading` stands for all of its modules.
 LAYERS = {
-    "nouns": ["messages", "grid", "case", "intensity", "metrics", "phantom"],
+    "nouns": ["messages", "scratch", "grid", "case", "intensity", "metrics", "phantom"],
     "reading": ["reading", "sequences"],
     "network": ["transforms", "calibration", "seed_unet", "record", "model", "inference"],
     "output": ["exports", "report", "render"],
-    "page": ["uploads", "scratch", "gradio_patches", "gate", "session", "ui"],
+    "page": ["uploads", "gradio_patches", "gate", "session", "ui"],
     "commands": ["predict", "data", "draws", "runs", "evaluate", "train", "seed", "crossval"],
     "experiments": ["explore", "robustness", "ablation", "comparison", "card", "benchmark"],
 }

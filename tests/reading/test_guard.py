@@ -222,7 +222,7 @@ def test_a_case_that_ends_its_child_again_and_again_is_left(tmp_path: Path, monk
 
 def test_a_call_has_a_time_limit_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "read_cases", sleepy)
-    found = events(tmp_path, replace(LITTLE, seconds=3.0))
+    found = events(tmp_path, replace(LITTLE, seconds=8.0))
     assert said(found) == [("slow.png", "reading_too_long"), ("slow.png", "reading_given_up")]
 
 
