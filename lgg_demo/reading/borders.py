@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -14,6 +14,7 @@ GREY = 0.03  # how far the channels of a grey picture differ, after JPEG too
 PLAIN, EXACT = 0.6, 0.012  # so much of a page has its very colour, noise has not
 ALIKE = 0.06  # pixels of one page, after JPEG too
 
+LARGE = 1024  # pixels; of a longer side some are looked at
 DEPTHS = (0, 1, 2, 3, 5, 8)  # pixels: how wide a line around a page may be
 NESTED = 4  # pages one inside the other, at most: a window, its title bar, a figure's frame
 STROKE = 5  # pixels; what is thinner in a margin is a letter, a line or the noise of JPEG
@@ -47,11 +48,14 @@ def border_of(values: np.ndarray, hidden: np.ndarray | None = None) -> Border | 
     A page is of one colour that is brighter than air and reaches two corners of the picture or more; words and lines in it
     belong to it. hidden: what is transparent, (H, W) bool.
     """
+    height, width = values.shape[:2]
+    if (step := -(-max(height, width) // LARGE)) > 1:
+        thin = border_of(values[::step, ::step], None if hidden is None else hidden[::step, ::step])
+        return None if thin is None else _finer(thin, step, (height, width))
     low, high = float(values.min()), float(values.max())
     if not high > low:
         return None
     shares = (values - low) / (high - low)
-    height, width = values.shape[:2]
     inside = np.ones((height, width), dtype=bool)
     box = (slice(0, height), slice(0, width))
     found = None if hidden is None else _from_corners(_solid(hidden))
@@ -77,6 +81,14 @@ def border_of(values: np.ndarray, hidden: np.ndarray | None = None) -> Border | 
         return None
     grey = float(np.ptp(shares[inside], axis=-1).mean()) < GREY
     return Border(~inside, _frame(shares, inside, box), _widest(~inside) > HARMLESS * max(height, width), grey)
+
+
+def _finer(border: Border, step: int, size: tuple[int, int]) -> Border:
+    """The border of a picture of which every so many pixels were looked at."""
+    wider = ndimage.binary_dilation(border.outside)
+    outside = np.repeat(np.repeat(wider, step, axis=0), step, axis=1)[: size[0], : size[1]]
+    top, left, height, width = (step * length for length in border.frame)
+    return replace(border, outside=outside, frame=(top, left, height, width))
 
 
 def _solid(mask: np.ndarray) -> np.ndarray:

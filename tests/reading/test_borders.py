@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,18 @@ def test_a_page_becomes_air_and_the_head_stays(tmp_path: Path, name: str) -> Non
 def test_a_margin_that_does_no_harm_is_not_spoken_of(tmp_path: Path, colour: int) -> None:
     pages = read(tmp_path, on_page(SLICE, colour, (3, 3, 3, 3)))
     assert keys(pages) == [] and pages.frame == (3, 3, SIDE, SIDE)
+
+
+def test_a_large_picture_is_looked_at_in_good_time(tmp_path: Path) -> None:
+    large = np.kron(captioned(on_page(SLICE, (255, 255, 255)), (0, 0, 0)), np.ones((14, 14, 1), np.uint8))
+    begun = time.process_time()
+    pages = read(tmp_path, large)
+    assert time.process_time() - begun < 6
+    assert keys(pages) == ["border"] and pages.frame is not None
+    assert np.abs(np.subtract(pages.frame, (40 * 14, 30 * 14, SIDE * 14, SIDE * 14))).max() <= 8
+    clear = (slice(50 * 14, (30 + SIDE) * 14), slice(40 * 14, (20 + SIDE) * 14))
+    np.testing.assert_array_equal(pages.values[0][clear][..., 0], large[clear][..., 0])
+    assert pages.values[0, : 40 * 14].max() < 20
 
 
 WITHOUT = {
