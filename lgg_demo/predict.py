@@ -2,7 +2,7 @@
 
 Writes for each picture NAME_mask (0 or 255, PNG or TIFF as the input was) and NAME_probability (8 bit, 255 for probability
 1); for each NIfTI or DICOM volume the same as NIfTI on its own grid, and a DICOM segmentation of a DICOM series; one
-report.json, report.csv and report.pdf. A mask that lies beside its image as NAME_mask, or is given with --reference, is
+report.json, report.csv and report.pdf. A mask among the inputs, as NAME_mask of its image, or one given with --reference, is
 scored. Exit code 0, or 2 with one line for each file that could not be used or written, the others being done all the same.
 """
 

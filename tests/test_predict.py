@@ -103,11 +103,12 @@ def test_a_folder_with_masks_beside_and_the_report_over_all(tmp_path: Path, run_
     assert (total["dice"], total["iou"]) == pytest.approx(by_hand(masks[:3], phantom.mask)), "where a reference is known"
 
 
-def test_a_mask_beside_a_file_given_alone_is_found(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
+def test_only_what_is_given_is_read(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
     image = write_phantom(tmp_path, "s", phantom)[1]
-    report = run_predict(image)
-    assert [image["file"] for image in report["images"]] == ["s_2.png"]
-    assert report["images"][0]["reference_pixels"] == phantom.mask[1].sum() > 0
+    (alone,) = run_predict(image)["images"]
+    assert alone["file"] == "s_2.png" and "dice" not in alone
+    (scored,) = run_predict(image, tmp_path / "s_2_mask.png")["images"]
+    assert scored["reference_pixels"] == phantom.mask[1].sum() > 0
 
 
 @pytest.mark.parametrize("name", ["s_2.png", "s_2_mask.tif"])
