@@ -1,9 +1,10 @@
 """Outline the abnormality in files, folders or studies: `python -m lgg_demo.predict INPUT... --out DIR`.
 
-Writes for each picture NAME_mask (0 or 255, PNG or TIFF as the input was) and NAME_probability (8 bit, 255 for probability
-1); for each NIfTI or DICOM volume the same as NIfTI on its own grid, and a DICOM segmentation of a DICOM series; one
-report.json, report.csv and report.pdf. A mask that lies beside its image as NAME_mask, or is given with --reference, is
-scored. Exit code 0, or 2 with one line for each file that could not be used or written, the others being done all the same.
+Writes for each picture NAME_mask (0 or 255, PNG or TIFF as the input was) and NAME_probability (8 bit, 255 for
+probability 1); for each NIfTI or DICOM volume the same as NIfTI on its own grid, and a DICOM segmentation of a DICOM
+series; one report.json, report.csv and report.pdf. A mask among the inputs, as NAME_mask of its image, or one given
+with --reference, is scored. Exit code 0, or 2 with one line for each file that could not be used or written, the others
+being done all the same.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lgg_demo.metrics import rounded
 from lgg_demo.model import CheckpointError
 from lgg_demo.reading import guard
 from lgg_demo.reading.archive import Given
-from lgg_demo.reading.earlier import PAGE, REPORT, TABLE, WRITTEN, written_by
+from lgg_demo.reading.earlier import PAGE, REPORT, TABLE, WRITTEN, redrawn, written_by
 from lgg_demo.reading.layout import visible_files
 from lgg_demo.reading.manifest import ManifestError, read_manifest
 from lgg_demo.reading.studies import Request
@@ -52,7 +53,9 @@ def predict(
 
     Raises FileExistsError rather than write over a file that no earlier run of its own wrote, or that it read.
     """
-    written = written_by(out / REPORT)
+    report_file = out / REPORT
+    listed = written_by(report_file)
+    written = {name for name in listed if not ((out / name).is_file() and redrawn(out / name, report_file))}
     refuse_to_overwrite(out, [REPORT, TABLE, PAGE], written)
     problems: list[ReadError] = []
     notices: list[Notice] = []

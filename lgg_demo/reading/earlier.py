@@ -35,9 +35,14 @@ def earlier_outputs(files: Mapping[PurePath, Path]) -> set[PurePath]:
     for place, report in reports.items():
         for name in written_by(report):
             own = files.get(place.parent / name)
-            if own is not None and own.is_file() and own.stat().st_mtime <= report.stat().st_mtime + REDRAWN:
+            if own is not None and own.is_file() and not redrawn(own, report):
                 listed.add(place.parent / name)
     return listed
+
+
+def redrawn(output: Path, report: Path) -> bool:
+    """Whether an output that a report lists was changed since: then it is a user's."""
+    return output.stat().st_mtime > report.stat().st_mtime + REDRAWN
 
 
 def written_by(file: Path) -> set[str]:
