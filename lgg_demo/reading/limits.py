@@ -9,8 +9,6 @@ from lgg_demo.case import Role
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff")
 TIFF_SUFFIXES = (".tif", ".tiff")
 MASK_ENDING = "_mask"
-# What a hand corrected in our own report comes first; other programs' endings make a mask beside their image alone.
-MASK_ENDINGS = (f"_corrected{MASK_ENDING}", MASK_ENDING, "_gt", "_label", "_seg")
 FLAIR = 1  # its place among the three channels
 
 # A slice of a clinical scanner has at most 1024 pixels a side; what is far beyond is a photograph or a bomb. The bounds

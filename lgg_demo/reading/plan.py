@@ -38,10 +38,9 @@ class Header:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A series of pictures to read, scaled together, and the references of its files."""
+    """A series of pictures to read, scaled together."""
 
     items: tuple[Item, ...]
-    references: dict[PurePath, list[Item]] = field(default_factory=dict)
 
     @property
     def place(self) -> PurePath:
@@ -50,12 +49,11 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Study:
-    """Volumes to read as one case: `picked` by role, of all that belong to it, and its references."""
+    """Volumes to read as one case: `picked` by role, of all that belong to it."""
 
     volumes: tuple[Header, ...]
     picked: Mapping[Role, Header]
     warnings: tuple[Sentence, ...] = ()
-    references: list[Header | Item] = field(default_factory=list)
 
     @property
     def flair(self) -> Header:
