@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from lgg_demo.case import Notice, ReadError, Role
+from lgg_demo.reading.aliases import Aliases
 from lgg_demo.reading.earlier import earlier_outputs
 from lgg_demo.reading.layout import natural_key, visible_files
 from lgg_demo.reading.limits import BESIDE, MOST_FILES, MOST_UNPACKED
 from lgg_demo.reading.watch import opening
-
-LONGEST_NAME = 240  # bytes; a part of a path that our own folders cannot hold is cut, the place keeps it whole
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Walk:
     """What a walk found. incomplete: something could not be read that may have held a scan.
 
     refused: the inputs something was said of. passed: those that had what another has too, or an earlier run wrote.
+    aliases: the names of what came out of zips.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -69,6 +69,7 @@ class Walk:
     incomplete: bool = False
     refused: set[PurePath] = field(default_factory=set)
     passed: set[PurePath] = field(default_factory=set)
+    aliases: Aliases = field(default_factory=Aliases)
 
     def refuse(self, error: ReadError, root: PurePath) -> None:
         self.errors.append(error)
@@ -167,9 +168,7 @@ def _unpacked(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[P
 
 
 def _unzip(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[PurePath], found: Walk) -> list[Item]:
-    """Unpack a zip, each entry into a folder of its own number, and name it as it was. Raises ReadError, and what zipfile
-    raises.
-    """
+    """Unpack a zip, each entry under an alias in a numbered folder. Raises ReadError, and what zipfile raises."""
     name = item.place.name
     items: list[Item] = []
     with zipfile.ZipFile(item.path) as archive:
@@ -192,10 +191,7 @@ def _unzip(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[Pure
             # A folder of ours for each of theirs, by number: no disk then takes two of them for one.
             home = folders.setdefault(inner.parent, folder / str(len(folders)))
             home.mkdir(exist_ok=True)
-            target = home / _short(inner.name)
-            if target.exists():  # another case of letters, on a disk that does not tell them apart
-                target = home / str(len(items)) / target.name
-                target.parent.mkdir()
+            target = home / found.aliases.of(inner.name)
             _extract(archive, entry, target, name, bytes_left)
             own = replace(item, path=target, place=place, shown=inner.name, told=len(inner.parts) + 1, named=False)
             if is_zip(own):
@@ -216,12 +212,6 @@ def _check(name: str, entries: Sequence[zipfile.ZipInfo], bytes_left: int) -> No
         raise ReadError(name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9)
     if any(_outside(e) for e in entries):
         raise ReadError(name, "zip_unsafe")
-
-
-def _short(name: str) -> str:
-    """A name that any disk holds."""
-    ending = "".join(PurePath(name).suffixes[-2:])[-16:]
-    return name if len(name.encode()) <= LONGEST_NAME else f"{name[:40]}{ending}"
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:

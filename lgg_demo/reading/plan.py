@@ -19,7 +19,7 @@ from lgg_demo.reading.archive import Given, Item, Walk
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.earlier import read_json
 from lgg_demo.reading.limits import BESIDE, BESIDE_SERIES, IMAGE_SUFFIXES, OTHER_VOLUMES, TYPES
-from lgg_demo.reading.names import role_of
+from lgg_demo.reading.names import describe, role_of
 from lgg_demo.reading.nifti import find_nifti, is_nifti
 from lgg_demo.reading.pictures import is_picture
 from lgg_demo.reading.series import find_dicom
@@ -150,6 +150,8 @@ def _keyed(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[H
     headers = []
     for found, item in nifti:
         name = layout.nifti_name(item.place)
+        if (alias := layout.nifti_name(item.path)) != name:
+            found = replace(found, name=found.name.replace(alias, name, 1), description=describe(name))
         key, role = layout.key_of(item.place, item.told), layout.parse(name).role
         if (channel := layout.channel_of(name)) is not None:
             listed = channels(item.place.parent)

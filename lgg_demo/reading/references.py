@@ -12,7 +12,7 @@ import numpy as np
 from lgg_demo.case import R, ReadError, Referable, Volume
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.reading.archive import Item, walk
+from lgg_demo.reading.archive import Item, Walk, walk
 from lgg_demo.reading.masks import covering
 from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
 from lgg_demo.reading.pictures import read_labels
@@ -61,7 +61,21 @@ def read_references(
 
     skip: places that are left out. work: an empty folder for what zips hold.
     """
-    found = sort_items(walk(paths, work, skip, outputs=True))
+    given = walk(paths, work, skip, outputs=True)
+    for event in _events(cases, paths, given):
+        if isinstance(event, ReadError):
+            yield given.aliases.named(event)
+        else:
+            n, case = event
+            said = tuple(map(given.aliases.sentence, case.reference_warnings))
+            yield n, replace(case, reference_warnings=said)
+
+
+def _events(
+    cases: Sequence[Attachable], paths: Sequence[Path], given: Walk
+) -> Iterator[tuple[int, Attachable] | ReadError]:
+    """What `read_references` gives, under the names that the files have on the disk."""
+    found = sort_items(given)
     yield from [*found.errors, *nothing_in(paths, found)]
     targets = targets_of(cases)
     headers, pictures = given_references(found, {t.place for t in targets})

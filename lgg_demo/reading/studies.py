@@ -13,7 +13,7 @@ from lgg_demo.case import Case, Listed, Notice, ReadError, Role, Scan
 from lgg_demo.case import Study as StudyCase
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.reading.archive import Given, Item, walk
+from lgg_demo.reading.archive import Given, Item, Walk, walk
 from lgg_demo.reading.checks import inspect
 from lgg_demo.reading.layout import numbered, parse
 from lgg_demo.reading.limits import CHANNELS, MOST_SLICES, MOST_VALUES
@@ -61,10 +61,17 @@ def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Noti
     One file's error costs that file alone. work: an empty folder of the caller's for what zips hold. Once all is planned,
     and after each case, comes how many are done, see `Request.done`.
     """
-    found = sort_items(walk(request.inputs, work / "scans", request.skip, request.most_files))
-    given = sort_items(walk(request.references, work / "references", request.skip, outputs=True))
-    plans, references, pictures = plan_cases(found, request.choose)
-    matched = _match(plans, found, references, pictures, given)
+    scans = walk(request.inputs, work / "scans", request.skip, request.most_files)
+    references = walk(request.references, work / "references", request.skip, outputs=True)
+    for event in _events(request, scans, references):
+        yield scans.aliases.named(references.aliases.named(event))
+
+
+def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | ReadError | Notice | int]:
+    """What `read_cases` gives, under the names that the files have on the disk."""
+    found, given = sort_items(scans), sort_items(references)
+    plans, masks, pictures = plan_cases(found, request.choose)
+    matched = _match(plans, found, masks, pictures, given)
     yield from [*found.notices, *given.notices]
     yield from [*found.errors, *given.errors, *matched.errors]
     yield from [*nothing_in(request.inputs, found), *nothing_in(request.references, given)]

@@ -168,7 +168,7 @@ def carried(campaign: Campaign, server: Server) -> None:
 
 
 def on_the_command_line(campaign: Campaign) -> None:
-    """All formats' mutants at once, as files of one folder, through `python -m lgg_demo.predict`."""
+    """All formats' mutants at once, a folder for each, through `python -m lgg_demo.predict`."""
     good = campaign.work / "good" / GOOD[0]
     good.parent.mkdir()
     good.write_bytes(GOOD[1])
@@ -188,7 +188,14 @@ def on_the_command_line(campaign: Campaign) -> None:
             place.mkdir(parents=True, exist_ok=True)
             for file, content in m.files:
                 (place / file).write_bytes(content)
-        command = ["-m", "lgg_demo.predict", str(work / "in"), str(good), "--out", str(work / "out")]
+        command = [
+            "-m",
+            "lgg_demo.predict",
+            *map(str, sorted((work / "in").iterdir())),
+            str(good),
+            "--out",
+            str(work / "out"),
+        ]
         ran = run(command, 20 * SECONDS, environment(work / "tmp"), ROOT)
         why = wrong_with(ran, work / "out", pixels((alone / "good_mask.png").read_bytes()))
         named = ran.err if why else ran.err + (work / "out" / "report.json").read_text(encoding="utf-8")

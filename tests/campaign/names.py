@@ -123,7 +123,8 @@ def uploads() -> dict[str, Files]:
         "DICOM": named,
         "DICOM, geometry damaged": damaged,
         "DICOM, numbers that are none": classic("few", change=few),
-        "DICOM cut off": [(name, content[: len(content) // 3]) for name, content in named],
+        # A file that is refused must be named, so here its name is anybody's.
+        "DICOM cut off": [(name, content[: len(content) // 3]) for name, content in classic("cut", change=plant)],
         "DICOM in a zip": [("study.zip", planted_zip(classic("zipped", change=plant)))],
         "enhanced DICOM by name": [(f"{NAME}.dcm", whole[1])],
         "NIfTI": [("volume.nii.gz", planted_nifti())],

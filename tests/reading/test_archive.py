@@ -351,3 +351,15 @@ def test_any_bytes_under_any_name(name: str, start: bytes, content: bytes) -> No
         assert found.cases or found.errors
         _, errors = attach([], [path], Path(folder) / "work")
         assert all(e.sentence.key in CATALOGUE and e.file == PurePath(name).name for e in errors)
+
+
+def test_names_inside_a_zip_are_said_and_never_on_the_disk(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "in", {"Quorvexley/Quorvexley flair.nii": SCAN, "Quorvexley/Quorvexley_2.nii": BROKEN})
+    packed = zipped(tmp_path / "x.zip", inside(folder))
+    found = walk([packed], tmp_path / "work")
+    assert {i.place.name for i in found.items} == {"Quorvexley flair.nii", "Quorvexley_2.nii"}
+    assert not [p for p in (tmp_path / "work").rglob("*") if "Quorvexley" in p.name]
+    read_all = read([packed])
+    assert [c.scan.name for c in read_all.cases] == ["Quorvexley flair"]
+    assert [e.file for e in read_all.errors] == ["Quorvexley_2.nii"]
+    assert "Quorvexley_2.nii" in str(read_all.errors[0].sentence)
