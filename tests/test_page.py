@@ -157,7 +157,7 @@ def test_uploads_of_one_name_and_their_end(folder: UploadFolder, tmp_path: Path)
         assert paths == uploads.paths
     uploads.delete_after(0.05)
     for _ in range(100):
-        if not uploads.paths[0].exists():
+        if not any(p.exists() for p in uploads.paths):
             break
         sleep(0.05)
     assert not any(p.exists() for p in uploads.paths)

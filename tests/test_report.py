@@ -294,7 +294,7 @@ def test_a_short_name_is_not_touched() -> None:
 
 
 def test_notices_are_no_problems() -> None:
-    notices = [Notice("logo.png", "pictures_beside", pictures=1), Notice("DOE^JANE.dcm", "dicom_no_picture")]
+    notices = [Notice("logo.png", "pictures_beside", pictures=1), Notice("DOE^JANE.dcm", "dicom_no_picture", kind="SR")]
     problems = [ReadError("DOE^JANE.dcm", "damaged")]
     report = build_report([result(("a.png", 1))], 0.5, RECORD, problems, "fr", notices)
     assert report["notices"][0] == {"file": "logo.png", "message": notices[0].sentence.say("fr")}
