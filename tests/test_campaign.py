@@ -43,7 +43,7 @@ def test_a_failure_is_counted_told_and_kept(campaign: Campaign, capsys: pytest.C
     assert (row.tried, len(row.failures)) == (2, 1) and "2 / 1 / 1" in said and "PNG 2: 3 bits flipped" in said
     kept = campaign.work / "keep" / "malformed_PNG-1"
     assert (kept / "a.png").read_bytes() == b"a" and "seed 18" in (kept / "why.txt").read_text()
-    written = page.page(campaign, 90)
+    written = page.page(campaign, 90, [])
     assert "| malformed PNG | 2 | 1 | 1 |" in written and "the server died" in written and "--seed 18" in written
 
 

@@ -34,22 +34,27 @@ ALONE: dict[str, Callable[[Campaign], None]] = {
 }
 
 
-def run(campaign: Campaign, rows: Collection[str]) -> None:
-    """The rows asked for; uploads are broken off first, as a minute has to pass before they are looked for."""
+def run(campaign: Campaign, rows: Collection[str], short: Collection[str]) -> None:
+    """The rows asked for, some of them in short; uploads are broken off first, as a minute has to pass before they are
+    looked for.
+    """
     served = [row for row in SERVED if row in rows]
     if served or "faults" in rows:
         (campaign.work / "server").mkdir()
         with Server(campaign.work / "server") as server:
+            campaign.short = "faults" in short
             broken = faults.Broken(campaign, server) if "faults" in rows else None
             for row in served:
                 if row == "custody" and broken is not None:
                     broken.judge()
                     broken = None
+                campaign.short = row in short
                 SERVED[row](campaign, server)
             if broken is not None:
                 broken.judge()
     for row in ALONE:
         if row in rows:
+            campaign.short = row in short
             ALONE[row](campaign)
     campaign.finish()
 
@@ -57,7 +62,7 @@ def run(campaign: Campaign, rows: Collection[str]) -> None:
 def main() -> int:
     every = [*SERVED, *ALONE]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="a few of each row")
+    parser.add_argument("--short", nargs="*", choices=every, metavar="ROW", help="a few of each row, or of these alone")
     parser.add_argument("--seed", type=int, default=18, help="of all that is drawn (%(default)s)")
     parser.add_argument("--rows", nargs="+", choices=every, metavar="ROW", help=f"only some of {', '.join(every)}")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="copy the files of failures here")
@@ -66,11 +71,12 @@ def main() -> int:
     warnings.filterwarnings("ignore", module="pydicom|zipfile")  # of what is written wrong on purpose
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
-        campaign = Campaign(given.seed, given.short, Path(folder), given.keep)
-        run(campaign, given.rows or every)
-    whole = not given.short and not given.rows
+        short = (given.short or every) if given.short is not None else []
+        campaign = Campaign(given.seed, bool(short), Path(folder), given.keep)
+        run(campaign, given.rows or every, short)
+    whole = given.short is None and not given.rows
     if (path := given.page or (page.PAGE if whole else None)) is not None:
-        page.write(campaign, time.monotonic() - began, path)
+        page.write(campaign, time.monotonic() - began, path, short)
     failed = sum(len(row.failures) for row in campaign.rows)
     tried = sum(row.tried for row in campaign.rows)
     print(f"{tried} tried, {tried - failed} right, {failed} failed (seed {given.seed}, {time.monotonic() - began:.0f} s)")
