@@ -8,6 +8,7 @@ download are gone before it is sent; no history, no telemetry.
 from __future__ import annotations
 
 import base64
+import ctypes
 import io
 import os
 import resource
@@ -50,6 +51,7 @@ SHOW_EARLY = 16  # slices from which on a scan is shown before the network has r
 CHOICES: tuple[Role, ...] = ("flair", "pre", "post")
 UPLOAD_LIMIT = "500mb"
 FIRST_THRESHOLD = 0.5
+M_ARENA_MAX = -8  # of glibc's malloc.h
 PHANTOMS: dict[str, dict[str, Any]] = {
     "phantom_single": {"slices": 1, "lesion": "frontal"},
     "phantom_series": {"slices": 12, "lesion": "parietal"},
@@ -665,6 +667,8 @@ def serve(segmenter: Segmenter) -> None:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.umask(0o077)
+    with suppress(OSError, AttributeError):  # glibc keeps what each thread has freed in an arena of its own: two are enough
+        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an upload holds up to a thousand files open
     place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
