@@ -102,8 +102,8 @@ def enhanced(path: Path, stack: np.ndarray = STACK, spacing: tuple[float, float,
     return path
 
 
-def segmentation(folder: Path, paths: list[Path], mask: np.ndarray, kind: str = "BINARY") -> Path:
-    """A DICOM segmentation of a series, as highdicom writes it; only slices with a mask have a frame."""
+def sources(paths: list[Path]) -> list[Dataset]:
+    """The images of a series from the feet up, without identity, as a segmentation refers to them."""
     images = sorted((pydicom.dcmread(p) for p in paths), key=lambda ds: ds.ImagePositionPatient[2])
     for ds in images:
         for key in (
@@ -117,6 +117,12 @@ def segmentation(folder: Path, paths: list[Path], mask: np.ndarray, kind: str = 
         ):
             setattr(ds, key, "")
         ds.StudyTime = ""
+    return images
+
+
+def segmentation(folder: Path, paths: list[Path], mask: np.ndarray, kind: str = "BINARY") -> Path:
+    """A DICOM segmentation of a series, as highdicom writes it; only slices with a mask have a frame."""
+    images = sources(paths)
     code = highdicom.sr.CodedConcept("108369006", "SCT", "Neoplasm")
     description = highdicom.seg.SegmentDescription(1, "lesion", code, code, "MANUAL")
     seg = highdicom.seg.Segmentation(

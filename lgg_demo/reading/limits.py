@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-
 from lgg_demo.case import Role
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff")
@@ -34,7 +32,6 @@ OUTSIDE_SHARE = 0.25  # of the voxels of a skull-stripped volume that are exactl
 VOXEL_MM = (0.1, 100.0)  # a voxel side beyond these is an error in the header
 MOST_FILES = 5000
 MOST_UNPACKED = 1_500_000_000  # bytes of all zips of one upload on the disk
-ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 CHANNELS: dict[Role, int] = {"pre": 0, "flair": FLAIR, "post": 2}
 TYPES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".dcm", ".zip")
 # What lies beside images on a disc or in an export, and is passed over without a word.

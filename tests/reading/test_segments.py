@@ -7,9 +7,8 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
-import pydicom
 import pytest
-from dicom_files import HEAD, PLANTED, one, series, warned
+from dicom_files import HEAD, PLANTED, one, series, sources, warned
 from highdicom.seg import SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
@@ -37,19 +36,7 @@ CORE[:, :, 32:], RIM[:, :, :32] = False, False
 
 def segmentation(folder: Path, paths: list[Path], parts: list[Part], kind: str = "BINARY") -> Path:
     """A DICOM SEG of a series with a segment for each part: label, category, type, mask (slices, rows, columns)."""
-    images = sorted((pydicom.dcmread(p) for p in paths), key=lambda ds: ds.ImagePositionPatient[2])
-    for ds in images:
-        for key in (
-            "PatientID",
-            "PatientName",
-            "PatientBirthDate",
-            "PatientSex",
-            "AccessionNumber",
-            "StudyID",
-            "StudyDate",
-        ):
-            setattr(ds, key, "")
-        ds.StudyTime = ""
+    images = sources(paths)
     described = [
         SegmentDescription(n, label, category, of, "MANUAL") for n, (label, category, of, _) in enumerate(parts, 1)
     ]
