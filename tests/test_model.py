@@ -26,6 +26,7 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from lgg_demo import evaluate, model, predict
+from lgg_demo.case import Scan
 from lgg_demo.inference import Segmenter, predict_probability
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.model import (
@@ -593,3 +594,22 @@ def test_imagenet_weights_come_from_smps_own_repository(hub: Path) -> None:
     save_file(state, repository / "model.safetensors")
     arrived = build_network(SMALL, "imagenet").get_submodule("encoder").state_dict()
     assert all(torch.equal(value, state[name]) for name, value in arrived.items())
+
+
+def test_on_a_cpu_a_scan_ends_at_any_slice_and_several_at_once_change_nothing(saved: Path) -> None:
+    class Left(Exception):
+        pass
+
+    def leave(done: int, of: int) -> None:
+        told.append((done, of))
+        if done == 2:
+            raise Left
+
+    segmenter, told = Segmenter(*load_checkpoint(saved), device="cpu"), list[tuple[int, int]]()
+    scan = Scan(np.random.default_rng(0).uniform(0, 99, (9, 64, 64, 3)).astype(np.float32), (("a", 9),), "a", grey=False)
+    one_by_one = segmenter.segment(scan)
+    with pytest.raises(Left):
+        segmenter.segment(scan, leave)
+    assert told == [(1, 9), (2, 9)]
+    segmenter.batch = 8
+    assert np.array_equal(segmenter.segment(scan), one_by_one)
