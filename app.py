@@ -2,9 +2,9 @@
 
 import sys
 
-from lgg_demo.inference import Segmenter
-from lgg_demo.model import CheckpointError
-from lgg_demo.ui import serve
+from lgg_demo.network.record import CheckpointError
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.page.app import serve
 
 if __name__ == "__main__":
     try:

@@ -8,103 +8,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
 from tqdm import tqdm
 
-from lgg_demo.data import DatasetError, index_dataset, read_patient, read_patients
-from lgg_demo.inference import Segmenter
-from lgg_demo.metrics import (
-    LEVELS,
-    Counts,
-    binarise,
-    bootstrap_ci95,
-    count,
-    expected_dice,
-    hausdorff95_px,
-    pooled,
-    threshold_level,
-)
-from lgg_demo.model import CheckpointError
+from lgg_demo.measure.patients import PROTOCOL, Scored, score, summary
+from lgg_demo.network.record import CheckpointError, lineage
+from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.predict import probability
-from lgg_demo.record import lineage
+from lgg_demo.probability import threshold_level
+from lgg_demo.train.data import DatasetError, index_dataset, read_patient, read_patients
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
-PROTOCOL = (
-    "whole patients, all slices, 256 x 256; volume Dice = all pixels of a patient together; both empty counts as 1; "
-    "95 % interval by bootstrap over patients (10,000 draws); hd95 counts a slice gap as one pixel"
-)
-
-
-def dice_by_level(levels: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Dice of a volume for every threshold level 0..255 at once: (256,) float64, from two histograms."""
-    inside = np.bincount(levels[reference], minlength=LEVELS + 1)[::-1].cumsum()[::-1]
-    predicted = np.bincount(levels.ravel(), minlength=LEVELS + 1)[::-1].cumsum()[::-1]
-    total = predicted + int(reference.sum())
-    return np.asarray(np.divide(2.0 * inside, total, out=np.ones(LEVELS + 1), where=total > 0))
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One patient: the row of metrics.json, the counts of each slice, HD95 in pixels (may be infinite), Dice by level."""
-
-    row: dict[str, Any]
-    slices: list[Counts]
-    hd95: float
-    curve: np.ndarray
-
-
-def score(patient: str, levels: np.ndarray, reference: np.ndarray, threshold: float) -> Scored:
-    """Score one patient's kept levels, (S, H, W) uint8, against the reference, bool."""
-    predicted = binarise(levels, threshold)
-    own = [count(p, r) for p, r in zip(predicted, reference, strict=True)]
-    whole = pooled(own)
-    hd95 = hausdorff95_px(predicted, reference)
-    row = {
-        "patient": patient,
-        "slices": len(own),
-        "dice": whole.dice,
-        "iou": whole.iou,
-        "predicted_pixels": whole.predicted,
-        "reference_pixels": whole.reference,
-        "hd95_px": hd95 if math.isfinite(hd95) else None,
-        "expected_dice": expected_dice(levels, threshold),
-    }
-    return Scored(row, own, hd95, dice_by_level(levels, reference))
-
-
-def summary(scored: list[Scored]) -> dict[str, Any]:
-    """The figures over patients."""
-    dice = [s.row["dice"] for s in scored]
-    counts = [c for s in scored for c in s.slices]
-    total = pooled(counts)
-    tumour = [c for c in counts if c.reference]
-    empty = [c for c in counts if not c.reference]
-    hd95 = float(np.median([s.hd95 for s in scored]))
-    return {
-        "patients": len(scored),
-        "slices": len(counts),
-        "volume_dice_mean": float(np.mean(dice)),
-        "volume_dice_median": float(np.median(dice)),
-        "volume_dice_ci95": list(bootstrap_ci95(dice)),
-        "pooled_dice": total.dice,
-        "pooled_iou": total.iou,
-        "tumour_slice_dice_mean": float(np.mean([c.dice for c in tumour])) if tumour else None,
-        "slice_dice_mean_empty_as_one": float(np.mean([c.dice for c in counts])),
-        "empty_slice_false_positive_rate": float(np.mean([c.predicted > 0 for c in empty])) if empty else None,
-        "hd95_px_median": hd95 if math.isfinite(hd95) else None,
-    }
 
 
 def known_patients(record: dict[str, Any], patients: set[str]) -> dict[str, int]:

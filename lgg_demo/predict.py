@@ -19,18 +19,21 @@ import numpy as np
 from tqdm import tqdm
 
 from lgg_demo.case import Notice, ReadError, Role
-from lgg_demo.inference import Segmenter
 from lgg_demo.messages import Sentence
-from lgg_demo.metrics import rounded
-from lgg_demo.model import CheckpointError
+from lgg_demo.network.record import CheckpointError
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output.display import grey
+from lgg_demo.output.files import write_outputs
+from lgg_demo.output.names import exists, output_names
+from lgg_demo.output.report import build_report
+from lgg_demo.output.result import Result, result_of
 from lgg_demo.reading import guard
 from lgg_demo.reading.archive import Given
 from lgg_demo.reading.earlier import PAGE, REPORT, TABLE, WRITTEN, redrawn, written_by
 from lgg_demo.reading.layout import visible_files
 from lgg_demo.reading.manifest import ManifestError, read_manifest
 from lgg_demo.reading.studies import Request
-from lgg_demo.render import grey
-from lgg_demo.report import Result, build_report, exists, output_names, result_of, write_outputs
+from lgg_demo.rounding import rounded
 from lgg_demo.scratch import clear_left_behind
 
 ROLES: dict[Role, str] = {"flair": "FLAIR", "pre": "pre-contrast", "post": "post-contrast", "mask": "reference"}

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from lgg_demo import train
-from lgg_demo.inference import Segmenter
-from lgg_demo.phantom import draw_head
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.page.phantom import draw_head
+from lgg_demo.train import training
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, dataset: Path, folds: Path) ->
     out = tmp_path_factory.mktemp("run") / "run"
     before = os.umask(0o022)
     try:
-        assert train.main(["--data", str(dataset), "--folds", str(folds), "--out", str(out), *TINY]) == 0
+        assert training.main(["--data", str(dataset), "--folds", str(folds), "--out", str(out), *TINY]) == 0
     finally:
         os.umask(before)
     return out

@@ -13,7 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from lgg_demo.case import Volume
-from lgg_demo.phantom import draw_head
+from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading.series import read_dicom
 
 HEAD = draw_head(12, size=64)

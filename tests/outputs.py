@@ -32,7 +32,7 @@ def draw_inputs(folder: Path, data: Path) -> None:
     from dicom_files import enhanced, segmentation, series
     from nifti_files import nifti, turned
 
-    from lgg_demo.data import index_dataset, read_patient
+    from lgg_demo.train.data import index_dataset, read_patient
 
     index = index_dataset(data)
     names = sorted(index["patient"].unique())
@@ -52,7 +52,7 @@ def draw_inputs(folder: Path, data: Path) -> None:
     (folder / "dicom" / "enhanced").mkdir()
     enhanced(folder / "dicom" / "enhanced" / "image.dcm", stack, (5.0, 0.9, 0.9))
     shutil.rmtree(folder / "dicom" / "enhanced" / "classic")
-    from lgg_demo.phantom import LESIONS, draw_head, write_phantom
+    from lgg_demo.page.phantom import LESIONS, draw_head, write_phantom
 
     (folder / "phantoms").mkdir()
     for lesion in LESIONS:
@@ -78,7 +78,9 @@ def _call(log: Path, module: str, *arguments: str | Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", f"lgg_demo.{module}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
-    said = [line for line in (done.stdout + done.stderr).splitlines() if "seconds_per_slice" not in line and "%|" not in line]
+    said = [
+        line for line in (done.stdout + done.stderr).splitlines() if "seconds_per_slice" not in line and "%|" not in line
+    ]
     log.write_text("\n".join([*said, f"exit {done.returncode}"]).replace(str(log.parent), "OUT") + "\n")
 
 
@@ -91,7 +93,8 @@ def content(path: Path) -> object:
         return [
             (e.tag, e.VR, e.value) if e.VR != "SQ" else (e.tag, _without_uids(e))
             for e in ds
-            if e.VR != "UI" and e.keyword not in ("ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime")
+            if e.VR != "UI"
+            and e.keyword not in ("ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime")
         ]
     if path.suffix == ".pdf":
         text = subprocess.run(["pdftotext", "-layout", str(path), "-"], capture_output=True, text=True, check=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from lgg_demo.inference import Segmenter
-from lgg_demo.ui import Page, launch_page
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.page.app import Page, launch_page
 from tests.conftest import CHROMIUM
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lgg_demo import ablation
-from lgg_demo.data import index_dataset, read_patient
-from lgg_demo.inference import Segmenter
-from lgg_demo.metrics import binarise, count
-from lgg_demo.train import TrainSettings
+from lgg_demo.experiments import ablation
+from lgg_demo.measure.overlap import count
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.probability import binarise
+from lgg_demo.train.data import index_dataset, read_patient
+from lgg_demo.train.training import TrainSettings
 
 PAIR = {
     "made": "on", "changed": {}, "gain_mean": 0.0, "gain_ci95": [0, 0], "gain_median": 0.0, "better": 1, "worse": 1,

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lgg_demo.calibration import FINE, Calibration, Tally, fit_calibration, fit_temperature, reliability
-from lgg_demo.metrics import binarise, expected_dice
+from lgg_demo.measure.overlap import expected_dice
+from lgg_demo.network.calibration import FINE, Calibration
+from lgg_demo.probability import binarise
+from lgg_demo.train.calibration import Tally, fit_calibration, fit_temperature, reliability
 
 
 def bent(*meant: float) -> Calibration:

@@ -19,7 +19,7 @@ from nifti_files import nifti, turned
 from test_page import download, give, needs_browser, page, served, shipped, shown, uploads_left, url, wait_for_result
 
 from lgg_demo import predict
-from lgg_demo.phantom import draw_head
+from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading.earlier import REPORT
 
 __all__ = ["page", "served", "shipped", "url"]  # fixtures

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from conftest import TINY
 
-from lgg_demo import comparison
-from lgg_demo.comparison import TABLE
-from lgg_demo.runs import parser_for
-from lgg_demo.seed import SeedSettings
-from lgg_demo.train import TrainSettings
+from lgg_demo.experiments import comparison
+from lgg_demo.experiments.comparison import TABLE
+from lgg_demo.train.runs import parser_for
+from lgg_demo.train.seed import SeedSettings
+from lgg_demo.train.training import TrainSettings
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 

@@ -14,16 +14,18 @@ import pytest
 import torch
 from conftest import PATIENTS, TINY
 
-from lgg_demo import card, crossval, robustness, train
-from lgg_demo.calibration import FINE, Calibration
 from lgg_demo.case import Scan
-from lgg_demo.crossval import PROBABILITY, RESULT, Predicted, assess, best_level, calibrated_levels
-from lgg_demo.data import index_dataset, read_patient
-from lgg_demo.evaluate import dice_by_level
-from lgg_demo.inference import Segmenter
-from lgg_demo.metrics import binarise, count
-from lgg_demo.model import CHECKPOINT
+from lgg_demo.experiments import card, robustness
+from lgg_demo.measure.overlap import count
+from lgg_demo.measure.patients import dice_by_level
+from lgg_demo.network.calibration import FINE, Calibration
+from lgg_demo.network.checkpoint import CHECKPOINT
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.probability import binarise
 from lgg_demo.reading.limits import FLAIR
+from lgg_demo.train import cross_validation, training
+from lgg_demo.train.cross_validation import PROBABILITY, RESULT, Predicted, assess, best_level, calibrated_levels
+from lgg_demo.train.data import index_dataset, read_patient
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 NAMES = {fold: name for name, (fold, *_) in PATIENTS.items()}
@@ -42,7 +44,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory, dataset: Path, folds: Pa
 @pytest.fixture(scope="session")
 def runs(arguments: list[str]) -> Path:
     """A finished cross-validation; only to be read."""
-    assert crossval.main(arguments) == 0
+    assert cross_validation.main(arguments) == 0
     return Path(arguments[5])
 
 
@@ -101,11 +103,11 @@ def test_the_same_command_goes_on_without_training_again(
         raise AssertionError("it trains, or predicts, again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(crossval, "train", never)
+        patch.setattr(cross_validation, "train", never)
         patch.setattr(Segmenter, "probabilities", never)
-        assert crossval.main(arguments) == 0
+        assert cross_validation.main(arguments) == 0
     assert read_json(runs / RESULT) == before
-    said = sentence(crossval.main, [*arguments, "--seed", "5"])
+    said = sentence(cross_validation.main, [*arguments, "--seed", "5"])
     assert f"{runs / 'fold-1'} was made with other settings (" in said and said.endswith("another folder for the runs.")
 
 
@@ -113,7 +115,7 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
     runs: Path, arguments: list[str], tmp_path: Path, sentence: Sentence
 ) -> None:
     on = [*arguments, "--out", str(tmp_path / "on"), "--release", str(tmp_path / "weights"), "--begin", str(runs)]
-    assert crossval.main([*on, "--epochs", "1"]) == 0
+    assert cross_validation.main([*on, "--epochs", "1"]) == 0
     result = read_json(tmp_path / "on" / RESULT)
     assert result["epochs"] == [2, 1] and result["settings"]["begin"] == runs.name
     for name in [*(f"fold-{f}" for f in (1, 2, 3, 4)), "all"]:
@@ -126,11 +128,11 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
     assert result["begun_from"] == read_json(runs / RESULT)["networks"]
     for n, line in enumerate(card.made_by(released, result), 1):
         words = line.split()[3:]
-        given = crossval.command_line().parse_args(words)
+        given = cross_validation.command_line().parse_args(words)
         assert (given.epochs, given.slices_per_epoch, given.crop) == (result["epochs"][n - 1], 16, 64)
         assert given.begin == (Path("runs/cv-1") if n == 2 else None)
     # The mean of the weights before and after, scored and released in their place.
-    assert crossval.main([*on, "--epochs", "1", "--blend", "0.25"]) == 0
+    assert cross_validation.main([*on, "--epochs", "1", "--blend", "0.25"]) == 0
     mixed = read_json(tmp_path / "on" / RESULT)
     assert mixed["blend"] == 0.25 and mixed["begun_from"] == result["begun_from"]
     folders = (runs / "all", tmp_path / "on" / "all", tmp_path / "weights")
@@ -151,21 +153,21 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
     assert robustness.main([*given, "--out", str(tmp_path / "r.json")]) == 0
     # A third leg begins from what was scored.
     third = [*on, "--epochs", "1", "--out", str(tmp_path / "third"), "--begin", str(tmp_path / "on")]
-    assert crossval.main(third) == 0
+    assert cross_validation.main(third) == 0
     after = read_json(tmp_path / "third" / RESULT)
     assert after["begun_from"] == mixed["networks"] and after["epochs"] == [2, 1, 1]
     commands = card.made_by(read_json(tmp_path / "weights" / "lgg-unet.json"), after)
     assert ["--blend 0.25" in c for c in commands] == [False, True, False]
     for wrong in ([*arguments, "--blend", "0.5"], [*on, "--blend", "1"]):
-        assert "--blend goes with --begin, and lies between 0 and 1" in sentence(crossval.main, wrong)
+        assert "--blend goes with --begin, and lies between 0 and 1" in sentence(cross_validation.main, wrong)
     # Not on with networks that began from others, nor from where there are none.
     shutil.copytree(tmp_path / "on", tmp_path / "on-2")
     other = [*on, "--epochs", "1", "--out", str(tmp_path / "on-2"), "--begin", str(tmp_path / "third")]
-    assert f"{tmp_path / 'on-2' / 'fold-1'} was begun from another network" in sentence(crossval.main, other)
+    assert f"{tmp_path / 'on-2' / 'fold-1'} was begun from another network" in sentence(cross_validation.main, other)
     (tmp_path / "half").mkdir()
     shutil.copytree(runs / "fold-1", tmp_path / "half" / "fold-1")
     half = [*arguments, "--out", str(tmp_path / "x"), "--begin", str(tmp_path / "half")]
-    said = sentence(crossval.main, half)
+    said = sentence(cross_validation.main, half)
     assert "holds no finished fold-2 and no fold-3 and no fold-4 and no all; --begin takes" in said
     assert not (tmp_path / "x").exists()
 
@@ -173,7 +175,7 @@ def test_each_run_begins_from_the_same_one_of_an_earlier_cross_validation(
 def test_bad_folds_get_one_sentence(arguments: list[str], tmp_path: Path, sentence: Sentence) -> None:
     csv = tmp_path / "two.csv"
     csv.write_text(f"patient,fold\n{NAMES[1]},1\n{NAMES[2]},2\n")
-    assert "needs at least three folds" in sentence(crossval.main, [*arguments, "--folds", str(csv)])
+    assert "needs at least three folds" in sentence(cross_validation.main, [*arguments, "--folds", str(csv)])
 
 
 def made(fold: int, name: str, p: np.ndarray, reference: np.ndarray) -> Predicted:
@@ -311,11 +313,11 @@ def test_robustness_goes_on_where_it_was_killed(
 def test_probabilities_of_another_network_are_not_scored(runs: Path, dataset: Path) -> None:
     index = index_dataset(dataset, [NAMES[1]])
     checkpoint = runs / "fold-1" / CHECKPOINT
-    right = crossval.predict_fold(index, checkpoint, [NAMES[1]], 1)[0].fine
-    file = checkpoint.parent / crossval.PROBABILITY
+    right = cross_validation.predict_fold(index, checkpoint, [NAMES[1]], 1)[0].fine
+    file = checkpoint.parent / cross_validation.PROBABILITY
     kept = file.read_bytes()
-    np.savez_compressed(file, **{NAMES[1]: np.full_like(right, 65535), crossval.NETWORK: np.array("another")})
-    assert np.array_equal(crossval.predict_fold(index, checkpoint, [NAMES[1]], 1)[0].fine, right)
+    np.savez_compressed(file, **{NAMES[1]: np.full_like(right, 65535), cross_validation.NETWORK: np.array("another")})
+    assert np.array_equal(cross_validation.predict_fold(index, checkpoint, [NAMES[1]], 1)[0].fine, right)
     file.write_bytes(kept)
 
 
@@ -353,7 +355,7 @@ def test_a_lone_slice_is_sent_alone() -> None:
 
 def test_a_run_without_validation_keeps_its_last_average(dataset: Path, folds: Path, tmp_path: Path) -> None:
     given = ["--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / "run"), *TINY, "--no-validate"]
-    assert train.main(given) == 0
+    assert training.main(given) == 0
     record = read_json(tmp_path / "run" / "lgg-unet.json")
     assert sorted(record["split"]["train"]) == sorted(NAMES[f] for f in (1, 2, 3, 4))
     assert record["split"]["validation"] == []

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 import torch
 
-from lgg_demo.data import (
+from lgg_demo.train.data import (
     COLUMNS,
     PUBLISHED,
     DatasetError,

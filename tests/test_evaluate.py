@@ -16,7 +16,8 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from tifffile import imread
 
 from lgg_demo import evaluate, predict
-from lgg_demo.inference import Segmenter
+from lgg_demo.measure import patients
+from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.reading.pictures import read_scan
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
@@ -184,9 +185,9 @@ def test_all_patients_at_the_recorded_threshold(
 def test_dice_at_every_level_is_that_of_the_mask() -> None:
     rng = np.random.default_rng(0)
     levels, reference = rng.integers(0, 256, (3, 8, 8)).astype(np.uint8), rng.random((3, 8, 8)) < 0.3
-    curve = evaluate.dice_by_level(levels, reference)
+    curve = patients.dice_by_level(levels, reference)
     assert curve == pytest.approx([by_hand(levels >= level, reference)[0] for level in range(256)])
-    assert evaluate.dice_by_level(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), bool))[128] == 1
+    assert patients.dice_by_level(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), bool))[128] == 1
 
 
 def test_figures_that_do_not_exist_are_null(dataset: Path, segmenter: Segmenter, tmp_path: Path) -> None:

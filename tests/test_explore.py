@@ -11,9 +11,9 @@ import pytest
 from conftest import PATIENTS
 from PIL import Image
 
-from lgg_demo import explore
-from lgg_demo.data import index_dataset
+from lgg_demo.experiments import explore
 from lgg_demo.reading.pictures import read_mask
+from lgg_demo.train.data import index_dataset
 
 FILES = ["counts.json", "missing_sequences.png", "pie.png", "position_map.png", "samples.png", "slices_per_patient.png",
          "tumour_area.png"]  # fmt: skip

@@ -29,25 +29,20 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from lgg_demo.case import Case, ReadError, Scan
-from lgg_demo.exports import (
-    COLUMNS,
-    NoSegmentation,
-    chosen_slices,
-    source_frames,
-    text_cell,
-    why_no_segmentation,
-    write_csv,
-    write_nifti,
-    write_pdf,
-    write_segmentation,
-)
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Language, Sentence, say
-from lgg_demo.metrics import binarise
+from lgg_demo.output.dicom_seg import NoSegmentation, source_frames, why_no_segmentation, write_segmentation
+from lgg_demo.output.files import write_outputs
+from lgg_demo.output.names import output_names
+from lgg_demo.output.nifti import write_nifti
+from lgg_demo.output.pdf import chosen_slices, write_pdf
+from lgg_demo.output.report import build_report
+from lgg_demo.output.result import Result, result_of
+from lgg_demo.output.table import COLUMNS, text_cell, write_csv
+from lgg_demo.probability import binarise
 from lgg_demo.reading.earlier import PAGE, REPORT, TABLE
 from lgg_demo.reading.nifti import read_nifti
 from lgg_demo.reading.series import read_dicom
-from lgg_demo.report import Result, build_report, output_names, result_of, write_outputs
 
 RECORD = {"name": "lgg-unet", "sha256": "ab12" * 16, "created_by": "a test"}
 MODEL = {k: RECORD[k] for k in ("name", "sha256")}

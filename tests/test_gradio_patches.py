@@ -12,8 +12,8 @@ from gradio.context import LocalContext
 from gradio.processing_utils import async_move_files_to_cache
 from gradio.state_holder import SessionState, StateHolder
 
-from lgg_demo import gate, gradio_patches
-from lgg_demo.gradio_patches import Line, PageBlocks, Sessions
+from lgg_demo.page import gate, gradio_patches
+from lgg_demo.page.gradio_patches import Line, PageBlocks, Sessions
 
 
 def parameters(function: object) -> list[str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lgg_demo import ui
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Sentence, say
+from lgg_demo.page import app
 
-SOURCES = sorted(Path(ui.__file__).parent.rglob("*.py"))
-VIEWER = ui.viewer_script()
+SOURCES = sorted(Path(app.__file__).parent.rglob("*.py"))
+VIEWER = app.viewer_script()
 # Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool.
 PUT_TOGETHER = ("panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence.
@@ -99,8 +99,8 @@ def test_viewer_has_the_keys_it_asks_for() -> None:
 
 
 def test_no_key_is_left_over() -> None:
-    used = written_out() | set(VIEWER_KEYS) | set(ui.PHANTOMS)
-    used |= {f"choose_{role}" for role in ui.CHOICES} | {"choose_info"}
+    used = written_out() | set(VIEWER_KEYS) | set(app.PHANTOMS)
+    used |= {f"choose_{role}" for role in app.CHOICES} | {"choose_info"}
     assert sorted(set(CATALOGUE) - used) == []
     spoken = {key for key in VIEWER_KEYS if f'"{key}"' in VIEWER or key.startswith(PUT_TOGETHER)}
     assert sorted(set(VIEWER_KEYS) - spoken) == []

@@ -10,18 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lgg_demo.evaluate import dice_by_level
-from lgg_demo.metrics import (
-    LEVELS,
-    Counts,
-    binarise,
-    bootstrap_ci95,
-    count,
-    hausdorff95_px,
-    pooled,
-    threshold_level,
-    training_loss,
-)
+from lgg_demo.measure.intervals import bootstrap_ci95
+from lgg_demo.measure.overlap import Counts, count, pooled
+from lgg_demo.measure.patients import dice_by_level
+from lgg_demo.measure.surfaces import hausdorff95_px
+from lgg_demo.probability import LEVELS, binarise, threshold_level
+from lgg_demo.train.losses import training_loss
 
 
 def drawn(text: str) -> np.ndarray:

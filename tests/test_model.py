@@ -25,22 +25,22 @@ import segmentation_models_pytorch as smp
 import torch
 from safetensors.torch import load_file, save, save_file
 
-from lgg_demo import evaluate, model, predict
+from lgg_demo import evaluate, predict
 from lgg_demo.case import Scan
-from lgg_demo.inference import Segmenter, predict_probability
 from lgg_demo.intensity import NORMALISATION
-from lgg_demo.model import (
+from lgg_demo.network import checkpoint
+from lgg_demo.network.checkpoint import (
     CHECKPOINT,
-    CheckpointError,
     amend_record,
-    build_network,
     find_checkpoint,
     load_checkpoint,
     save_checkpoint,
     write_checkpoint,
 )
-from lgg_demo.record import NetworkSettings, Record, lineage
-from lgg_demo.transforms import SIZE
+from lgg_demo.network.frames import SIZE
+from lgg_demo.network.record import CheckpointError, NetworkSettings, Record, lineage
+from lgg_demo.network.segmenter import Segmenter, predict_probability
+from lgg_demo.network.unet import build_network
 
 SMALL = NetworkSettings(decoder_channels=(16, 8, 8, 8, 4))
 
@@ -351,7 +351,7 @@ def test_a_record_as_versions_before_wrote_it_is_right(tiny: Path) -> None:
         {"validation": {"loss": -0.5}, "settings": {"folds": None}, "something": [[[["new"]]]]},
     ):
         Record.of(record | more)
-    shipped = json.loads((model.WEIGHTS / CHECKPOINT).with_suffix(".json").read_text(encoding="utf-8"))
+    shipped = json.loads((checkpoint.WEIGHTS / CHECKPOINT).with_suffix(".json").read_text(encoding="utf-8"))
     assert len(shipped["sha256"]) == 64 and Record.of(shipped).calibration.given
 
 
@@ -381,14 +381,14 @@ def test_a_record_without_a_digest_gets_one_by_command(tiny: Path, capsys: pytes
     """Of an earlier version: nothing is served that nobody vouches for."""
     before = read_record(tiny)
     rewrite(tiny, sha256=None)
-    assert f"`python -m lgg_demo.model {tiny}`" in refused(tiny)
-    assert model.main([str(tiny.parent)]) == 0
+    assert f"`python -m lgg_demo.network.checkpoint {tiny}`" in refused(tiny)
+    assert checkpoint.main([str(tiny.parent)]) == 0
     assert read_record(tiny) == before
     load_checkpoint(tiny)
     tiny.write_bytes(tiny.read_bytes()[:-1])  # damaged, and with a digest: that is not written anew
-    assert model.main([str(tiny)]) == 2
+    assert checkpoint.main([str(tiny)]) == 2
     rewrite(tiny, sha256=None)  # damaged so that no network can be built
-    assert model.main([str(tiny)]) == 2
+    assert checkpoint.main([str(tiny)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "SHA-256" in said[0] and "is damaged" in said[1]
 
@@ -461,7 +461,7 @@ def test_the_app_says_why_it_does_not_start(
         tiny.unlink()
     monkeypatch.setenv("LGG_DEMO_CHECKPOINT", str(tiny))
     with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(model.WEIGHTS.parent / "app.py"), run_name="__main__")
+        runpy.run_path(str(checkpoint.WEIGHTS.parent / "app.py"), run_name="__main__")
     assert caught.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("app: ") and len(said.strip().splitlines()) == 1
@@ -485,7 +485,7 @@ def test_a_name_that_cannot_be_looked_for_is_one_sentence() -> None:
 def test_a_checkpoint_is_found_by_file_by_folder_and_by_environment(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_checkpoint(saved) == find_checkpoint(str(saved)) == find_checkpoint(saved.parent) == saved
     monkeypatch.delenv("LGG_DEMO_CHECKPOINT", raising=False)
-    assert find_checkpoint() == model.WEIGHTS / CHECKPOINT
+    assert find_checkpoint() == checkpoint.WEIGHTS / CHECKPOINT
     monkeypatch.setenv("LGG_DEMO_CHECKPOINT", str(saved))
     assert find_checkpoint() == saved
     for missing in (saved.parent / "other.safetensors", "./none", "none"):

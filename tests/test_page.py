@@ -27,15 +27,16 @@ from gradio_client.exceptions import AppError
 from nifti_files import nifti, turned
 from PIL import Image
 
-from lgg_demo.gradio_patches import KEEP_SECONDS
-from lgg_demo.inference import Segmenter
 from lgg_demo.messages import say
-from lgg_demo.phantom import draw_head, write_phantom
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output.report import build_report
+from lgg_demo.output.result import result_of
+from lgg_demo.page.app import PHANTOMS, Page, launch_page
+from lgg_demo.page.gradio_patches import KEEP_SECONDS
+from lgg_demo.page.phantom import draw_head, write_phantom
+from lgg_demo.page.uploads import FilesGone, UploadFolder
 from lgg_demo.predict import predict
 from lgg_demo.reading.studies import Request, read_all
-from lgg_demo.report import build_report, result_of
-from lgg_demo.ui import PHANTOMS, Page, launch_page
-from lgg_demo.uploads import FilesGone, UploadFolder
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ import tifffile
 from helpers import BROKEN, HEAD, SCAN, STACK, lay, nifti, series, turned
 from PIL import Image
 
-from lgg_demo import predict, report
+from lgg_demo import predict
 from lgg_demo.case import Notice
-from lgg_demo.inference import Segmenter
-from lgg_demo.phantom import Phantom, draw_head, write_phantom
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output import files
+from lgg_demo.page.phantom import Phantom, draw_head, write_phantom
 from lgg_demo.reading.studies import Request
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
@@ -236,7 +237,7 @@ def test_a_run_that_was_cut_off_may_be_given_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(report, "write_pdf", cut_off)
+        patch.setattr(files, "write_pdf", cut_off)
         run_predict(image)
     assert run_predict(image)["total"]["images"] == 1
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lgg_demo import benchmark, card
-from lgg_demo.train import TrainSettings, epochs_of
+from lgg_demo.experiments import benchmark, card
+from lgg_demo.train.training import TrainSettings, epochs_of
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each layer may import from those above it and, without a circle, from itself; `reading` stands for all of its modules.

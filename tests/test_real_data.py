@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lgg_demo import evaluate
-from lgg_demo.data import index_dataset, read_patient
-from lgg_demo.sequences import out_of_order
+from lgg_demo.reading.sequences import out_of_order
+from lgg_demo.train.data import index_dataset, read_patient
 
 DATA = os.environ.get("LGG_DEMO_DATA")
 pytestmark = pytest.mark.skipif(not DATA, reason="LGG_DEMO_DATA names no kaggle_3m folder")

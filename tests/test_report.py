@@ -20,29 +20,26 @@ from PIL import Image
 from scipy import ndimage
 from test_exports import files_of_a_series, series
 
-from lgg_demo import __version__, exports
-from lgg_demo import report as report_module
+from lgg_demo import __version__
 from lgg_demo.case import Case, Notice, ReadError, Scan
-from lgg_demo.exports import pixel_mm2
 from lgg_demo.grid import Grid
-from lgg_demo.inference import Segmenter
+from lgg_demo.measure.diameters import largest_diameters
+from lgg_demo.measure.overlap import Counts
+from lgg_demo.measure.surfaces import hausdorff95_mm, surface_dice
+from lgg_demo.measure.units import pixel_mm2
 from lgg_demo.messages import Sentence, say
-from lgg_demo.metrics import Counts, binarise, hausdorff95_mm, largest_diameters, rounded, surface_dice
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output import files, pdf
+from lgg_demo.output.files import write_outputs
+from lgg_demo.output.names import output_names
+from lgg_demo.output.report import build_report, measure, slice_counts
+from lgg_demo.output.result import ADDED, Result, result_of, warnings_of
 from lgg_demo.predict import predict
+from lgg_demo.probability import binarise
 from lgg_demo.reading.earlier import REPORT, written_by
 from lgg_demo.reading.pictures import read_mask
 from lgg_demo.reading.studies import Request, read_all
-from lgg_demo.report import (
-    ADDED,
-    Result,
-    build_report,
-    measure,
-    output_names,
-    result_of,
-    slice_counts,
-    warnings_of,
-    write_outputs,
-)
+from lgg_demo.rounding import rounded
 
 ROOT = Path(__file__).resolve().parent.parent
 HEIGHT, WIDTH = 20, 24
@@ -185,7 +182,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
 
 def refuse(monkeypatch: pytest.MonkeyPatch, writer: str, error: Exception, ending: str = "") -> None:
     """Let a writer of the report's raise for files of an ending, having begun them."""
-    true = getattr(report_module, writer)
+    true = getattr(files, writer)
 
     def write(path: Path, *given: Any, **more: Any) -> None:
         if path.name.endswith(ending):
@@ -193,7 +190,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, writer: str, error: Exception, endin
             raise error
         true(path, *given, **more)
 
-    monkeypatch.setattr(report_module, writer, write)
+    monkeypatch.setattr(files, writer, write)
 
 
 def study() -> Result:
@@ -371,9 +368,9 @@ def test_every_output_says_the_same_of_the_same_pixels(tmp_path: Path, monkeypat
     grid = Grid((WIDTH, HEIGHT, 1), np.diag([0.9375, 0.9375, 5, 1]))
     r = Result((("a.nii", 1),), (Path("a.nii"),), levels, None, None, (), grid)
     said: list[str] = []
-    true = exports._Page.text
+    true = pdf._Page.text
     monkeypatch.setattr(
-        exports._Page, "text", lambda page, x, y, text, *a, **k: (said.append(text), true(page, x, y, text, *a, **k))
+        pdf._Page, "text", lambda page, x, y, text, *a, **k: (said.append(text), true(page, x, y, text, *a, **k))
     )
     report = build_report([r], 0.5, RECORD)
     write_outputs([r], 0.5, report, tmp_path, [levels])

@@ -21,11 +21,11 @@ import torch
 from conftest import PATIENTS, TINY
 from monai.transforms import Compose, RandAffined, RandGaussianNoised
 
-from lgg_demo import crossval, runs, seed, train
-from lgg_demo.data import PatientDataset, SliceDataset, index_dataset
-from lgg_demo.draws import DrawnSlices, Draws, share_random
-from lgg_demo.model import CHECKPOINT, load_checkpoint
-from lgg_demo.transforms import STRENGTHS, augmentation
+from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint
+from lgg_demo.train import cross_validation, runs, seed, training
+from lgg_demo.train.augmentation import STRENGTHS, augmentation
+from lgg_demo.train.data import PatientDataset, SliceDataset, index_dataset
+from lgg_demo.train.draws import DrawnSlices, Draws, share_random
 
 Main = Callable[[list[str]], int]
 Sentence = Callable[[Main, list[str]], str]
@@ -54,7 +54,7 @@ def die_at(moment: str, nth: int) -> None:
 
     before(Path, "replace", lambda path, target: f"rename {Path(target).name}")
     before(Path, "unlink", lambda path: f"remove {path.name}")
-    for learner in (train.Learner, seed.SeedLearner):
+    for learner in (training.Learner, seed.SeedLearner):
         before(learner, "training_step", lambda *_: "step")
     sync = os.fsync
 
@@ -126,7 +126,7 @@ def given(dataset: Path, folds: Path, tmp_path: Path) -> Callable[..., list[str]
 
 
 def test_a_training_killed_anywhere_ends_as_one_that_was_not(given: Callable[..., list[str]], tmp_path: Path) -> None:
-    assert process(train.main, given("whole")) == 0
+    assert process(training.main, given("whole")) == 0
     moments = [
         ("step", 2),  # in the middle of the first epoch
         ("rename lgg-unet.json", 1),  # its weights are in place
@@ -136,7 +136,7 @@ def test_a_training_killed_anywhere_ends_as_one_that_was_not(given: Callable[...
         ("remove unfinished.json", 1),  # of the third and last
         ("remove last.ckpt", 1),
     ]
-    killed_and_resumed(train.main, given("run"), tmp_path / "run", moments)
+    killed_and_resumed(training.main, given("run"), tmp_path / "run", moments)
     assert_same(tmp_path / "run", tmp_path / "whole", [1, 1, 1, 2, 2])
 
 
@@ -145,7 +145,7 @@ def test_the_seed_recipe_too_and_with_any_number_of_workers(dataset: Path, folds
         return ["--preset", "seed", "--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name),
                 "--width", "1", "--epochs", "3", "--batch-size", "4", "--device", "cpu", *more]  # fmt: skip
 
-    assert process(train.main, given("whole")) == 0
+    assert process(training.main, given("whole")) == 0
     moments = [
         ("step", 2),
         ("step", 4),
@@ -153,9 +153,9 @@ def test_the_seed_recipe_too_and_with_any_number_of_workers(dataset: Path, folds
         ("rename curves.png", 2),
         ("write results.json", 1),
     ]
-    killed_and_resumed(train.main, given("run"), tmp_path / "run", moments)
+    killed_and_resumed(training.main, given("run"), tmp_path / "run", moments)
     assert_same(tmp_path / "run", tmp_path / "whole", [1, 1, 2, 2])
-    killed_and_resumed(train.main, given("workers", "--workers", "2"), tmp_path / "workers", [("step", 5)])
+    killed_and_resumed(training.main, given("workers", "--workers", "2"), tmp_path / "workers", [("step", 5)])
     assert_same(tmp_path / "workers", tmp_path / "whole", [1])
 
 
@@ -167,15 +167,15 @@ def test_a_cross_validation_killed_anywhere_ends_as_one_that_was_not(dataset: Pa
         return ["--data", str(dataset), "--folds", str(few), "--out", str(tmp_path / name),
                 "--release", str(tmp_path / name / "weights"), *TINY, *SMALL, "--epochs", "2"]  # fmt: skip
 
-    assert process(crossval.main, given("whole")) == 0
+    assert process(cross_validation.main, given("whole")) == 0
     moments = [("step", 3), ("rename probability.npz", 1), ("step", 4), ("write cross_validation.json", 1)]
     for moment, nth in [*moments, ("rename lgg-unet.json", 3)]:  # of the release, after two of the run on all
-        assert process(crossval.main, given("run"), moment, nth) == -signal.SIGKILL, moment
+        assert process(cross_validation.main, given("run"), moment, nth) == -signal.SIGKILL, moment
     weights = tmp_path / "run" / "weights"
     assert load_checkpoint(weights)[1]["calibration"], "already the new one: only the record's name was left to change"
-    assert process(crossval.main, given("run")) == 0
+    assert process(cross_validation.main, given("run")) == 0
     run, whole = tmp_path / "run", tmp_path / "whole"
-    first, second = (read_json(r / crossval.RESULT) for r in (run, whole))
+    first, second = (read_json(r / cross_validation.RESULT) for r in (run, whole))
     for one in (first, second):
         one["settings"].pop("out")
     assert first == second
@@ -206,7 +206,7 @@ def holder(out: Path) -> int:
     return child
 
 
-@pytest.mark.parametrize("main", [train.main, crossval.main], ids=["train", "crossval"])
+@pytest.mark.parametrize("main", [training.main, cross_validation.main], ids=["train", "crossval"])
 def test_two_do_not_train_into_one_folder(
     main: Main, given: Callable[..., list[str]], tmp_path: Path, sentence: Sentence
 ) -> None:
@@ -229,7 +229,7 @@ def test_several_processes_of_a_launcher_are_refused(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     arguments = [*preset, "--data", str(dataset), "--out", str(tmp_path / "run")]
-    assert "WORLD_SIZE is 2" in sentence(train.main, arguments)
+    assert "WORLD_SIZE is 2" in sentence(training.main, arguments)
     assert not (tmp_path / "run").exists()
     monkeypatch.setenv("WORLD_SIZE", "1")
     with runs.held(tmp_path / "deep" / "run"):
@@ -245,7 +245,7 @@ def test_a_beginning_that_was_killed_is_no_finished_run(run: Path, tmp_path: Pat
     (tmp_path / "run").mkdir()
     for name in ("lgg-unet.safetensors", "lgg-unet.json", "metrics.csv"):
         (tmp_path / "run" / name).write_bytes((run / name).read_bytes())
-    short = train.TrainSettings(data=Path("data"), out=tmp_path / "run", epochs=1)
+    short = training.TrainSettings(data=Path("data"), out=tmp_path / "run", epochs=1)
     runs.write_start(tmp_path / "run", short, {}, resumed=False)
     assert not runs.finished(tmp_path / "run")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["settings.json", "split.json", "unfinished.json"]
@@ -253,14 +253,14 @@ def test_a_beginning_that_was_killed_is_no_finished_run(run: Path, tmp_path: Pat
 
 def test_what_is_damaged_is_named(given: Callable[..., list[str]], tmp_path: Path, sentence: Sentence) -> None:
     run = tmp_path / "run"
-    assert process(train.main, given("run"), "step", 3) == -signal.SIGKILL
+    assert process(training.main, given("run"), "step", 3) == -signal.SIGKILL
     state = (run / runs.STATE).read_bytes()
     for content in (b"", state[: len(state) // 2], b"nothing"):
         (run / runs.STATE).write_bytes(content)
-        assert f"{run / runs.STATE} is damaged" in sentence(train.main, given("run"))
+        assert f"{run / runs.STATE} is damaged" in sentence(training.main, given("run"))
     for content in ("", "[1, 2]", "3", "[" * 100_000):
         (run / runs.SETTINGS).write_text(content)
-        assert f"{run / runs.SETTINGS} is damaged" in sentence(train.main, given("run"))
+        assert f"{run / runs.SETTINGS} is damaged" in sentence(training.main, given("run"))
 
 
 # What is drawn

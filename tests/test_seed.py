@@ -17,17 +17,18 @@ from conftest import PATIENTS
 from PIL import Image
 from torch import nn
 
-from lgg_demo import seed, train
-from lgg_demo.data import DatasetError, PatientDataset, Sides, SliceDataset, index_dataset, split_by_slice
-from lgg_demo.inference import Segmenter
 from lgg_demo.intensity import BYTE_NORMALISATION, NORMALISATION, byte_scale, normalise
-from lgg_demo.metrics import Counts
-from lgg_demo.model import CHECKPOINT, build_network, load_checkpoint, save_checkpoint
+from lgg_demo.measure.overlap import Counts
+from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from lgg_demo.network.frames import SIZE
+from lgg_demo.network.record import NetworkSettings
+from lgg_demo.network.seed_unet import SeedUNet, keras_parameters
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.network.unet import build_network
 from lgg_demo.reading.pictures import read_scan
-from lgg_demo.record import NetworkSettings
-from lgg_demo.runs import STATE
-from lgg_demo.seed_unet import SeedUNet, keras_parameters
-from lgg_demo.transforms import SIZE
+from lgg_demo.train import seed, training
+from lgg_demo.train.data import DatasetError, PatientDataset, Sides, SliceDataset, index_dataset, split_by_slice
+from lgg_demo.train.runs import STATE
 
 SMALL = ["--width", "1", "--epochs", "2", "--batch-size", "8", "--device", "cpu"]
 FILES = ["curves.png", "lgg-unet.json", "lgg-unet.safetensors", "metrics.csv", "results.json", "settings.json", "sheet.png",
@@ -244,7 +245,7 @@ def command(dataset: Path, folds: Path, out: Path, *more: str) -> list[str]:
 def seed_run(tmp_path_factory: pytest.TempPathFactory, dataset: Path, folds: Path) -> Path:
     """The preset's own split, by slice; only to be read."""
     out = tmp_path_factory.mktemp("seed") / "run"
-    assert train.main(command(dataset, folds, out)) == 0
+    assert training.main(command(dataset, folds, out)) == 0
     return out
 
 
@@ -289,7 +290,7 @@ def test_the_page_serves_it_with_its_own_normalisation(seed_run: Path, dataset: 
 
 def test_by_patient_it_scores_whole_volumes(dataset: Path, folds: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert train.main(command(dataset, folds, out, "--split", "patient", "--epochs", "1", "--loss", "jaccard")) == 0
+    assert training.main(command(dataset, folds, out, "--split", "patient", "--epochs", "1", "--loss", "jaccard")) == 0
     found = read_json(out / "results.json")
     (name,) = (name for name, (fold, *_) in PATIENTS.items() if fold == 2)
     assert found["test"] == {"slices": 5, "patients": 1} and found["test_patients_also_in_training"] == 0
@@ -311,17 +312,17 @@ def test_an_interrupted_run_goes_on(
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         patch.setattr(seed.SeedRecorder, "on_train_epoch_start", stop)
-        assert train.main(arguments) == 130
+        assert training.main(arguments) == 130
     signal.signal(signal.SIGINT, handler)  # Lightning has it ignored while it shuts down
     assert (tmp_path / "run" / STATE).exists()
     first = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1]
-    said = sentence(train.main, [*arguments, "--loss", "jaccard"])
+    said = sentence(training.main, [*arguments, "--loss", "jaccard"])
     assert said == f"train: {tmp_path / 'run'} was begun with other settings (loss); give those, or another --out."
-    assert train.main(arguments) == 0
+    assert training.main(arguments) == 0
     assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1] == first
     assert list(pd.read_csv(tmp_path / "run" / "metrics.csv")["epoch"]) == [1, 2]
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == FILES
-    assert "holds a finished run" in sentence(train.main, arguments)
+    assert "holds a finished run" in sentence(training.main, arguments)
 
 
 # The report's network, and its kind of split, under our own recipe
@@ -330,11 +331,11 @@ def test_an_interrupted_run_goes_on(
 def test_our_recipe_trains_the_reports_network_by_slice(
     dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "NetworkSettings", functools.partial(NetworkSettings, width=1))
+    monkeypatch.setattr(training, "NetworkSettings", functools.partial(NetworkSettings, width=1))
     out = tmp_path / "run"
     arguments = ["--data", str(dataset), "--folds", str(folds), "--out", str(out), "--epochs", "1", "--batch-size", "4",
                  "--slices-per-epoch", "8", "--crop", "64", "--device", "cpu"]  # fmt: skip
-    assert train.main([*arguments, "--network", "seed", "--split", "slice"]) == 0
+    assert training.main([*arguments, "--network", "seed", "--split", "slice"]) == 0
     assert sorted(p.name for p in out.iterdir()) == FILES
     network, record = load_checkpoint(out)
     assert isinstance(network, SeedUNet)
@@ -391,7 +392,7 @@ def test_a_part_keeps_the_slices_asked_for(dataset: Path) -> None:
 def test_a_bad_argument_gets_one_sentence(
     arguments: list[str], said: str, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence
 ) -> None:
-    assert said in sentence(train.main, [*command(dataset, folds, tmp_path / "run"), *arguments])
+    assert said in sentence(training.main, [*command(dataset, folds, tmp_path / "run"), *arguments])
     assert not (tmp_path / "run").exists()
 
 
@@ -400,14 +401,14 @@ def test_a_split_by_slice_refuses_what_it_cannot_do(
     more: list[str], dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence
 ) -> None:
     arguments = ["--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / "run"), "--split", "slice", *more]
-    assert "--split slice goes without" in sentence(train.main, arguments)
+    assert "--split slice goes without" in sentence(training.main, arguments)
 
 
 def test_bf16_is_refused_where_it_would_be_emulated(
     dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
 ) -> None:
     monkeypatch.setattr(seed, "bf16_is_fast", lambda _: False)
-    said = sentence(train.main, command(dataset, folds, tmp_path, "--precision", "bf16"))
+    said = sentence(training.main, command(dataset, folds, tmp_path, "--precision", "bf16"))
     assert "this machine has no bfloat16 of its own" in said
 
 
@@ -422,7 +423,7 @@ def test_a_patient_on_two_sides_is_refused(dataset: Path) -> None:
 @pytest.mark.parametrize("preset", [["--preset", "seed"], ["--preset=seed"], []])
 def test_help_says_what_each_recipe_takes(preset: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        train.main([*preset, "--help"])
+        training.main([*preset, "--help"])
     text = capsys.readouterr().out
     if preset:
         assert all(f"--{name.replace('_', '-')}" in text for name in seed.SeedSettings.__dataclass_fields__)

@@ -26,11 +26,11 @@ import pytest
 from conftest import needs_browser
 from gradio_client import Client, handle_file
 
-from lgg_demo import gate, gradio_patches, uploads
 from lgg_demo.case import Scan
 from lgg_demo.messages import say
-from lgg_demo.phantom import draw_head, write_phantom
-from lgg_demo.ui import Page, launch_page
+from lgg_demo.page import gate, gradio_patches, uploads
+from lgg_demo.page.app import Page, launch_page
+from lgg_demo.page.phantom import draw_head, write_phantom
 
 HTTP = httpx.Client(timeout=60)
 

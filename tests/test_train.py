@@ -19,12 +19,13 @@ from helpers import read
 from PIL import Image
 from safetensors.torch import load_file, save
 
-from lgg_demo import evaluate, train
-from lgg_demo.data import DatasetError, PatientDataset, SliceDataset, index_dataset
-from lgg_demo.inference import Segmenter
+from lgg_demo import evaluate
 from lgg_demo.intensity import NORMALISATION
-from lgg_demo.model import CHECKPOINT, write_checkpoint
-from lgg_demo.runs import UNFINISHED
+from lgg_demo.network.checkpoint import CHECKPOINT, write_checkpoint
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.train import training
+from lgg_demo.train.data import DatasetError, PatientDataset, SliceDataset, index_dataset
+from lgg_demo.train.runs import UNFINISHED
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ["curves.png", "lgg-unet.json", "lgg-unet.safetensors", "metrics.csv", "settings.json", "split.json"]
@@ -122,37 +123,37 @@ def test_after_ctrl_c_the_same_command_goes_on(
 ) -> None:
     run = tmp_path / "run"
     arguments = command(dataset, folds, run)
-    begin = train.Recorder.on_train_epoch_start
+    begin = training.Recorder.on_train_epoch_start
 
-    def stop(self: train.Recorder, trainer: Any, learner: Any) -> None:
+    def stop(self: training.Recorder, trainer: Any, learner: Any) -> None:
         begin(self, trainer, learner)
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Recorder, "on_train_epoch_start", stop)
-        assert train.main(arguments) == 130
+        patch.setattr(training.Recorder, "on_train_epoch_start", stop)
+        assert training.main(arguments) == 130
     signal.signal(signal.SIGINT, handler)  # Lightning has it ignored while it shuts down
     assert "train: interrupted; the same command goes on from the last whole epoch." in capsys.readouterr().err
-    assert sorted(p.name for p in run.iterdir()) == sorted([*FILES, train.STATE, UNFINISHED])
+    assert sorted(p.name for p in run.iterdir()) == sorted([*FILES, training.STATE, UNFINISHED])
 
     # What is kept is the average that was validated, not the weights the optimiser stands at.
-    state = torch.load(run / train.STATE, weights_only=True)
+    state = torch.load(run / training.STATE, weights_only=True)
     kept = load_file(run / "lgg-unet.safetensors")
     assert all(torch.equal(v, state["state_dict"][f"network.{k}"].half()) for k, v in kept.items())
     assert not all(torch.equal(v, state["current_model_state"][f"network.{k}"].half()) for k, v in kept.items())
 
     # Other settings or other patients are not mixed in.
-    said = sentence(train.main, [*arguments, "--learning-rate", "0.002", "--seed", "3"])
+    said = sentence(training.main, [*arguments, "--learning-rate", "0.002", "--seed", "3"])
     assert said == f"train: {run} was begun with other settings (seed, learning_rate); give those, or another --out."
     one, two, *_ = PATIENTS
     other = tmp_path / folds.name
     other.write_text(f"patient,fold\n{one},1\n{two},2\n")
-    said = sentence(train.main, [*arguments, "--folds", str(other)])
+    said = sentence(training.main, [*arguments, "--folds", str(other)])
     assert said == f"train: {run} was begun with other patients (split.json); give those, or another --out."
 
-    assert train.main(arguments) == 0
+    assert training.main(arguments) == 0
     assert read_json(run / "lgg-unet.json")["resumed_after_epochs"] == [1]
     assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [1, 2]
     assert sorted(p.name for p in run.iterdir()) == FILES
@@ -169,16 +170,16 @@ def test_a_run_killed_before_its_first_state_starts_again(
     def reached(*_: Any) -> None:
         raise DatasetError("it begins to read the data")
 
-    monkeypatch.setattr(train, "index_dataset", reached)
-    assert sentence(train.main, command(dataset, folds, copy)) == "train: it begins to read the data"
+    monkeypatch.setattr(training, "index_dataset", reached)
+    assert sentence(training.main, command(dataset, folds, copy)) == "train: it begins to read the data"
 
 
 def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence) -> None:
-    said = sentence(train.main, command(dataset, folds, run))
+    said = sentence(training.main, command(dataset, folds, run))
     assert said == f"train: {run} holds a finished run; give another --out."
     for name in ("lgg-unet.json", "lgg-unet.safetensors"):  # a folder of weights alone, as weights/ is
         shutil.copy(run / name, tmp_path)
-    assert "holds a finished run" in sentence(train.main, command(dataset, folds, tmp_path))
+    assert "holds a finished run" in sentence(training.main, command(dataset, folds, tmp_path))
 
 
 # Beginning from another run
@@ -187,10 +188,10 @@ def test_a_finished_run_is_left_alone(run: Path, dataset: Path, folds: Path, tmp
 def test_a_run_begins_where_another_ended(
     run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, drawn = train.Draws, []
-    monkeypatch.setattr(train, "Draws", lambda *given: drawn.append(made(*given)) or drawn[-1])
+    made, drawn = training.Draws, []
+    monkeypatch.setattr(training, "Draws", lambda *given: drawn.append(made(*given)) or drawn[-1])
     still = ["--learning-rate", "1e-12", "--weight-decay", "0", "--epochs", "1"]
-    assert train.main([*command(dataset, folds, tmp_path / "on"), *still, "--begin", str(run)]) == 0
+    assert training.main([*command(dataset, folds, tmp_path / "on"), *still, "--begin", str(run)]) == 0
     before, after = (load_file(folder / "lgg-unet.safetensors") for folder in (run, tmp_path / "on"))
     learnt = [k for k in before if "running" not in k]  # batch normalisation counts on
     assert all(torch.equal(before[k], after[k]) for k in learnt)
@@ -206,25 +207,25 @@ def test_a_killed_run_goes_on_from_the_network_it_began_from_alone(
     run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
 ) -> None:
     arguments = [*command(dataset, folds, tmp_path / "on"), "--begin", str(run)]
-    begin = train.Recorder.on_train_epoch_start
+    begin = training.Recorder.on_train_epoch_start
 
-    def stop(self: train.Recorder, trainer: Any, learner: Any) -> None:
+    def stop(self: training.Recorder, trainer: Any, learner: Any) -> None:
         begin(self, trainer, learner)
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Recorder, "on_train_epoch_start", stop)
-        assert train.main(arguments) == 130
+        patch.setattr(training.Recorder, "on_train_epoch_start", stop)
+        assert training.main(arguments) == 130
     signal.signal(signal.SIGINT, handler)
     other = tmp_path / run.name  # another network in a folder of the same name
     shutil.copytree(run, other)
     weights = load_file(other / "lgg-unet.safetensors")
     write_checkpoint(other / CHECKPOINT, save({k: v + 1 for k, v in weights.items()}), read_json(other / "lgg-unet.json"))
-    said = sentence(train.main, [*arguments, "--begin", str(other)])
+    said = sentence(training.main, [*arguments, "--begin", str(other)])
     assert "was begun from another network than" in said
-    assert train.main(arguments) == 0
+    assert training.main(arguments) == 0
     assert len(pd.read_csv(tmp_path / "on" / "metrics.csv")) == 2
 
 
@@ -234,11 +235,15 @@ def test_no_run_begins_from_one_that_has_seen_its_patients(
     """`run` is trained on the folds 2 to 4 and chosen on 1."""
     begin = [*command(dataset, folds, tmp_path / "a"), "--begin", str(run)]
     for more in (["--validation-fold", "2"], ["--leave-out-fold", "3"], ["--no-validate", "--leave-out-fold", "1"]):
-        assert "has seen 1 of the patients whom this run chooses on or leaves out" in sentence(train.main, [*begin, *more])
+        assert "has seen 1 of the patients whom this run chooses on or leaves out" in sentence(
+            training.main, [*begin, *more]
+        )
     few = tmp_path / "few.csv"  # names the patients of folds 2 and 3 alone, but more are in the data
     few.write_text("\n".join(line for line in folds.read_text().splitlines() if line[-2:] not in (",1", ",4", ",0")))
     more = ["--folds", str(few), "--validation-fold", "2"]
-    assert "has seen 3 of the patients" in sentence(train.main, [*begin, *more]), "left out: those of 1 and 4; chosen on: 2"
+    assert "has seen 3 of the patients" in sentence(training.main, [*begin, *more]), (
+        "left out: those of 1 and 4; chosen on: 2"
+    )
 
 
 def test_nor_over_a_run_on_other_patients(
@@ -261,9 +266,9 @@ def test_nor_over_a_run_on_other_patients(
         "--epochs",
         "1",
     ]
-    assert train.main([*middle, "--begin", str(run)]) == 0
+    assert training.main([*middle, "--begin", str(run)]) == 0
     on = [*command(dataset, folds, tmp_path / "on"), "--validation-fold", "2", "--begin", str(tmp_path / "middle")]
-    assert "(TCGA_AA_0002_20000101 is the first)" in sentence(train.main, on)
+    assert "(TCGA_AA_0002_20000101 is the first)" in sentence(training.main, on)
     capsys.readouterr()
     scored = ["--data", str(dataset), "--checkpoint", str(tmp_path / "middle"), "--out", str(tmp_path / "scores")]
     assert evaluate.main(scored) == 0
@@ -275,17 +280,17 @@ def test_what_no_run_can_begin_from_gets_one_sentence(
 ) -> None:
     base = command(dataset, folds, tmp_path / "a")
     for more in (["--decoder-channels", "8", "8", "8", "8", "8"], ["--normalisation", "stack-percentile-1"]):
-        said = sentence(train.main, [*base, *more, "--begin", str(run)])
+        said = sentence(training.main, [*base, *more, "--begin", str(run)])
         assert f"{run} is of another network or normalisation" in said
-    assert "There is no run at no/such" in sentence(train.main, [*base, "--begin", "no/such"]), "the Hub is not asked"
+    assert "There is no run at no/such" in sentence(training.main, [*base, "--begin", "no/such"]), "the Hub is not asked"
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     record = read_json(copy / "lgg-unet.json")
     for broken in ({k: v for k, v in record.items() if k != "split"}, record | {"split": {}}):
         (copy / "lgg-unet.json").write_text(json.dumps(broken))
-        assert "does not say who taught it" in sentence(train.main, [*base, "--begin", str(copy)])
-    (copy / train.STATE).touch()
-    assert f"{copy} is not finished" in sentence(train.main, [*base, "--begin", str(copy)])
+        assert "does not say who taught it" in sentence(training.main, [*base, "--begin", str(copy)])
+    (copy / training.STATE).touch()
+    assert f"{copy} is not finished" in sentence(training.main, [*base, "--begin", str(copy)])
 
 
 # Refusals
@@ -336,7 +341,7 @@ def test_a_bad_argument_gets_one_sentence(
     arguments: list[str], said: str, dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence
 ) -> None:
     base = command(dataset, folds, tmp_path / "run", "--encoder-weights", "package")
-    assert said in sentence(train.main, [*base, *arguments])
+    assert said in sentence(training.main, [*base, *arguments])
     assert not (tmp_path / "run").exists()
 
 
@@ -345,48 +350,48 @@ def test_data_that_cannot_be_trained_on_gets_one_sentence(dataset: Path, tmp_pat
     (tmp_path / "lone").mkdir()
     (tmp_path / "lone" / "p").symlink_to(dataset / next(iter(PATIENTS)))
     out = ["--out", str(tmp_path / "run"), *TINY]
-    assert "holds no slices" in sentence(train.main, ["--data", str(tmp_path / "empty"), *out])
-    assert "at least two patients" in sentence(train.main, ["--data", str(tmp_path / "lone"), *out])
+    assert "holds no slices" in sentence(training.main, ["--data", str(tmp_path / "empty"), *out])
+    assert "at least two patients" in sentence(training.main, ["--data", str(tmp_path / "lone"), *out])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_gets_one_sentence(dataset: Path, folds: Path, tmp_path: Path, sentence: Sentence) -> None:
-    assert "PyTorch sees no GPU" in sentence(train.main, command(dataset, folds, tmp_path, "--device", "gpu"))
+    assert "PyTorch sees no GPU" in sentence(training.main, command(dataset, folds, tmp_path, "--device", "gpu"))
 
 
 @pytest.mark.parametrize("arguments", [[], ["--epochs", "many"], ["--device", "tpu"], ["--no-such-flag"]])
 def test_a_flag_argparse_refuses_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        train.main([*arguments, "--data", "d", *(["--out", "o"] if arguments else [])])
+        training.main([*arguments, "--data", "d", *(["--out", "o"] if arguments else [])])
     assert caught.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_every_setting_is_a_flag_with_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        train.main(["--help"])
+        training.main(["--help"])
     text = capsys.readouterr().out
-    for name in train.TrainSettings.__dataclass_fields__:
+    for name in training.TrainSettings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
 
 
 def test_slices_are_drawn_by_kind() -> None:
     tumour = np.array([True] * 2 + [False] * 4)
-    assert train.draw_weights(tumour, 0.6) == pytest.approx([0.3] * 2 + [0.1] * 4)
+    assert training.draw_weights(tumour, 0.6) == pytest.approx([0.3] * 2 + [0.1] * 4)
 
 
 def test_balanced_drawing_gives_each_patient_the_same() -> None:
     tumour = np.array([True] * 4 + [False] * 2 + [True] + [False] * 3)
     patients = ["few"] * 6 + ["one"] * 4
-    balanced = train.draw_weights(tumour, 0.6, patients, 1.0)
+    balanced = training.draw_weights(tumour, 0.6, patients, 1.0)
     assert balanced == pytest.approx([0.075] * 4 + [0.08] * 2 + [0.3] + [0.08] * 3)
-    between = train.draw_weights(tumour, 0.6, patients, 0.5)
+    between = training.draw_weights(tumour, 0.6, patients, 0.5)
     assert between[:4].sum() == pytest.approx(2 * between[6]), "the root of four slices against that of one"
-    assert train.draw_weights(tumour, 0.6, patients, 0.0) == pytest.approx(train.draw_weights(tumour, 0.6))
+    assert training.draw_weights(tumour, 0.6, patients, 0.0) == pytest.approx(training.draw_weights(tumour, 0.6))
 
 
 def test_the_average_of_weights_forgets_its_beginning() -> None:
-    average = train.warming_average(0.995)
+    average = training.warming_average(0.995)
     ones, zeros = torch.ones(1), torch.zeros(1)
     assert average(ones, zeros, 0).item() == pytest.approx(0.1)
     assert average(ones, zeros, torch.tensor(90)).item() == pytest.approx(0.91)

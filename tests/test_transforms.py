@@ -25,11 +25,9 @@ from lgg_demo.intensity import (
     normalise,
     percentile_scale,
 )
-from lgg_demo.phantom import draw_head
-from lgg_demo.transforms import (
-    CROP,
-    HEAD_MARGIN,
-    SIZE,
+from lgg_demo.network.frames import CROP, HEAD_MARGIN, SIZE, frame_of, to_model, to_source, with_neighbours
+from lgg_demo.page.phantom import draw_head
+from lgg_demo.train.augmentation import (
     STRENGTHS,
     RandFaintd,
     RandJPEGd,
@@ -37,10 +35,6 @@ from lgg_demo.transforms import (
     RandSaturatedd,
     RandSequencesd,
     augmentation,
-    frame_of,
-    to_model,
-    to_source,
-    with_neighbours,
 )
 
 ScaleOf = Callable[[np.ndarray], Scale]

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lgg_demo import uploads
-from lgg_demo.report import Result
+from lgg_demo.output.result import Result
+from lgg_demo.page import uploads
+from lgg_demo.page.session import Kept, Memory
+from lgg_demo.page.uploads import IDLE_SECONDS, LONGEST_SECONDS, RESULT_SECONDS, FilesGone, NotAnUpload, UploadFolder
 from lgg_demo.scratch import LOCK, PREFIX, UNLOCKED_SECONDS, clear_left_behind, scratch
-from lgg_demo.session import Kept, Memory
-from lgg_demo.uploads import IDLE_SECONDS, LONGEST_SECONDS, RESULT_SECONDS, FilesGone, NotAnUpload, UploadFolder
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def files(folder: UploadFolder) -> list[Path]:
 
 def test_constants_keep_the_promise() -> None:
     """Nothing that is not in use is there after a minute, with a sweep every ten seconds."""
-    from lgg_demo.gate import SILENT_SECONDS, SWEEP_SECONDS
+    from lgg_demo.page.gate import SILENT_SECONDS, SWEEP_SECONDS
 
     assert IDLE_SECONDS + SWEEP_SECONDS < 60 and SILENT_SECONDS + SWEEP_SECONDS < 60
 

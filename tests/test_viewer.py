@@ -18,11 +18,15 @@ from conftest import needs_browser
 from lgg_demo.case import Case, Scan
 from lgg_demo.grid import Grid
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, say
-from lgg_demo.metrics import binarise
-from lgg_demo.phantom import draw_head
-from lgg_demo.render import grey, pack, read_corrections, viewer_case, viewer_picture, window
-from lgg_demo.report import ADDED, REMOVED, Result, build_report, output_names, result_of, slice_rows, write_outputs
-from lgg_demo.ui import VIEWER, viewer_script
+from lgg_demo.output.display import grey, window
+from lgg_demo.output.files import write_outputs
+from lgg_demo.output.names import output_names
+from lgg_demo.output.report import build_report, slice_rows
+from lgg_demo.output.result import ADDED, REMOVED, Result, result_of
+from lgg_demo.page.app import VIEWER, viewer_script
+from lgg_demo.page.payload import pack, read_corrections, viewer_case, viewer_picture
+from lgg_demo.page.phantom import draw_head
+from lgg_demo.probability import binarise
 
 STYLE = """:root { --body-text-color: #1f2933; --body-text-color-subdued: #475569; --border-color-primary: #cbd5e1;
 --background-fill-primary: #fff; --background-fill-secondary: #f1f5f9; --color-accent: #2563eb; }

@@ -9,7 +9,7 @@ from lgg_demo.grid import THICK
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.limits import FLAIR
 from lgg_demo.reading.masks import LABEL_VALUES
-from lgg_demo.sequences import out_of_order
+from lgg_demo.reading.sequences import out_of_order
 
 TILTED = 25.0  # degrees
 HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a head

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from lgg_demo.phantom import draw_head
+from lgg_demo.page.phantom import draw_head
 from tests.campaign.processes import end
 from tests.campaign.server import ROOT, environment
 from tests.campaign.tally import Campaign

@@ -35,9 +35,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lgg_demo.messages import CATALOGUE
+from lgg_demo.output.files import write_outputs
+from lgg_demo.output.report import build_report
+from lgg_demo.output.result import REMOVED, result_of
 from lgg_demo.reading import archive, earlier, plan
 from lgg_demo.reading.archive import Given, walk
-from lgg_demo.report import REMOVED, build_report, result_of, write_outputs
 
 
 def keys(paths: list[Path] | Path) -> list[str]:

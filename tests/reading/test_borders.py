@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from lgg_demo.phantom import draw_head
+from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading.borders import several_heads
 from lgg_demo.reading.pictures import Pages, read_pages, read_scan
 

@@ -11,11 +11,11 @@ from helpers import HEAD as DRAWN
 from helpers import SPACING, STACK, turned
 from PIL import Image, ImageDraw
 
-from lgg_demo import sequences
 from lgg_demo.case import Scan
+from lgg_demo.experiments.sequences import fit
 from lgg_demo.grid import Grid
-from lgg_demo.phantom import draw_head
-from lgg_demo.reading import checks
+from lgg_demo.page.phantom import draw_head
+from lgg_demo.reading import checks, sequences
 from lgg_demo.reading.checks import inspect
 
 RNG = np.random.default_rng(2)
@@ -105,7 +105,7 @@ def test_sequences_out_of_order_are_told(tmp_path: Path) -> None:
         flair = draw_head(8, size=96, seed=seed).flair.astype(np.float32)
         t1 = np.clip(150 - flair, 0, None) * (flair > 30)
         stacks[str(seed)] = np.stack([t1, flair, t1 * 1.1], axis=-1)
-    fitted = sequences.fit(stacks)
+    fitted = fit(stacks)
     assert fitted["flair_found"] == 1 and fitted["patients"] == 6
     stack = stacks["0"]
     coefficients = np.array(fitted["coefficients"])

@@ -29,7 +29,7 @@ from pydicom.pixels import compress
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
 
 from lgg_demo.grid import places_of
-from lgg_demo.phantom import draw_head
+from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading import limits
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.nifti import is_nifti

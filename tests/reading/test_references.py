@@ -31,9 +31,9 @@ from PIL import Image
 from scipy import ndimage
 
 from lgg_demo.case import Case, Scan, Study
-from lgg_demo.exports import write_segmentation
+from lgg_demo.output.dicom_seg import write_segmentation
+from lgg_demo.output.result import result_of
 from lgg_demo.reading.references import attachable
-from lgg_demo.report import result_of
 
 Spacing = tuple[float, ...]
 Given = Callable[..., tuple[Case, list[str]]]

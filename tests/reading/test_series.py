@@ -13,8 +13,8 @@ from dicom_files import STACK, change, enhanced, one, series, stack_of, warned
 from pydicom.uid import generate_uid
 
 from lgg_demo.case import Volume
-from lgg_demo.exports import why_no_segmentation
-from lgg_demo.phantom import draw_head
+from lgg_demo.output.dicom_seg import why_no_segmentation
+from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading.series import read_dicom
 
 

@@ -29,10 +29,10 @@ from helpers import (
 )
 
 from lgg_demo.case import Case, ReadError, Study
+from lgg_demo.network.frames import frame_of, to_model
 from lgg_demo.reading import studies
 from lgg_demo.reading.limits import MOST_SLICES
 from lgg_demo.reading.studies import Request, read_cases
-from lgg_demo.transforms import frame_of, to_model
 
 
 def test_each_case_comes_as_soon_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""The record of what was tried. Nothing that is served imports it."""

@@ -1,0 +1,246 @@
+"""How fast the viewer answers, measured in Chromium: `python -m lgg_demo.experiments.benchmark` (needs
+tests/requirements.txt).
+
+Serves the page with the shipped weights and drives it headless with phantoms: the threshold of one 256 x 256 slice is
+dragged, a study of 155 slices is scrolled; and, in the same run, the same threshold step is done through the server, as a
+page without this viewer would: a Gradio event that draws the overlay there. The network's own time is that of the same
+study, before any page is open. Prints a table, writes docs/benchmark.json and
+the figures in README.md; `--readme` only writes the README from the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import nibabel
+import numpy as np
+from PIL import Image
+
+from lgg_demo.case import Scan
+from lgg_demo.experiments.card import README, with_figures
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output.display import grey
+from lgg_demo.page.app import Page, launch_page
+from lgg_demo.page.phantom import draw_head, write_phantom
+from lgg_demo.probability import binarise
+from lgg_demo.reading.studies import Request, read_all
+from lgg_demo.scratch import scratch
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "docs" / "benchmark.json"
+START, END = "<!-- benchmark: python -m lgg_demo.experiments.benchmark -->", "<!-- end of benchmark -->"
+SLICES = 155  # of a study at 1 mm
+STEPS = 200
+SERVER_STEPS = 40
+BLUE = np.array([86, 180, 233])
+
+# A step in each frame, as a hand drags: how long the viewer works at it, from the event to the last pixel of its canvases,
+# and how far apart the frames are, which counts everything else in the tab too.
+DRAG = """async (steps) => {
+  const viewer = document.querySelector("#viewer .lgg-viewer");
+  const input = document.querySelector("#threshold input[type=range]");
+  const frame = () => new Promise(requestAnimationFrame);
+  const work = [], gaps = [];
+  let last = await frame();
+  for (let k = 0; k < steps; k++) {
+    const before = viewer.dataset.draws, started = performance.now();
+    input.value = (2 + ((k * 7) % 97)) / 100;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    const handled = performance.now() - started;
+    const now = await frame();
+    if (viewer.dataset.draws === before) await frame();
+    work.push(handled + Number(viewer.dataset.milliseconds));
+    gaps.push(now - last);
+    last = now;
+  }
+  return { work, gaps };
+}"""
+SCROLL = """async (steps) => {
+  const viewer = document.querySelector("#viewer .lgg-viewer");
+  const frame = () => new Promise(requestAnimationFrame);
+  const key = (name) => viewer.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+  key("Home");
+  const work = [], gaps = [];
+  let last = await frame();
+  for (let k = 0; k < steps; k++) {
+    const started = performance.now();
+    key("ArrowDown");
+    const handled = performance.now() - started;
+    const now = await frame();
+    work.push(handled + Number(viewer.dataset.milliseconds));
+    gaps.push(now - last);
+    last = now;
+  }
+  return { work, gaps };
+}"""
+ROUND_TRIP = """async (steps) => {
+  const input = document.querySelector("#step input[type=range]");
+  const shown = () => document.querySelector("#picture img");
+  const times = [];
+  for (let k = 0; k < steps; k++) {
+    const before = shown()?.src, started = performance.now();
+    input.value = (2 + ((k * 7) % 97)) / 100;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    while (!shown() || shown().src === before || !shown().complete) await new Promise(requestAnimationFrame);
+    times.push(performance.now() - started);
+  }
+  return times;
+}"""
+
+
+def through_the_server(picture: np.ndarray, levels: np.ndarray) -> gr.Blocks:
+    """The same slider as an ordinary Gradio app has it: the server draws one slice, (H, W) uint8 each, at each step."""
+
+    def overlay(threshold: float) -> Image.Image:
+        shown = np.repeat(picture[..., None], 3, axis=-1).astype(float)
+        mask = binarise(levels, threshold)
+        shown[mask] = 0.4 * shown[mask] + 0.6 * BLUE
+        drawn = shown.astype(np.uint8)
+        drawn[0, 0] = round(threshold * 255)  # no two steps give the same file, or the browser would not see the second
+        return Image.fromarray(drawn)
+
+    with gr.Blocks(analytics_enabled=False) as demo:
+        step = gr.Slider(0.01, 0.99, 0.5, step=0.01, elem_id="step")
+        shown = gr.Image(format="png", elem_id="picture")
+        step.input(overlay, step, shown, show_progress="hidden")
+    return demo
+
+
+def outline(segmenter: Segmenter, scan: Scan) -> list[float]:
+    """Milliseconds a slice of a scan takes the network, with its normalisation, views and calibration, for each batch."""
+    times, last = [], time.perf_counter()
+    for part in segmenter.probabilities(scan):
+        now = time.perf_counter()
+        times.append(1000 * (now - last) / len(part))
+        last = now
+    return times
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median, 95th percentile and maximum of milliseconds."""
+    return {
+        "median_ms": round(float(np.median(values)), 2),
+        "p95_ms": round(float(np.percentile(values, 95)), 2),
+        "max_ms": round(float(np.max(values)), 2),
+    }
+
+
+def measure() -> dict[str, Any]:
+    """Run all three; milliseconds."""
+    from playwright.sync_api import sync_playwright  # of the tests, not of what runs
+
+    segmenter = Segmenter.load()
+    with scratch() as folder:
+        study = Path(folder) / "study.nii.gz"
+        stack = draw_head(SLICES).flair.transpose(2, 1, 0)
+        nibabel.save(nibabel.Nifti1Image(stack, np.diag([-1.0, -1.0, 1.0, 1.0])), study)
+        (whole,) = read_all(Request((study,))).cases
+        outline(segmenter, whole.scan)  # warm
+        network = outline(segmenter, whole.scan)
+        write_phantom(Path(folder), "phantom", draw_head(1))
+        (case,) = read_all(Request((Path(folder) / "phantom.png",))).cases
+        page_app = Page(segmenter).build()
+        _, url, _ = launch_page(page_app, prevent_thread_lock=True, quiet=True)
+        server_app = through_the_server(grey(case.scan)[0], segmenter.segment(case.scan)[0])
+        _, server_url, _ = server_app.launch(prevent_thread_lock=True, quiet=True)
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(
+                executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            page = chromium.new_page(viewport={"width": 1440, "height": 1000}, locale="en-US")
+            page.set_default_timeout(600_000)
+            page.goto(url)
+            page.click("#phantom_single")
+            page.wait_for_selector('#viewer [data-figure="dice"]')
+            page.wait_for_timeout(1500)
+            page.evaluate(DRAG, 20)  # warm
+            drag = page.evaluate(DRAG, STEPS)
+            page.set_input_files("#scan input[type=file]", [str(study)])
+            page.wait_for_selector('#viewer [data-figure="volume"]')
+            page.wait_for_timeout(1500)
+            page.evaluate(SCROLL, 20)
+            scroll = page.evaluate(SCROLL, SLICES - 1)
+            page.goto(server_url)
+            page.wait_for_selector("#step input[type=range]")
+            page.evaluate(ROUND_TRIP, 3)
+            server = page.evaluate(ROUND_TRIP, SERVER_STEPS)
+            version = chromium.version
+            chromium.close()
+    page_app.close()
+    server_app.close()
+    return {
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "chromium": version},
+        "threshold": {"work": summary(drag["work"]), "frames": summary(drag["gaps"]), "steps": STEPS},
+        "scroll": {"work": summary(scroll["work"]), "frames": summary(scroll["gaps"]), "slices": SLICES},
+        "server": {"step": summary(server), "steps": SERVER_STEPS},
+        "network": {"slice": summary(network), "slices": SLICES, "device": segmenter.device.type},
+    }
+
+
+def processor() -> str:
+    """What the machine calls its processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as they stand in the README."""
+
+    def row(what: str, values: dict[str, float]) -> str:
+        return f"| {what} | {values['median_ms']:.1f} | {values['p95_ms']:.1f} | {values['max_ms']:.1f} |"
+
+    machine = figures["machine"]
+    lines = [
+        "| Milliseconds | median | 95 % | longest |",
+        "|---|---|---|---|",
+        row("Threshold dragged, 256 x 256, three panels, curve and scores: work a step", figures["threshold"]["work"]),
+        row("The same: from frame to frame (16.7 is the screen's own)", figures["threshold"]["frames"]),
+        row(f"Scrolling a study of {figures['scroll']['slices']} slices: work a slice", figures["scroll"]["work"]),
+        row("The same: from frame to frame", figures["scroll"]["frames"]),
+        row("The same threshold step through the server (this machine, no network between)", figures["server"]["step"]),
+        row(
+            f"The network outlines a slice of that study ({figures['network']['device'].upper()})",
+            figures["network"]["slice"],
+        ),
+        "",
+        f"Chromium {machine['chromium']}, headless, without a graphics card; "
+        f"{machine['cores']} cores of {machine['processor']}.",
+    ]
+    return "\n".join(lines)
+
+
+def said() -> str:
+    """What the README says between its marks: the table of docs/benchmark.json, or that there is none yet."""
+    if not FIGURES.exists():
+        return "Not measured yet."
+    return table(json.loads(FIGURES.read_text(encoding="utf-8")))
+
+
+def write_readme() -> None:
+    """Put what is said between its marks."""
+    README.write_text(with_figures(README.read_text(encoding="utf-8"), said(), START, END), encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lgg_demo.experiments.benchmark", description=__doc__)
+    parser.add_argument("--readme", action="store_true", help="only write the README from docs/benchmark.json")
+    if not parser.parse_args(arguments).readme:
+        FIGURES.write_text(json.dumps(measure(), indent=2) + "\n", encoding="utf-8")
+    write_readme()
+    print(said())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Masks to figures; numpy and scipy alone."""

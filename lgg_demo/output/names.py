@@ -1,0 +1,77 @@
+"""The names of the files that are written, each its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+
+from lgg_demo.output.dicom_seg import why_no_segmentation
+from lgg_demo.output.result import Result
+from lgg_demo.reading.limits import MASK_ENDING, TIFF_SUFFIXES
+
+LONGEST_NAME = 255  # bytes of UTF-8 that Linux takes; Windows and macOS take as many letters
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
+
+
+def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
+    """The mask and the probability file of each file of each result, and the DICOM SEG where there is one; no two alike.
+
+    `NAME_mask` is a TIFF where the input was one, else a PNG; `NAME_probability` a PNG, or a TIFF of as many pages as
+    the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
+    its headers can be referred to, `NAME_seg.dcm`. What a hand corrected is `NAME_corrected_mask`, `NAME_corrected_seg`. A
+    name is cut where one of its outputs would be longer than file systems take.
+    """
+    taken: set[str] = set()  # stems, and the files: `a_corrected_mask` is of `a`, corrected, or of `a_corrected`
+    everything = []
+    for result in results:
+        names: list[tuple[str, ...]] = []
+        start = 0
+        for name, slices in result.entries:
+            corrected = "_corrected" if result.touched[start : start + slices].any() else ""
+            start += slices
+            path = PurePath(name)
+            if result.grid is not None:
+                whole = _volume_stem(path)
+                endings = [f"{corrected}{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
+                referable = result.instances and why_no_segmentation(result.grid, result.instances) is None
+                endings += [f"{corrected}_seg.dcm"] if referable else []
+            else:
+                whole = path.with_suffix("").as_posix()
+                suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
+                endings = [f"{corrected}{MASK_ENDING}{suffix}", f"_probability{'.png' if slices == 1 else '.tif'}"]
+            for n in itertools.count(1):
+                stem = _stem(whole, "" if n == 1 else f"_{n}", endings)
+                files = [f"{stem}{ending}" for ending in endings]
+                own = {name.lower() for name in (stem, *files)}
+                if not own & taken:
+                    break
+            taken |= own
+            names.append(tuple(files))
+        everything.append(names)
+    return everything
+
+
+def _stem(whole: str, number: str, endings: Iterable[str]) -> str:
+    """What outputs are named after: a file's name below its folder, cut so that the longest output's fits, and a number."""
+    folder, slash, name = whole.rpartition("/")
+    room = LONGEST_NAME - len(number) - max(map(len, endings))
+    while len(name.encode("utf-8", "surrogatepass")) > room:
+        name = name[:-1]
+    return f"{folder}{slash}{name}{number}"
+
+
+def _volume_stem(path: PurePath) -> str:
+    """A volume's name without its type; a series named `1.2.3` has none to lose. It stays below the folder of outputs."""
+    path = PurePath(*(part for part in path.parts if part not in (path.anchor, ".."))) if path.parts else path
+    name = path.as_posix() if path.name else "volume"
+    ending = next((s for s in VOLUME_SUFFIXES if name.lower().endswith(s) and len(path.name) > len(s)), "")
+    return name[: len(name) - len(ending)]
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder, for any name, also one that no file can have."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

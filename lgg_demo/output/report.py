@@ -1,0 +1,226 @@
+"""Measurements of segmented cases as one report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from lgg_demo import __version__
+from lgg_demo.measure.diameters import Diameters, largest_diameters
+from lgg_demo.measure.overlap import Counts, count, expected_dice, pooled
+from lgg_demo.measure.surfaces import hausdorff95_mm, surface_dice
+from lgg_demo.measure.units import area_mm2, voxel_ml
+from lgg_demo.messages import Language, Sentence, say
+from lgg_demo.output.names import output_names
+from lgg_demo.output.result import Result
+from lgg_demo.reading.earlier import OUTPUTS, SOFTWARE
+from lgg_demo.reading.limits import DICOM_SUFFIXES, IMAGE_SUFFIXES, NIFTI_SUFFIXES
+from lgg_demo.rounding import rounded
+
+NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
+NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
+
+
+class Said(Protocol):
+    """Something to be told of a file: what could not be used of it, or only what became of it."""
+
+    @property
+    def sentence(self) -> Sentence: ...
+
+
+def measure(counts: Counts, scored: Counts | None) -> dict[str, Any]:
+    """Figures of one image or of all together; `scored`: the counts over slices with a reference, None without any."""
+    figures: dict[str, Any] = {"predicted_pixels": counts.predicted}
+    if scored is not None:
+        figures |= {
+            "reference_pixels": scored.reference,
+            "dice": scored.dice,
+            "iou": scored.iou,
+            "precision": scored.precision,
+            "recall": scored.recall,
+        }
+    return figures
+
+
+def slice_counts(result: Result, threshold: float) -> list[tuple[Counts, bool]]:
+    """For each slice its counts and whether it has a reference (where not, the reference counts as empty)."""
+    masks = result.mask(threshold)
+    reference = np.zeros_like(masks) if result.reference is None else result.reference
+    known = np.zeros(len(masks), dtype=bool) if result.referenced is None else result.referenced
+    return [(count(m, r), bool(k)) for m, r, k in zip(masks, reference, known, strict=True)]
+
+
+def _together(parts: Iterable[tuple[Counts, bool]]) -> dict[str, Any]:
+    parts = list(parts)
+    scored = [c for c, known in parts if known]
+    return measure(pooled(c for c, _ in parts), pooled(scored) if scored else None)
+
+
+def _expected(results: Sequence[Result], threshold: float, place: slice = slice(None)) -> dict[str, float]:
+    if not results or any(r.touched[place].any() for r in results):
+        return {}
+    levels = [r.levels[place].ravel() for r in results]
+    return {"expected_dice": expected_dice(levels[0] if len(levels) == 1 else np.concatenate(levels), threshold)}
+
+
+def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
+    """Figures in millimetres of a result with a grid.
+
+    spacing_mm: between slices, rows and columns of the axial stack; areas_mm2: of each slice; diameters: see
+    `metrics.largest_diameters`, null where nothing is there. Where every slice has a reference: its volume and diameters,
+    the signed difference of volumes, hd95_mm (null where one of the two is empty), surface_dice_2mm.
+    """
+    grid = result.ruler
+    if grid is None:
+        return {}
+    spacing = grid.spacing_mm
+    millilitres = voxel_ml(grid)
+    mask = result.mask(threshold)
+    areas = [area_mm2(int(n), grid) for n in mask.sum(axis=(1, 2))]
+    volume = int(mask.sum()) * millilitres
+    figures = {
+        "spacing_mm": [rounded(v, 4) for v in spacing],
+        "volume_ml": rounded(volume, 4),
+        "areas_mm2": areas,
+        "diameters_mm": _lines(largest_diameters(mask, spacing[1:])),
+    }
+    if result.reference is None or result.referenced is None or not result.referenced.all():
+        return figures  # a surface that ends where the reference does would be no surface
+    reference = int(result.reference.sum()) * millilitres
+    distance = hausdorff95_mm(mask, result.reference, spacing)
+    return figures | {
+        "reference_volume_ml": rounded(reference, 4),
+        "volume_difference_ml": rounded(volume - reference, 4),
+        "reference_diameters_mm": _lines(largest_diameters(result.reference, spacing[1:])),
+        "hd95_mm": rounded(distance, 3) if math.isfinite(distance) else None,
+        "surface_dice_2mm": surface_dice(mask, result.reference, spacing),
+    }
+
+
+def _lines(diameters: Diameters | None) -> dict[str, Any] | None:
+    """Diameters for the report; slices are counted from 1, as on the page."""
+    if diameters is None:
+        return None
+    longest, perpendicular = rounded(diameters.longest, 2), rounded(diameters.perpendicular, 2)
+    return {"longest": longest, "perpendicular": perpendicular, "slice": diameters.slice + 1}
+
+
+def build_report(
+    results: Sequence[Result],
+    threshold: float,
+    record: dict[str, Any],
+    problems: Iterable[Said] = (),
+    language: Language = "en",
+    notices: Iterable[Said] = (),
+) -> dict[str, Any]:
+    """The report of `predict`, the page and the API, ready for JSON.
+
+    `images` has one entry a file or volume, `series` one for what was scaled together (a patient's slices, as a rule),
+    `total` all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where
+    prediction and reference are both empty; null is a ratio without a denominator). Millimetres where the spacing is
+    known, see `measure_volume`; else diameters in pixels, where anything is outlined. `expected_dice`: what the
+    probabilities alone lead one to expect (see `metrics.expected_dice`), left out where a hand changed the outline. What a
+    hand corrected says `corrected: true` with the number of pixels that differ from the network's at this threshold.
+    `unreadable`: the files that could not be used; `notices`: those that were passed over as they should be.
+    """
+    images = []
+    series = []
+    warnings = []
+    everything: list[tuple[Counts, bool]] = []
+    for result, outputs in zip(results, output_names(results), strict=True):
+        parts = slice_counts(result, threshold)
+        everything += parts
+        files = [name for name, _ in result.files]
+        series.append({"files": files, "slices": len(parts), **_together(parts), **_expected([result], threshold)})
+        warnings += [*result.warnings, *result.reference_warnings]
+        start = 0
+        for (name, slices), names in zip(result.entries, outputs, strict=True):
+            place = slice(start, start + slices)
+            start += slices
+            entry = {
+                "file": name,
+                "slices": slices,
+                "width": int(result.levels.shape[2]),
+                "height": int(result.levels.shape[1]),
+                "pixels": int(slices * result.levels.shape[1] * result.levels.shape[2]),
+                **_together(parts[place]),
+                **_expected([result], threshold, place),
+                **dict(zip(OUTPUTS, names, strict=False)),
+            }
+            if result.ruler is not None:
+                entry |= measure_volume(result, threshold)
+            elif lines := _lines(largest_diameters(result.mask(threshold, place))):
+                entry["diameters_px"] = lines
+            if result.touched[place].any():
+                pixels = int(result.corrected(threshold, place).sum())
+                entry |= {"corrected": True, "corrected_pixels": pixels}
+                warnings.append(Sentence("corrected_by_hand", {"file": name, "pixels": pixels}))
+            images.append(entry)
+    total = {"images": len(images), "slices": len(everything), **_together(everything), **_expected(results, threshold)}
+    if any(r.touched.any() for r in results):
+        total |= {"corrected": True, "corrected_pixels": sum(i.get("corrected_pixels", 0) for i in images)}
+    if images and all("volume_ml" in image for image in images):
+        total["volume_ml"] = rounded(sum(image["volume_ml"] for image in images), 4)
+    return {
+        "notice": say("not_for_diagnosis", language),
+        "threshold": threshold,
+        "model": {
+            "name": record.get("name"),
+            "sha256": record.get("sha256"),
+            "created_by": record.get("created_by"),
+        },
+        "software": f"{SOFTWARE}{__version__}",
+        "images": images,
+        "series": series,
+        "total": total,
+        "warnings": [s.say(language) for s in warnings],
+        "unreadable": [_told(p, language) for p in problems],
+        "notices": [_told(n, language) for n in notices],
+    }
+
+
+def _told(said: Said, language: Language) -> dict[str, Any]:
+    sentence = without_name(said.sentence)
+    return {"file": sentence.values["file"], "message": sentence.say(language)}
+
+
+def without_name(sentence: Sentence) -> Sentence:
+    """A sentence about a file as a report may keep it: a DICOM file is often called after its patient, and is only "DICOM"
+    there.
+
+    The name stands in what the user reads at once, on the page and the console; pictures, NIfTI files and zips keep
+    theirs, which their outputs take over.
+    """
+    name = str(sentence.values["file"]).lower()
+    if name.endswith(NAMED) or (sentence.key in NO_DICOM and not name.endswith(DICOM_SUFFIXES)):
+        return sentence
+    return Sentence(sentence.key, {**sentence.values, "file": "DICOM"})
+
+
+def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, Any]]:
+    """One row a slice for `exports.write_csv`; slices are counted from 1 in each file, or in the volume from the feet."""
+    rows = []
+    for result in results:
+        parts = iter(slice_counts(result, threshold))
+        corrected = iter(zip(result.touched, result.corrected(threshold), strict=True))
+        for name, slices in result.entries:
+            for number in range(1, slices + 1):
+                counts, known = next(parts)
+                touched, pixels = next(corrected)
+                row: dict[str, Any] = {"file": name, "slice": number, "predicted_pixels": counts.predicted}
+                if touched:
+                    row["corrected_pixels"] = int(pixels)
+                if known:
+                    row |= {
+                        "reference_pixels": counts.reference,
+                        "dice": rounded(counts.dice, 6),
+                        "iou": rounded(counts.iou, 6),
+                    }
+                if (ruler := result.ruler) is not None:
+                    row["predicted_mm2"] = area_mm2(counts.predicted, ruler)
+                    row |= {"reference_mm2": area_mm2(counts.reference, ruler)} if known else {}
+                rows.append(row)
+    return rows

@@ -1,0 +1,121 @@
+"""`Result`: what is kept of a segmented case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from lgg_demo.case import Case
+from lgg_demo.grid import Grid
+from lgg_demo.messages import Sentence
+from lgg_demo.output.dicom_seg import why_no_segmentation
+from lgg_demo.probability import binarise
+
+UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is kept of a segmented case: no picture, only what masks and scores need.
+
+    files: name and number of slices of each file, in slice order; outputs are named after it.
+    paths: where each file was read, to match a reference by name. levels: probability (S, H, W) uint8, 255 for 1.
+    reference, referenced, warnings and reference_warnings: as in `Case`.
+    grid, instances: as in `Scan`; None and empty for pictures.
+    edits: what a hand corrected, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
+    """
+
+    files: tuple[tuple[str, int], ...]
+    paths: tuple[Path, ...]
+    levels: np.ndarray
+    reference: np.ndarray | None
+    referenced: np.ndarray | None
+    warnings: tuple[Sentence, ...] = ()
+    grid: Grid | None = None
+    instances: tuple[Dataset, ...] = ()
+    edits: np.ndarray | None = None
+    reference_warnings: tuple[Sentence, ...] = ()
+
+    def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
+        """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool; of these slices alone."""
+        mask = binarise(self.levels[place], threshold)
+        if self.edits is None:
+            return mask
+        edits = self.edits[place]
+        return np.asarray((mask | (edits == ADDED)) & (edits != REMOVED))
+
+    def corrected(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
+        """How many pixels of each of these slices the corrections change at a threshold: (S,) int."""
+        levels = self.levels[place]
+        if self.edits is None:
+            return np.zeros(len(levels), dtype=int)
+        return np.asarray((self.mask(threshold, place) != binarise(levels, threshold)).sum(axis=(1, 2)))
+
+    @property
+    def touched(self) -> np.ndarray:
+        """Which slices a hand has corrected, (S,) bool."""
+        if self.edits is None:
+            return np.zeros(len(self.levels), dtype=bool)
+        return np.asarray(self.edits.any(axis=(1, 2)))
+
+    @property
+    def ruler(self) -> Grid | None:
+        """The grid, where its millimetres are measured."""
+        return self.grid.ruler if self.grid else None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return int(self.levels.shape[1]), int(self.levels.shape[2])
+
+    @property
+    def entries(self) -> tuple[tuple[str, int], ...]:
+        """Name and number of slices of each entry of the report: a picture's file, or a volume whatever its files."""
+        return self.files if self.grid is None else ((self.files[0][0], len(self.levels)),)
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """How many slices each file has."""
+        return tuple(slices for _, slices in self.files)
+
+
+def result_of(case: Case, levels: np.ndarray, names: Sequence[str] | None = None) -> Result:
+    """A result from a case and its probability; `names` replace the file names (a folder's keep their sub-folder)."""
+    scan = case.scan
+    files = scan.files if names is None else tuple((n, s) for n, (_, s) in zip(names, scan.files, strict=True))
+    return Result(
+        files,
+        case.paths,
+        levels,
+        case.reference,
+        case.referenced,
+        case.warnings + warnings_of(case),
+        scan.grid,
+        scan.instances,
+        reference_warnings=case.reference_warnings,
+    )
+
+
+def warnings_of(case: Case) -> tuple[Sentence, ...]:
+    """What in a scan makes its segmentation doubtful: blank slices, colours that may not be the three sequences; and why a
+    DICOM series gets no DICOM SEG.
+    """
+    scan = case.scan
+    found = []
+    start = 0
+    for name, slices in scan.files:
+        pixels = scan.pixels[start : start + slices]
+        start += slices
+        low, high = pixels.min(axis=(1, 2)), pixels.max(axis=(1, 2))
+        blank = int((low == high).all(axis=-1).sum())
+        if blank:
+            found.append(Sentence("slices_blank", {"file": name, "blank": blank, "slices": slices}))
+    if not scan.grey and scan.grid is None:
+        found.append(Sentence("colour_as_sequences", {"file": scan.files[0][0]}))
+    if scan.grid is not None and scan.instances and (why := why_no_segmentation(scan.grid, scan.instances)):
+        found.append(Sentence(why, {"file": scan.files[0][0]}))
+    return tuple(found)

@@ -1,0 +1,106 @@
+"""What the server keeps of a tab between two clicks, and how much of it over all tabs."""
+
+from __future__ import annotations
+
+import html
+import secrets
+import threading
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lgg_demo.case import Listed, Notice, ReadError
+from lgg_demo.messages import Language, Sentence
+from lgg_demo.output.result import Result
+
+KEEP_BYTES = (
+    300 * 2**20
+)  # of all sessions' results: the process idles at 0.8 to 1 GB, and a case at hand takes the rest of 2 GB
+INSTANCE_BYTES = 16_000  # of a kept DICOM header
+LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
+
+
+class Kept:
+    """The arrays of one session's result, which go when newer ones of other sessions need the memory.
+
+    results: what masks and scores need; pictures: what the viewer shows of each, (S, H, W) uint8, for the page to print.
+    dropped: they were there, and had to go.
+    """
+
+    def __init__(self, results: tuple[Result, ...] = (), pictures: tuple[np.ndarray, ...] = ()) -> None:
+        self.results = results
+        self.pictures = pictures
+        self.dropped = False
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        arrays = [a for r in self.results for a in (r.levels, r.reference, r.referenced, r.edits) if a is not None]
+        headers = sum(len(r.instances) for r in self.results)
+        return sum(a.nbytes for a in (*arrays, *self.pictures)) + headers * INSTANCE_BYTES
+
+    def drop(self) -> None:
+        """Free the memory."""
+        self.results, self.pictures, self.dropped = (), (), True
+
+
+class Memory:
+    """All that is kept, so that it stays below a number of bytes; what nobody refers to any more is not counted."""
+
+    def __init__(self, most: int = KEEP_BYTES) -> None:
+        self.most = most
+        self._kept: list[weakref.ref[Kept]] = []  # longest unused first
+        self._lock = threading.Lock()
+
+    def used(self, kept: Kept) -> None:
+        """That this is the one used last; the longest unused ones are dropped where it is too much by now."""
+        with self._lock:
+            alive = [k for ref in self._kept if (k := ref()) is not None and k is not kept and k.size]
+            alive.append(kept)
+            size = sum(k.size for k in alive)
+            while size > self.most and len(alive) > 1:  # its user waits for the newest, however large it is
+                oldest = alive.pop(0)
+                size -= oldest.size
+                oldest.drop()
+            self._kept = [weakref.ref(k) for k in alive]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one tab keeps between two clicks.
+
+    problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
+    sequences: the volumes of its studies, where there is a choice, and chosen: role to name. identity: a random name for
+    the result, never derived from a file.
+    """
+
+    kept: Kept = field(default_factory=Kept)
+    problems: tuple[ReadError, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    reference_problems: tuple[ReadError, ...] = ()
+    done: tuple[Sentence, ...] = ()
+    sequences: tuple[Listed, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    identity: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        return self.kept.results
+
+    def messages(self) -> str:
+        """What went wrong, what to beware of and what was done, as an HTML list in each language.
+
+        The page shows one of them: a run that began before the switch was turned still speaks the other language then.
+        """
+        lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
+        lines += [("warning", n.sentence) for n in self.notices]
+        lines += [("warning", s) for r in self.results for s in (*r.warnings, *r.reference_warnings)]
+        lines += [("done", s) for s in self.done]
+
+        def listed(language: Language) -> str:
+            items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
+            return f'<ul lang="{language}">{items}</ul>'
+
+        return "".join(listed(language) for _, language in LANGUAGES) if lines else ""
