@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lgg_demo.measure.intervals import bootstrap_ci95
 from lgg_demo.measure.overlap import Counts, count, pooled
 from lgg_demo.measure.patients import dice_by_level
-from lgg_demo.measure.surfaces import hausdorff95_px
+from lgg_demo.measure.surfaces import hausdorff95
 from lgg_demo.probability import LEVELS, binarise, threshold_level
 from lgg_demo.train.losses import training_loss
 
@@ -140,10 +140,10 @@ def volume(*masks: str) -> np.ndarray:
 
 def test_distance_of_equal_and_of_empty_masks() -> None:
     some, none = volume(EMPTY, CORNER, EMPTY), volume(EMPTY, EMPTY, EMPTY)
-    assert hausdorff95_px(some, some) == 0
-    assert hausdorff95_px(none, none) == 0
-    assert hausdorff95_px(some, none) == hausdorff95_px(none, some) == math.inf
-    assert hausdorff95_px(volume(FULL), volume(FULL)) == 0  # to the border of the picture
+    assert hausdorff95(some, some) == 0
+    assert hausdorff95(none, none) == 0
+    assert hausdorff95(some, none) == hausdorff95(none, some) == math.inf
+    assert hausdorff95(volume(FULL), volume(FULL)) == 0  # to the border of the picture
 
 
 @pytest.mark.parametrize(("shift", "distance"), [((0, 0, 3), 3), ((0, 4, 0), 4), ((2, 0, 0), 2), ((0, 3, 4), 5)])
@@ -151,13 +151,13 @@ def test_distance_of_two_points(shift: tuple[int, int, int], distance: float) ->
     a, b = np.zeros((2, 8, 20, 20), dtype=bool)
     a[3, 10, 10] = True
     b[tuple(np.add((3, 10, 10), shift))] = True
-    assert hausdorff95_px(a, b) == pytest.approx(distance)
-    assert hausdorff95_px(b, a) == pytest.approx(distance)
+    assert hausdorff95(a, b) == pytest.approx(distance)
+    assert hausdorff95(b, a) == pytest.approx(distance)
 
 
 def test_distance_of_a_shifted_column() -> None:
-    assert hausdorff95_px(volume(LEFT), volume(RIGHT)) == pytest.approx(2)
-    assert hausdorff95_px(volume(LEFT), volume(MIDDLE)) == pytest.approx(1)
+    assert hausdorff95(volume(LEFT), volume(RIGHT)) == pytest.approx(2)
+    assert hausdorff95(volume(LEFT), volume(MIDDLE)) == pytest.approx(1)
 
 
 def test_one_stray_pixel_of_many_is_forgiven() -> None:
@@ -165,7 +165,7 @@ def test_one_stray_pixel_of_many_is_forgiven() -> None:
     a[0, 5:30, 5:30] = True
     b = a.copy()
     b[0, 55, 55] = True
-    assert hausdorff95_px(b, a) == 0
+    assert hausdorff95(b, a) == 0
 
 
 # Interval

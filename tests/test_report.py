@@ -25,7 +25,7 @@ from lgg_demo.case import Case, Notice, ReadError, Scan
 from lgg_demo.grid import Grid
 from lgg_demo.measure.diameters import largest_diameters
 from lgg_demo.measure.overlap import Counts
-from lgg_demo.measure.surfaces import hausdorff95_mm, surface_dice
+from lgg_demo.measure.surfaces import hausdorff95, surface_dice
 from lgg_demo.measure.units import pixel_mm2
 from lgg_demo.messages import Sentence, say
 from lgg_demo.network.segmenter import Segmenter
@@ -346,7 +346,7 @@ def test_page_and_report_round_alike() -> None:
     areas = [pixel_mm2(Grid((9, 9, 9), np.diag([a, b, 3.3, 1]))) for a in sides for b in sides[:4]]
     values = [n * area for area in areas for n in (*range(1, 40), 128, 129, 1000, 4095, 65535)]
     values += [n / 8 for n in range(-50, 50)] + [n / 1000 for n in range(2000)] + [-v for v in values[::7]]
-    code = (ROOT / "lgg_demo" / "viewer" / "counts.js").read_text(encoding="utf-8")
+    code = (ROOT / "lgg_demo" / "page" / "viewer" / "counts.js").read_text(encoding="utf-8")
     code += """
     const values = JSON.parse(require("fs").readFileSync(0, "utf-8"));
     const format = (d) => new Intl.NumberFormat("en",
@@ -514,9 +514,9 @@ def test_surfaces_in_millimetres() -> None:
     box[5:15, 5:15, 5:15] = True
     moved[7:17, 5:15, 5:15] = True  # by two slices
     spacing = (3.0, 1.0, 1.0)
-    assert hausdorff95_mm(box, moved, spacing) == 6
-    assert hausdorff95_mm(box, box, spacing) == 0 == hausdorff95_mm(box & False, box & False, spacing)
-    assert hausdorff95_mm(box, box & False, spacing) == np.inf
+    assert hausdorff95(box, moved, spacing) == 6
+    assert hausdorff95(box, box, spacing) == 0 == hausdorff95(box & False, box & False, spacing)
+    assert hausdorff95(box, box & False, spacing) == np.inf
     assert surface_dice(box, box, spacing) == 1 == surface_dice(box & False, box & False, spacing)
     assert surface_dice(box, box & False, spacing) == 0
     assert 0 < surface_dice(box, moved, spacing) < 1 == surface_dice(box, moved, spacing, tolerance=6)
@@ -530,7 +530,7 @@ def test_surfaces_are_those_of_monai(seed: int) -> None:
     pair = [torch.from_numpy(m)[None, None].float() for m in (first, second)]
     distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing))
     dice = compute_surface_dice(*pair, [2.0], include_background=True, spacing=list(spacing))
-    assert hausdorff95_mm(first, second, spacing) == pytest.approx(float(distance), abs=1e-4)
+    assert hausdorff95(first, second, spacing) == pytest.approx(float(distance), abs=1e-4)
     assert surface_dice(first, second, spacing) == pytest.approx(float(dice), abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Loss and scores. MONAI does the arithmetic; this file states the conventions once.
+"""Overlap of two masks, and the conventions of every score, stated once.
 
 Counts (true and false positives and negatives) come first, ratios second. Where prediction and reference are both
 empty, Dice and IoU are 1; where one is, they are 0. A volume's Dice is that of all its pixels together.
@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from monai.metrics import get_confusion_matrix
 
 from lgg_demo.probability import LEVELS, threshold_level
 
@@ -78,9 +76,11 @@ def count(predicted: np.ndarray, reference: np.ndarray) -> Counts:
     """Counts over two bool arrays of one shape."""
     if predicted.shape != reference.shape:
         raise ValueError(f"Prediction {predicted.shape} and reference {reference.shape} differ in shape.")
-    flat = [torch.from_numpy(np.ascontiguousarray(a)).reshape(1, 1, -1).float() for a in (predicted, reference)]
-    tp, fp, tn, fn = (int(v) for v in get_confusion_matrix(flat[0].double(), flat[1].double())[0, 0])
-    return Counts(tp, fp, fn, tn)
+    tp, predicted_pixels, reference_pixels = (
+        int(np.count_nonzero(a)) for a in (predicted & reference, predicted, reference)
+    )
+    fp, fn = predicted_pixels - tp, reference_pixels - tp
+    return Counts(tp, fp, fn, predicted.size - tp - fp - fn)
 
 
 def pooled(counts: Iterable[Counts]) -> Counts:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lgg_demo.measure.intervals import bootstrap_ci95
 from lgg_demo.measure.overlap import Counts, count, expected_dice, pooled
-from lgg_demo.measure.surfaces import hausdorff95_px
+from lgg_demo.measure.surfaces import hausdorff95
 from lgg_demo.probability import LEVELS, binarise
 
 PROTOCOL = (
@@ -42,7 +42,7 @@ def score(patient: str, levels: np.ndarray, reference: np.ndarray, threshold: fl
     predicted = binarise(levels, threshold)
     own = [count(p, r) for p, r in zip(predicted, reference, strict=True)]
     whole = pooled(own)
-    hd95 = hausdorff95_px(predicted, reference)
+    hd95 = hausdorff95(predicted, reference)
     row = {
         "patient": patient,
         "slices": len(own),

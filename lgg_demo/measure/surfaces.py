@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
-import torch
-from monai.metrics import compute_hausdorff_distance
 from scipy import ndimage
 
 from lgg_demo.measure.overlap import bounding_box
 
 SURFACE_TOLERANCE_MM = 2.0  # two readers' outlines of one lesion lie about this far apart
-
-
-def hausdorff95_px(predicted: np.ndarray, reference: np.ndarray) -> float:
-    """95th percentile of the distances between the two surfaces of a volume (S, H, W), in pixels, one slice a pixel.
-
-    The dataset gives no spacing, so the distance between slices counts as one pixel. Infinite where one is empty, 0
-    where both are.
-    """
-    if not predicted.any() or not reference.any():
-        return math.inf if predicted.any() or reference.any() else 0.0
-    box = bounding_box(predicted | reference)  # the distance needs no more than the box around both
-    pair = [torch.from_numpy(np.ascontiguousarray(np.pad(a[box], 1)))[None, None].float() for a in (predicted, reference)]
-    with warnings.catch_warnings():  # MONAI 1.6 warns of its own argument
-        warnings.simplefilter("ignore", FutureWarning)
-        return float(compute_hausdorff_distance(pair[0], pair[1], include_background=True, percentile=95)[0, 0])
 
 
 def surface_distances(
@@ -47,11 +29,13 @@ def surface_distances(
     return np.asarray(there), np.asarray(back)
 
 
-def hausdorff95_mm(predicted: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]) -> float:
-    """95th percentile of the distances between the two surfaces of a volume (S, H, W); `spacing` (z, y, x) in mm.
+def hausdorff95(
+    predicted: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> float:
+    """95th percentile of the distances between the surfaces of two masks (S, H, W), in the unit of `spacing` (z, y, x).
 
-    The larger of both directions, as MONAI's `compute_hausdorff_distance`. Infinite where one mask is empty, 0 where both
-    are.
+    Voxels by default, where a dataset gives no spacing. The larger of both directions, as MONAI's
+    `compute_hausdorff_distance`. Infinite where one mask is empty, 0 where both are.
     """
     if not predicted.any() or not reference.any():
         return math.inf if predicted.any() or reference.any() else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from lgg_demo import __version__
 from lgg_demo.measure.diameters import Diameters, largest_diameters
 from lgg_demo.measure.overlap import Counts, count, expected_dice, pooled
-from lgg_demo.measure.surfaces import hausdorff95_mm, surface_dice
+from lgg_demo.measure.surfaces import hausdorff95, surface_dice
 from lgg_demo.measure.units import area_mm2, voxel_ml
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.output.names import output_names
@@ -90,7 +90,7 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     if result.reference is None or result.referenced is None or not result.referenced.all():
         return figures  # a surface that ends where the reference does would be no surface
     reference = int(result.reference.sum()) * millilitres
-    distance = hausdorff95_mm(mask, result.reference, spacing)
+    distance = hausdorff95(mask, result.reference, spacing)
     return figures | {
         "reference_volume_ml": rounded(reference, 4),
         "volume_difference_ml": rounded(volume - reference, 4),
