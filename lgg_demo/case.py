@@ -1,4 +1,14 @@
-"""The nouns of reading and segmenting: arrays and headers, without any file format."""
+"""The nouns of reading and segmenting: arrays and headers, without any file format. And the errors, as a tree:
+
+LggDemoError            whatever a user can mend, in one sentence
+  ReadError             a file that cannot be used, in any language
+  ManifestError         a manifest that cannot be followed            reading.manifest
+  CheckpointError       weights or a record that cannot be served     network.record
+  NoSegmentation        headers that no DICOM SEG can refer to        output.dicom_seg
+  DatasetError          a dataset that cannot be trained on           train.data
+
+A `Notice` is no error: nothing went wrong.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +25,11 @@ from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 
 
-class ReadError(Exception):
+class LggDemoError(Exception):
+    """Whatever a user can mend."""
+
+
+class ReadError(LggDemoError):
     """One file that cannot be used. `file` is its name, `sentence` says what is wrong and what to do, in any language."""
 
     def __init__(self, file: str, key: str, **values: object) -> None:
@@ -29,9 +43,6 @@ class ReadError(Exception):
 
 def _read_error(file: str, sentence: Sentence) -> ReadError:
     return ReadError(file, sentence.key, **{k: v for k, v in sentence.values.items() if k != "file"})
-
-
-UnreadableScan = ReadError
 
 
 @dataclass(frozen=True, init=False)
@@ -154,7 +165,7 @@ class Found:
     """A volume that a header promises, not yet read.
 
     role: None where neither name nor description tells. study: what the volumes of one study share (StudyInstanceUID, or
-    the file name without the words that tell the sequence). `load` raises UnreadableScan. frame_of_reference: a DICOM
+    the file name without the words that tell the sequence). `load` raises ReadError. frame_of_reference: a DICOM
     series' UID of it. refers_to: UIDs of the series and files that a DICOM segmentation was drawn on.
     """
 

@@ -1,16 +1,12 @@
-"""Score what the page serves on whole patients: `python -m lgg_demo.evaluate --data DIR --out DIR`.
-
-Writes metrics.json, per_slice.csv, dice_by_patient.png and dice_by_threshold.png, and prints a table. All slices count,
-at the files' own 256 x 256; Dice and IoU are 1 where prediction and reference are both empty.
-"""
+"""Score what the page serves on whole patients: `python -m lgg_demo.evaluate --data DIR --out DIR`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +16,12 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from tqdm import tqdm
 
+from lgg_demo.command import Checkpoint, Folder, OptionalFile, Threshold, run, threshold_or
 from lgg_demo.measure.patients import PROTOCOL, Scored, score, summary
-from lgg_demo.network.record import CheckpointError, lineage
+from lgg_demo.network.record import lineage
 from lgg_demo.network.segmenter import Segmenter
-from lgg_demo.predict import probability
 from lgg_demo.probability import threshold_level
-from lgg_demo.train.data import DatasetError, index_dataset, read_patient, read_patients
+from lgg_demo.train.data import index_dataset, read_patient, read_patients
 
 matplotlib.use("Agg")
 
@@ -124,24 +120,34 @@ def print_table(metrics: dict[str, Any]) -> None:
     print(f"({metrics['protocol']})")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the kaggle_3m folder")
-    parser.add_argument("--patients", type=Path, metavar="CSV", help="score those of its `patient` column (all of DIR)")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights to score: a file or a Hub repository (weights/)")
-    parser.add_argument("--threshold", type=probability, help="between 0 and 1 (the checkpoint's, 0.5 as shipped)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the figures go")
-    given = parser.parse_args(arguments)
-    try:
-        segmenter = Segmenter.load(given.checkpoint)
-        wanted = None if given.patients is None else read_patients(given.patients)["patient"]
-        index = index_dataset(given.data, wanted)
-        given.out.mkdir(parents=True, exist_ok=True)  # said now, not after the work, where it cannot be
-        metrics = evaluate(index, segmenter, segmenter.threshold if given.threshold is None else given.threshold, given.out)
-    except (DatasetError, CheckpointError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Score what the page serves on whole patients.
+
+    Writes metrics.json, per_slice.csv, dice_by_patient.png and dice_by_threshold.png, and prints a table. All slices count,
+    at the files' own 256 x 256; Dice and IoU are 1 where prediction and reference are both empty.
+    """
+
+    data: Folder
+    """the kaggle_3m folder"""
+    out: Folder
+    """where the figures go"""
+    patients: OptionalFile = None
+    """score those of its `patient` column; all of DIR without"""
+    checkpoint: Checkpoint = None
+    """weights to score: a file or a Hub repository; those in weights/ without"""
+    threshold: Threshold = None
+    """between 0 and 1; the checkpoint's, 0.5 as shipped, without"""
+
+
+def score_patients(given: EvaluateSettings) -> int:
+    """What the command does; returns its exit code."""
+    segmenter = Segmenter.load(given.checkpoint)
+    threshold = threshold_or(given.threshold, segmenter.threshold)
+    wanted = None if given.patients is None else read_patients(given.patients)["patient"]
+    index = index_dataset(given.data, wanted)
+    given.out.mkdir(parents=True, exist_ok=True)  # said now, not after the work, where it cannot be
+    metrics = evaluate(index, segmenter, threshold, given.out)
     print_table(metrics)
     known, chose = metrics["patients_the_network_was_trained_on"], metrics["patients_that_chose_its_epoch"]
     if known or chose:
@@ -151,6 +157,11 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run("evaluate", EvaluateSettings, score_patients, arguments)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ VIEWER = app.viewer_script()
 PUT_TOGETHER = ("panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence.
 MAKERS = {
-    "Sentence": 0, "say": 0, "refusal": 0, "said": 0, "UnreadableScan": 1, "ReadError": 1, "Notice": 1, "named": 1,
+    "Sentence": 0, "say": 0, "refusal": 0, "said": 0, "ReadError": 1, "Notice": 1, "named": 1,
 }  # fmt: skip
-OF_A_FILE = ("UnreadableScan", "ReadError", "Notice")
+OF_A_FILE = ("ReadError", "Notice")
 
 
 def placeholders(text: str) -> set[str]:

@@ -21,7 +21,7 @@ from lgg_demo.train.training import TrainSettings, epochs_of
 ROOT = Path(__file__).resolve().parent.parent
 # Arrows go down this list: each layer may import from those above it and, without a circle, from itself.
 LAYERS = (
-    ("messages", "scratch", "grid", "case", "intensity", "probability", "rounding"),
+    ("messages", "scratch", "grid", "case", "intensity", "probability", "rounding", "command"),
     ("reading",),
     ("network",),
     ("measure",),

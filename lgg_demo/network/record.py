@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lgg_demo.case import LggDemoError
 from lgg_demo.intensity import NORMALISATIONS
 from lgg_demo.network.calibration import Calibration
 from lgg_demo.network.frames import SIZE
@@ -22,7 +23,7 @@ MOST_CONTEXT, MOST_WIDTH, MOST_CHANNELS = 16, 128, 1024  # what no record can ma
 FAMILIES = ("smp", "seed")  # smp.Unet; the student report's U-Net
 
 
-class CheckpointError(Exception):
+class CheckpointError(LggDemoError):
     """A checkpoint that cannot be found or used; the message says why and what to do."""
 
 

@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from lgg_demo import __version__
+from lgg_demo.case import LggDemoError
 from lgg_demo.grid import Grid, places_of
 from lgg_demo.output.display import BLUE
 
@@ -23,7 +24,7 @@ REFERRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstance
 SERIES_NUMBER = 9000  # far from a scanner's own, so that it is listed after them
 
 
-class NoSegmentation(ValueError):
+class NoSegmentation(LggDemoError):
     """Why no DICOM SEG can refer to some headers; `key` is its sentence."""
 
     def __init__(self, key: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from lgg_demo.case import Role
+from lgg_demo.case import LggDemoError, Role
 from lgg_demo.reading.archive import Given
 
 COLUMNS = ("subject", "visit", "date", "role", "path")
@@ -21,7 +21,7 @@ ROLES: dict[str, Role] = {
 }
 
 
-class ManifestError(ValueError):
+class ManifestError(LggDemoError):
     """A manifest that cannot be used; the message names its line and what to do."""
 
 

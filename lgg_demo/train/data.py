@@ -15,7 +15,7 @@ import torch
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch.utils.data import Dataset
 
-from lgg_demo.case import Scan, UnreadableScan
+from lgg_demo.case import LggDemoError, ReadError, Scan
 from lgg_demo.intensity import NORMALISATION, NORMALISATIONS
 from lgg_demo.network.frames import to_model, with_neighbours
 from lgg_demo.reading.layout import is_mask_name, series_stem, slice_number
@@ -29,7 +29,7 @@ COLUMNS = ["patient", "slice", "image", "mask", "tumour"]
 TEST_SHARE, VALIDATION_SHARE = 0.1, 0.2  # the student report's: of all slices, and of those that are left
 
 
-class DatasetError(Exception):
+class DatasetError(LggDemoError):
     """A folder or a split that cannot be used; the message names every file or patient at fault."""
 
 
@@ -113,7 +113,7 @@ def _index_patient(folder: Path) -> tuple[list[tuple[str, int, Path, Path, bool]
         for path in (image, mask):
             try:
                 values = read_mask(path) if path is mask else read_scan(path).pixels
-            except UnreadableScan as error:
+            except ReadError as error:
                 wrong.append(f"{where}/{error}")
                 continue
             pages, height, width = values.shape[:3]
@@ -276,7 +276,7 @@ def read_patient(rows: pd.DataFrame) -> tuple[Scan, np.ndarray]:
     try:
         scan = read_scan(list(rows["image"]), name=str(rows["patient"].iloc[0]))
         return scan, np.concatenate([read_mask(p, scan.size) for p in rows["mask"]])
-    except UnreadableScan as error:  # a stack of too many slices, or files that have changed since they were indexed
+    except ReadError as error:  # a stack of too many slices, or files that have changed since they were indexed
         raise DatasetError(f"{rows['patient'].iloc[0]}: {error}") from error
 
 
