@@ -88,7 +88,7 @@ class Grid:
     forms: Mapping[str, np.ndarray] | None = None
 
     @property
-    def ruler(self) -> Grid | None:
+    def physical(self) -> Grid | None:
         """The grid itself where its millimetres may be measured by, else None."""
         return self if self.measured and self.thickness_known else None
 

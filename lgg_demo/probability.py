@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-LEVELS = 255  # a kept probability is a whole number of 255ths
+LEVELS = 255  # a quantised probability is a whole number of 255ths
 
 
 def threshold_level(threshold: float) -> int:
-    """The smallest kept level (0..255) that reaches a threshold in [0, 1]; 0.5 gives 128.
+    """The smallest quantised probability (0..255) that reaches a threshold in [0, 1]; 0.5 gives 128.
 
     Whole numbers are compared, so a mask is the same on the page and on the server, to the pixel.
     """
@@ -19,6 +19,6 @@ def threshold_level(threshold: float) -> int:
     return math.ceil(threshold * LEVELS)
 
 
-def binarise(levels: np.ndarray, threshold: float) -> np.ndarray:
-    """Kept probability (..., uint8, 0..255) to a mask of the same shape, bool."""
-    return np.asarray(levels >= threshold_level(threshold))
+def binarise(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Quantised probability (..., uint8, 0..255) to a mask of the same shape, bool."""
+    return np.asarray(probability >= threshold_level(threshold))

@@ -143,9 +143,9 @@ def test_nifti_on_the_own_grid_of_any_orientation(tmp_path: Path, codes: str) ->
     (entry,) = report["images"]
     assert (entry["mask"], entry["probability"]) == ("scan_mask.nii.gz", "scan_probability.nii.gz")
     mask, probability = nib.load(tmp_path / entry["mask"]), nib.load(tmp_path / entry["probability"])
-    np.testing.assert_array_equal(mask.get_fdata() > 0, binarise(grid.to_own(r.levels), 0.4))
-    np.testing.assert_array_equal(np.asarray(probability.dataobj.get_unscaled()), grid.to_own(r.levels))
-    np.testing.assert_allclose(probability.get_fdata(), grid.to_own(r.levels) / 255, atol=1e-6)
+    np.testing.assert_array_equal(mask.get_fdata() > 0, binarise(grid.to_own(r.probability), 0.4))
+    np.testing.assert_array_equal(np.asarray(probability.dataobj.get_unscaled()), grid.to_own(r.probability))
+    np.testing.assert_allclose(probability.get_fdata(), grid.to_own(r.probability) / 255, atol=1e-6)
     for image in (mask, probability):
         assert image.get_data_dtype() == np.uint8 and image.shape == shape
         assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1
@@ -346,7 +346,7 @@ def test_nobody_is_named_in_any_output(tmp_path: Path) -> None:
     instances, grid = series()
     r = result(grid, instances, reference=True)
     report = build_report([r], 0.5, RECORD)
-    picture = np.zeros(r.levels.shape, np.uint8)
+    picture = np.zeros(r.probability.shape, np.uint8)
     written, _ = write_outputs([r], 0.5, report, tmp_path, [picture])
     assert {p.name for p in written} == {
         "series-3_mask.nii.gz", "series-3_probability.nii.gz", "series-3_seg.dcm", TABLE, PAGE, REPORT,
@@ -607,7 +607,7 @@ def test_table_has_a_row_for_each_slice(tmp_path: Path) -> None:
     assert [(r["file"], r["slice"]) for r in rows] == [
         *(("a, b;\"c\".nii", str(k + 1)) for k in range(SLICES)), ("s_1.png", "1"), ("s_2.png", "1"),
     ]  # fmt: skip
-    mask = binarise(volume.levels, 0.5)
+    mask = binarise(volume.probability, 0.5)
     for row, m, t in zip(rows, mask, volume.reference, strict=False):
         assert int(row["predicted_pixels"]) == m.sum() and int(row["reference_pixels"]) == t.sum()
         assert float(row["predicted_mm2"]) == pytest.approx(m.sum() * 0.99, abs=0.01)
@@ -658,7 +658,7 @@ def test_documents_are_a_matter_of_choice_for_pictures(tmp_path: Path) -> None:
         "a_probability.png",
         REPORT,
     ]
-    written, _ = write_outputs([picture], 0.5, report, tmp_path, [picture.levels], documents=True)
+    written, _ = write_outputs([picture], 0.5, report, tmp_path, [picture.probability], documents=True)
     assert [p.name for p in written] == ["a_mask.png", "a_probability.png", TABLE, PAGE, REPORT]
     _, grid = series()
     written, _ = write_outputs([result(grid)], 0.5, build_report([result(grid)], 0.5, RECORD), tmp_path, documents=False)
@@ -690,7 +690,7 @@ def test_page_says_what_the_report_does(tmp_path: Path, language: Language) -> N
     )
     report = build_report([r], 0.35, RECORD, [ReadError("b.png", "damaged")], language)
     path = tmp_path / PAGE
-    write_pdf(path, [r], [np.zeros(r.levels.shape, np.uint8)], report, language)
+    write_pdf(path, [r], [np.zeros(r.probability.shape, np.uint8)], report, language)
     raw = path.read_bytes()
     assert pages(path) == 1
     assert b"CreationDate" not in raw and b"/Author" not in raw and str(tmp_path).encode() not in raw
@@ -715,7 +715,7 @@ def test_page_stays_one_page_whatever_it_must_hold(tmp_path: Path) -> None:
     long = "$x_{1}$ été\n" + "a_very_long_name" * 40 + ".nii"
     warned = tuple(Sentence("slices_blank", {"file": long, "blank": n, "slices": 99}) for n in range(40))
     many = [dataclasses.replace(result(grid, name=long, seed=n, reference=n == 0), warnings=warned) for n in range(15)]
-    pictures = [None if n == 3 else np.full(r.levels.shape, 99, np.uint8) for n, r in enumerate(many)]
+    pictures = [None if n == 3 else np.full(r.probability.shape, 99, np.uint8) for n, r in enumerate(many)]
     problems = [ReadError(long, "damaged")] * 30
     for n, (results, shown) in enumerate(((many, pictures), (many[:1], pictures[:1]), (many[:1], None), ([], None))):
         report = build_report(results, 0.5, RECORD, problems)
@@ -731,7 +731,7 @@ def test_page_of_pictures_without_reference_and_of_names_that_are_no_utf_8(tmp_p
     name = b"\xe9t\xe9.png".decode("utf-8", "surrogateescape")
     picture = Result(((name, 1),), (Path(name),), np.full((1, 700, 30), 200, np.uint8), None, None)
     report = build_report([picture], 0.5, RECORD)
-    write_pdf(tmp_path / "a.pdf", [picture], [picture.levels], report)
+    write_pdf(tmp_path / "a.pdf", [picture], [picture.probability], report)
     said = content(tmp_path / "a.pdf")
     assert "21000 pixels" in said and "px" in said and " mm" not in said.replace("mm²", "")
 
@@ -744,17 +744,19 @@ def test_the_slices_that_are_shown() -> None:
     r = Result((("a", 9),), (Path("a"),), levels, None, None, (), grid)
     assert chosen_slices([r], 0.5) == [(0, 1), (0, 4), (0, 7)]
     assert chosen_slices([r], 0.5, most=2) == [(0, 1), (0, 4)]
-    nothing = dataclasses.replace(r, levels=np.zeros_like(levels))
+    nothing = dataclasses.replace(r, probability=np.zeros_like(levels))
     assert chosen_slices([nothing], 0.5, most=3) == [(0, 1), (0, 4), (0, 7)]
     assert chosen_slices([nothing, r], 0.5) == [(1, 1), (1, 4), (1, 7)]
     truth = dataclasses.replace(nothing, reference=levels > 0, referenced=np.ones(9, bool))
     assert chosen_slices([truth], 0.5) == [(0, 1), (0, 4), (0, 7)]
-    assert chosen_slices([dataclasses.replace(nothing, levels=levels[:1])], 0.5) == [(0, 0)]
+    assert chosen_slices([dataclasses.replace(nothing, probability=levels[:1])], 0.5) == [(0, 0)]
 
 
 def test_report_of_a_volume_is_json(tmp_path: Path) -> None:
     instances, grid = series()
-    empty = dataclasses.replace(result(grid, instances, reference=True), levels=np.zeros((SLICES, ROWS, WIDTH), np.uint8))
+    empty = dataclasses.replace(
+        result(grid, instances, reference=True), probability=np.zeros((SLICES, ROWS, WIDTH), np.uint8)
+    )
     report = build_report([empty], 0.5, RECORD)
     write_outputs([empty], 0.5, report, tmp_path)
     assert json.loads((tmp_path / REPORT).read_text(encoding="utf-8")) == json.loads(json.dumps(report, allow_nan=False))

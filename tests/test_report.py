@@ -119,7 +119,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         for _, slices in r.files:
             entry, place = next(entries), slice(start, start + slices)
             start += slices
-            levels = r.levels[place]
+            levels = r.probability[place]
             mask = binarise(levels, 0.4)
             stored = pages(out / entry["mask"])
             assert stored.dtype == np.uint8 and set(np.unique(stored)) <= {0, 255}
@@ -396,11 +396,11 @@ def test_figures_of_a_report() -> None:
     reference = np.zeros((3, HEIGHT, WIDTH), dtype=bool)
     reference[0, :5, :4] = True
     scored = result(("a.png", 1), ("b.tif", 2), reference=reference, referenced=[True, False, True])
-    scored.levels[:] = 0
-    scored.levels[0, :5, 2:6] = 200  # half of the reference, and as much beside it
-    scored.levels[1, 0, :7] = 255  # without a reference: counted, never scored
+    scored.probability[:] = 0
+    scored.probability[0, :5, 2:6] = 200  # half of the reference, and as much beside it
+    scored.probability[1, 0, :7] = 255  # without a reference: counted, never scored
     free = result(("c.png", 1))
-    free.levels[:] = 0
+    free.probability[:] = 0
     report = build_report([scored, free], 0.5, RECORD)
     first, second, third = report["images"]
     assert (first["file"], first["slices"], first["width"], first["height"]) == ("a.png", 1, WIDTH, HEIGHT)
@@ -420,7 +420,7 @@ def test_figures_of_a_report() -> None:
     # Probabilities of 200 / 255 lead one to expect this of their outline, whatever the reference says.
     assert first["expected_dice"] == 2 * 200 / (255 + 200)
     assert third["expected_dice"] == 1, "nothing is outlined, nothing likely"
-    edits = np.zeros(scored.levels.shape, np.uint8)
+    edits = np.zeros(scored.probability.shape, np.uint8)
     edits[0, 6, 6] = ADDED
     by_hand = build_report([replace(scored, edits=edits), free], 0.5, RECORD)
     has = ["expected_dice" in entry for entry in (*by_hand["images"], *by_hand["series"], by_hand["total"])]
@@ -433,7 +433,7 @@ def test_total_is_of_all_pixels_together() -> None:
         result((f"{n}.tif", n), reference=rng.random((n, HEIGHT, WIDTH)) < 0.4, referenced=[True] * n) for n in (1, 2, 5)
     ]
     report = build_report(results, 0.3, RECORD)
-    predicted = np.concatenate([binarise(r.levels, 0.3) for r in results])
+    predicted = np.concatenate([binarise(r.probability, 0.3) for r in results])
     reference = np.concatenate([r.reference for r in results if r.reference is not None])
     both = int((predicted & reference).sum())
     total = report["total"]
@@ -461,7 +461,7 @@ def test_measure_and_slice_counts_without_reference() -> None:
     r = result(("a.tif", 2))
     parts = slice_counts(r, 0.5)
     assert [known for _, known in parts] == [False, False]
-    assert [c.predicted for c, _ in parts] == (r.levels >= 128).sum(axis=(1, 2)).tolist()
+    assert [c.predicted for c, _ in parts] == (r.probability >= 128).sum(axis=(1, 2)).tolist()
 
 
 # Millimetres
@@ -634,7 +634,7 @@ def test_outputs_are_references_of_their_inputs(tmp_path: Path) -> None:
     (tmp_path / "out" / REPORT).unlink()  # which says whose masks they are
     again = read_all(Request(inputs, masks))
     assert not read.errors and not again.errors
-    scored = [result_of(c, r.levels) for c, r in zip(again.cases, results, strict=True)]
+    scored = [result_of(c, r.probability) for c, r in zip(again.cases, results, strict=True)]
     total = build_report(scored, 0.5, RECORD)["total"]
     assert total["dice"] == total["iou"] == 1 and total["reference_pixels"] == total["predicted_pixels"] > 0
 

@@ -139,13 +139,13 @@ def test_figures_equal_the_report_at_random_thresholds(alone: Any) -> None:
 def test_uncertainty_and_expected_dice_are_what_they_are_defined_as(alone: Any) -> None:
     case, result = study()
     put(alone, stage(value_of((case, result))))
-    p = result.levels / 255
+    p = result.probability / 255
     doubt = np.minimum(p, 1 - p).sum(axis=(1, 2))
     assert alone.evaluate("frames.map(doubtOf)") == pytest.approx(doubt)
     unsure = (doubt >= p[0].size / 4096) & (doubt >= 0.2 * p.sum(axis=(1, 2)))
     assert alone.evaluate("frames.map(isUnsure)") == unsure.tolist()
     for threshold in (0.3, 0.5, 0.8):
-        mask = binarise(result.levels, threshold)
+        mask = binarise(result.probability, threshold)
         alone.evaluate("(t) => useThreshold(t)", threshold)
         expected = 2 * p[mask].sum() / (mask.sum() + p.sum())
         assert alone.evaluate(FIGURES)["expected/all"] == pytest.approx(expected)
@@ -158,7 +158,7 @@ def test_the_curve_is_dice_at_each_threshold(alone: Any) -> None:
     put(alone, stage(value_of((case, result), best_threshold=0.42)))
     curve = alone.evaluate("curveOf(frames)")
     for t in (1, 37, 50, 99):
-        mask = binarise(result.levels, t / 100)
+        mask = binarise(result.probability, t / 100)
         assert curve[t - 1] == 2 * int((mask & result.reference).sum()) / int(mask.sum() + result.reference.sum())
     texts = alone.evaluate(
         """() => { const said = []; const was = CanvasRenderingContext2D.prototype.fillText;
@@ -274,7 +274,7 @@ def test_the_result_of_a_study_that_is_looked_at_moves_nothing(alone: Any) -> No
     """Slice, zoom and threshold stay as the hand has left them; where it has done nothing, the largest area is shown."""
     case, result = study()
     value = value_of((case, result))
-    largest = int(np.argmax((result.levels >= 128).sum(axis=(1, 2))))
+    largest = int(np.argmax((result.probability >= 128).sum(axis=(1, 2))))
     for moved in (False, True):
         alone.goto("about:blank")
         alone.set_content(stage(early(value) | {"id": str(moved)}))
@@ -499,7 +499,7 @@ def test_what_is_no_correction_is_refused(text: str) -> None:
 def test_a_corrected_mask_goes_out_as_such(tmp_path: Path) -> None:
     _, result = study(grid=False)
     result = replace(result, files=(("a.png", 1), ("b.png", 11)))
-    edits = np.zeros_like(result.levels)
+    edits = np.zeros_like(result.probability)
     edits[0, :4, :5] = ADDED
     edits[0, 40:44] = REMOVED
     touched = replace(result, edits=edits)

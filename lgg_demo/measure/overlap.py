@@ -57,15 +57,15 @@ class Counts:
         return self.tp / self.reference if self.reference else None
 
 
-def expected_dice(levels: np.ndarray, threshold: float) -> float:
-    """The Dice that calibrated probabilities (kept levels of any shape) lead one to expect of their own mask.
+def expected_dice(probability: np.ndarray, threshold: float) -> float:
+    """The Dice that calibrated probabilities (quantised, of any shape) lead one to expect of their own mask.
 
     2 sum of p inside the mask / (pixels of the mask + sum of p): no reference is needed, and a low value marks a scan to
     look at twice. 1 where nothing is predicted and nothing is likely; the sums stand for their expectations (the ratio
     of expectations, as in soft Dice).
     """
     at = threshold_level(threshold)
-    parts = np.array_split(levels.reshape(-1), 1 + (levels.size >> 22))  # bincount takes eight bytes a pixel
+    parts = np.array_split(probability.reshape(-1), 1 + (probability.size >> 22))  # bincount takes eight bytes a pixel
     by_level = np.sum([np.bincount(part, minlength=LEVELS + 1) for part in parts], axis=0)
     said = by_level * np.arange(LEVELS + 1)  # in 255ths
     total = int(by_level[at:].sum()) * LEVELS + int(said.sum())

@@ -19,10 +19,10 @@ PROTOCOL = (
 )
 
 
-def dice_by_level(levels: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def dice_by_level(probability: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Dice of a volume for every threshold level 0..255 at once: (256,) float64, from two histograms."""
-    inside = np.bincount(levels[reference], minlength=LEVELS + 1)[::-1].cumsum()[::-1]
-    predicted = np.bincount(levels.ravel(), minlength=LEVELS + 1)[::-1].cumsum()[::-1]
+    inside = np.bincount(probability[reference], minlength=LEVELS + 1)[::-1].cumsum()[::-1]
+    predicted = np.bincount(probability.ravel(), minlength=LEVELS + 1)[::-1].cumsum()[::-1]
     total = predicted + int(reference.sum())
     return np.asarray(np.divide(2.0 * inside, total, out=np.ones(LEVELS + 1), where=total > 0))
 
@@ -37,9 +37,9 @@ class Scored:
     curve: np.ndarray
 
 
-def score(patient: str, levels: np.ndarray, reference: np.ndarray, threshold: float) -> Scored:
-    """Score one patient's kept levels, (S, H, W) uint8, against the reference, bool."""
-    predicted = binarise(levels, threshold)
+def score(patient: str, probability: np.ndarray, reference: np.ndarray, threshold: float) -> Scored:
+    """Score one patient's quantised probability, (S, H, W) uint8, against the reference, bool."""
+    predicted = binarise(probability, threshold)
     own = [count(p, r) for p, r in zip(predicted, reference, strict=True)]
     whole = pooled(own)
     hd95 = hausdorff95(predicted, reference)
@@ -51,9 +51,9 @@ def score(patient: str, levels: np.ndarray, reference: np.ndarray, threshold: fl
         "predicted_pixels": whole.predicted,
         "reference_pixels": whole.reference,
         "hd95_px": hd95 if math.isfinite(hd95) else None,
-        "expected_dice": expected_dice(levels, threshold),
+        "expected_dice": expected_dice(probability, threshold),
     }
-    return Scored(row, own, hd95, dice_by_level(levels, reference))
+    return Scored(row, own, hd95, dice_by_level(probability, reference))
 
 
 def summary(scored: list[Scored]) -> dict[str, Any]:

@@ -86,12 +86,12 @@ def _makers(result: Result, masks: np.ndarray, place: slice, model: dict[str, An
     """What writes mask, probability and segmentation of an entry of the report, given a path."""
     grid = result.grid
     if grid is None:
-        stacks = masks[place].astype(np.uint8) * 255, result.levels[place]
+        stacks = masks[place].astype(np.uint8) * 255, result.probability[place]
         return tuple(partial(_write_picture, stack=stack) for stack in stacks)
     corrected = bool(result.touched.any())
     return (
         lambda file: write_nifti(file, grid.to_own(masks), grid),
-        lambda file: write_nifti(file, grid.to_own(result.levels), grid, slope=1 / LEVELS),
+        lambda file: write_nifti(file, grid.to_own(result.probability), grid, slope=1 / LEVELS),
         lambda file: write_segmentation(file, masks, grid, result.instances, model, corrected),
     )
 

@@ -32,7 +32,7 @@ class Outlined(Protocol):
     @property
     def files(self) -> tuple[tuple[str, int], ...]: ...
     @property
-    def levels(self) -> np.ndarray: ...
+    def probability(self) -> np.ndarray: ...
     @property
     def reference(self) -> np.ndarray | None: ...
     @property
@@ -40,7 +40,7 @@ class Outlined(Protocol):
     @property
     def grid(self) -> Grid | None: ...
     @property
-    def ruler(self) -> Grid | None: ...
+    def physical(self) -> Grid | None: ...
     def mask(self, threshold: float, place: slice = ...) -> np.ndarray: ...
 
 
@@ -76,10 +76,10 @@ def chosen_slices(results: Sequence[Outlined], threshold: float, most: int = MOS
 
     Where nothing is predicted, those with the most reference; without one either, slices evenly spread.
     """
-    everything = [(r, s) for r, result in enumerate(results) for s in range(len(result.levels))]
+    everything = [(r, s) for r, result in enumerate(results) for s in range(len(result.probability))]
     predicted = np.concatenate([r.mask(threshold).sum(axis=(1, 2)) for r in results])
     reference = np.concatenate(
-        [np.zeros(len(r.levels)) if r.reference is None else r.reference.sum(axis=(1, 2)) for r in results]
+        [np.zeros(len(r.probability)) if r.reference is None else r.reference.sum(axis=(1, 2)) for r in results]
     )
     for area in (predicted, reference):
         if area.any():
@@ -196,7 +196,7 @@ class _Page:
             if several:
                 said = f"{name}  {said}".strip()
             area = int(results[r].mask(self.report["threshold"], slice(s, s + 1)).sum())
-            value = self.area(area, results[r].ruler)
+            value = self.area(area, results[r].physical)
             room = side - self.measure(value, 7.5) - 0.12
             self.text(x, y + side + 0.045, self.shorten(said, 7.5, room), 7.5)
             self.text(x + side, y + side + 0.045, value, 7.5, SOFT, align="right")
@@ -252,9 +252,9 @@ class _Page:
             rows.append(("volume", self.unit(entry["volume_ml"], "mL"), self.unit(entry.get("reference_volume_ml"), "mL")))
         else:
             rows.append(("area", self.pixels(entry["predicted_pixels"]), self.pixels(entry.get("reference_pixels"))))
-        if result.ruler is not None:
+        if result.physical is not None:
             masks = [result.mask(self.report["threshold"]), result.reference if scored else None]
-            areas = [self.largest(m, result.ruler, entry) for m in masks]
+            areas = [self.largest(m, result.physical, entry) for m in masks]
             rows.append(("largest_area", areas[0], areas[1]))
         lines = [self.diameters(entry.get(f"{who}diameters_{unit}"), unit, entry) for who in ("", "reference_")]
         if lines[0] or lines[1]:

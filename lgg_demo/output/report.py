@@ -62,7 +62,7 @@ def _together(parts: Iterable[tuple[Counts, bool]]) -> dict[str, Any]:
 def _expected(results: Sequence[Result], threshold: float, place: slice = slice(None)) -> dict[str, float]:
     if not results or any(r.touched[place].any() for r in results):
         return {}
-    levels = [r.levels[place].ravel() for r in results]
+    levels = [r.probability[place].ravel() for r in results]
     return {"expected_dice": expected_dice(levels[0] if len(levels) == 1 else np.concatenate(levels), threshold)}
 
 
@@ -73,7 +73,7 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     `metrics.largest_diameters`, null where nothing is there. Where every slice has a reference: its volume and diameters,
     the signed difference of volumes, hd95_mm (null where one of the two is empty), surface_dice_2mm.
     """
-    grid = result.ruler
+    grid = result.physical
     if grid is None:
         return {}
     spacing = grid.spacing_mm
@@ -143,14 +143,14 @@ def build_report(
             entry = {
                 "file": name,
                 "slices": slices,
-                "width": int(result.levels.shape[2]),
-                "height": int(result.levels.shape[1]),
-                "pixels": int(slices * result.levels.shape[1] * result.levels.shape[2]),
+                "width": int(result.probability.shape[2]),
+                "height": int(result.probability.shape[1]),
+                "pixels": int(slices * result.probability.shape[1] * result.probability.shape[2]),
                 **_together(parts[place]),
                 **_expected([result], threshold, place),
                 **dict(zip(OUTPUTS, names, strict=False)),
             }
-            if result.ruler is not None:
+            if result.physical is not None:
                 entry |= measure_volume(result, threshold)
             elif lines := _lines(largest_diameters(result.mask(threshold, place))):
                 entry["diameters_px"] = lines
@@ -219,8 +219,8 @@ def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, An
                         "dice": rounded(counts.dice, 6),
                         "iou": rounded(counts.iou, 6),
                     }
-                if (ruler := result.ruler) is not None:
-                    row["predicted_mm2"] = area_mm2(counts.predicted, ruler)
-                    row |= {"reference_mm2": area_mm2(counts.reference, ruler)} if known else {}
+                if (physical := result.physical) is not None:
+                    row["predicted_mm2"] = area_mm2(counts.predicted, physical)
+                    row |= {"reference_mm2": area_mm2(counts.reference, physical)} if known else {}
                 rows.append(row)
     return rows

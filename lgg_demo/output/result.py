@@ -23,7 +23,7 @@ class Result:
     """What is kept of a segmented case: no picture, only what masks and scores need.
 
     files: name and number of slices of each file, in slice order; outputs are named after it.
-    paths: where each file was read, to match a reference by name. levels: probability (S, H, W) uint8, 255 for 1.
+    paths: where each file was read, to match a reference by name. probability: quantised, (S, H, W) uint8, 255 for 1.
     reference, referenced, warnings and reference_warnings: as in `Case`.
     grid, instances: as in `Scan`; None and empty for pictures.
     edits: what a hand corrected, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
@@ -31,7 +31,7 @@ class Result:
 
     files: tuple[tuple[str, int], ...]
     paths: tuple[Path, ...]
-    levels: np.ndarray
+    probability: np.ndarray
     reference: np.ndarray | None
     referenced: np.ndarray | None
     warnings: tuple[Sentence, ...] = ()
@@ -42,7 +42,7 @@ class Result:
 
     def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
         """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool; of these slices alone."""
-        mask = binarise(self.levels[place], threshold)
+        mask = binarise(self.probability[place], threshold)
         if self.edits is None:
             return mask
         edits = self.edits[place]
@@ -50,32 +50,32 @@ class Result:
 
     def corrected(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
         """How many pixels of each of these slices the corrections change at a threshold: (S,) int."""
-        levels = self.levels[place]
+        probability = self.probability[place]
         if self.edits is None:
-            return np.zeros(len(levels), dtype=int)
-        return np.asarray((self.mask(threshold, place) != binarise(levels, threshold)).sum(axis=(1, 2)))
+            return np.zeros(len(probability), dtype=int)
+        return np.asarray((self.mask(threshold, place) != binarise(probability, threshold)).sum(axis=(1, 2)))
 
     @property
     def touched(self) -> np.ndarray:
         """Which slices a hand has corrected, (S,) bool."""
         if self.edits is None:
-            return np.zeros(len(self.levels), dtype=bool)
+            return np.zeros(len(self.probability), dtype=bool)
         return np.asarray(self.edits.any(axis=(1, 2)))
 
     @property
-    def ruler(self) -> Grid | None:
+    def physical(self) -> Grid | None:
         """The grid, where its millimetres are measured."""
-        return self.grid.ruler if self.grid else None
+        return self.grid.physical if self.grid else None
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        return int(self.levels.shape[1]), int(self.levels.shape[2])
+        return int(self.probability.shape[1]), int(self.probability.shape[2])
 
     @property
     def entries(self) -> tuple[tuple[str, int], ...]:
         """Name and number of slices of each entry of the report: a picture's file, or a volume whatever its files."""
-        return self.files if self.grid is None else ((self.files[0][0], len(self.levels)),)
+        return self.files if self.grid is None else ((self.files[0][0], len(self.probability)),)
 
     @property
     def slices(self) -> tuple[int, ...]:
@@ -83,14 +83,14 @@ class Result:
         return tuple(slices for _, slices in self.files)
 
 
-def result_of(case: Case, levels: np.ndarray, names: Sequence[str] | None = None) -> Result:
+def result_of(case: Case, probability: np.ndarray, names: Sequence[str] | None = None) -> Result:
     """A result from a case and its probability; `names` replace the file names (a folder's keep their sub-folder)."""
     scan = case.scan
     files = scan.files if names is None else tuple((n, s) for n, (_, s) in zip(names, scan.files, strict=True))
     return Result(
         files,
         case.paths,
-        levels,
+        probability,
         case.reference,
         case.referenced,
         case.warnings + warnings_of(case),

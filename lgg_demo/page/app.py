@@ -226,7 +226,7 @@ class Page:
         if results:
             values = {
                 "images": sum(len(r.files) for r in results),
-                "slices": sum(len(r.levels) for r in results),
+                "slices": sum(len(r.probability) for r in results),
                 "model": self.segmenter.record.get("name"),
             }
             done = [Sentence("done", values), *scored_sentence(results)]

@@ -48,14 +48,14 @@ def viewer_picture(case: Case) -> dict[str, Any]:
         for role, channel in CHANNELS.items():
             if channel != FLAIR and not np.array_equal(scan.pixels[..., channel], flair):
                 sent[role] = _sent(scan.pixels[..., channel])
-    ruler = scan.grid.ruler if scan.grid else None
+    physical = scan.grid.physical if scan.grid else None
     return {
         "labels": slice_labels(scan.files),
         "width": scan.size[1],
         "height": scan.size[0],
-        "spacing": ruler.spacing_mm if ruler else None,
-        "pixel_mm2": pixel_mm2(ruler) if ruler else None,
-        "voxel_ml": voxel_ml(ruler) if ruler else None,
+        "spacing": physical.spacing_mm if physical else None,
+        "pixel_mm2": pixel_mm2(physical) if physical else None,
+        "voxel_ml": voxel_ml(physical) if physical else None,
         "oriented": scan.grid is not None and not any(w.key in NO_SIDES for w in case.warnings),
         **_sent(flair),
         "channels": sent,
@@ -71,7 +71,7 @@ def _sent(stack: np.ndarray) -> dict[str, Any]:
 
 def viewer_case(picture: dict[str, Any], result: Result) -> dict[str, Any]:
     """One case for the viewer: its picture, see `viewer_picture`, with its probability and reference."""
-    return picture | {"probability": pack(result.levels), **viewer_reference(result)}
+    return picture | {"probability": pack(result.probability), **viewer_reference(result)}
 
 
 def slice_labels(files: Sequence[tuple[str, int]]) -> list[str]:
@@ -99,7 +99,7 @@ def read_corrections(text: str, identity: str, results: Sequence[Result]) -> lis
             case, slices, data = one["case"], one["slices"], one["edits"]
             if type(case) is not int or not 0 <= case < len(results) or edits[case] is not None:
                 raise ValueError("no such case")
-            shape = results[case].levels.shape
+            shape = results[case].probability.shape
             numbers = all(type(s) is int and 0 <= s < shape[0] for s in slices)
             if not slices or not numbers or len(set(slices)) != len(slices):
                 raise ValueError("no such slices")

@@ -37,7 +37,7 @@ class Kept:
     @property
     def size(self) -> int:
         """Bytes, about."""
-        arrays = [a for r in self.results for a in (r.levels, r.reference, r.referenced, r.edits) if a is not None]
+        arrays = [a for r in self.results for a in (r.probability, r.reference, r.referenced, r.edits) if a is not None]
         headers = sum(len(r.instances) for r in self.results)
         return sum(a.nbytes for a in (*arrays, *self.pictures)) + headers * INSTANCE_BYTES
 

@@ -255,7 +255,7 @@ def test_what_an_earlier_run_wrote_is_passed_over_but_for_what_a_hand_corrected(
     folder = lay(tmp_path / "in", {"p1/flair.nii": SCAN, "p2/flair.nii": SCAN})
     cases = read(folder).cases
     results = [result_of(c, np.full(c.scan.pixels.shape[:3], 255, np.uint8)) for c in cases]
-    edits = np.zeros(results[1].levels.shape, np.uint8)
+    edits = np.zeros(results[1].probability.shape, np.uint8)
     edits[:, 10:] = REMOVED
     from dataclasses import replace
 

@@ -194,9 +194,9 @@ def test_a_thickness_that_nobody_gives_is_not_measured_by(tmp_path: Path) -> Non
     unplaced = one(series(tmp_path / "b", SliceThickness=None, ImagePositionPatient=None))
     for volume in (alone, unplaced):
         assert "no_thickness" in warned(volume)
-        assert volume.grid.measured and volume.grid.ruler is None
+        assert volume.grid.measured and volume.grid.physical is None
     for known in (one(series(tmp_path / "c", STACK[5:6])), one(series(tmp_path / "d", SliceThickness=None))):
-        assert known.grid.ruler is known.grid and warned(known) == []
+        assert known.grid.physical is known.grid and warned(known) == []
 
 
 def test_echoes_sizes_and_planes_are_volumes_of_their_own(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_broken_qform_beside_a_good_sform_costs_nothing(tmp_path: Path) -> Non
 def test_a_thickness_that_nobody_gives_is_not_measured_by(tmp_path: Path) -> None:
     flat = nifti(tmp_path / "flat.nii", STACK[5].T[..., None].astype(np.float32), np.diag([-1.0, -1, 3, 1]))
     (picture,) = read_nifti(patched(flat, {"srow_z": 0, "qform_code": 0}))
-    assert "no_thickness" in warned(picture) and picture.grid.measured and picture.grid.ruler is None
+    assert "no_thickness" in warned(picture) and picture.grid.measured and picture.grid.physical is None
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_slices_further_apart_than_anybody_plans(
     paths = slices(tmp_path, STACK[:6], **tags)
     volume = one(each(paths, lambda n: {"ImagePositionPatient": [-110, -115, -40 + apart * n]}))
     assert warned(volume) == ([key] if key else []) and volume.grid.spacing_mm[0] == pytest.approx(apart)
-    assert volume.grid.ruler is volume.grid and (key is None or f"{apart:g} mm" in str(volume.warnings[0]))
+    assert volume.grid.physical is volume.grid and (key is None or f"{apart:g} mm" in str(volume.warnings[0]))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_a_stated_gap_is_no_distance(
     stated = {} if between is None else {"SpacingBetweenSlices": between}
     volume = one(each(paths, lambda n: {"ImagePositionPatient": None, "InstanceNumber": n + 1, **stated}))
     assert warned(volume) == ["dicom_no_position"] + ([] if distance else ["distance_unclear"])
-    assert volume.grid.spacing_mm[0] == distance if distance else volume.grid.ruler is None
+    assert volume.grid.spacing_mm[0] == distance if distance else volume.grid.physical is None
 
 
 def test_pixels_of_several_sizes_are_refused(tmp_path: Path) -> None:
