@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from lgg_demo import messages
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Sentence, say
 from lgg_demo.page import app
 
-SOURCES = sorted(Path(messages.__file__).parent.rglob("*.py"))
+SOURCES = [p for p in sorted(Path(app.__file__).parents[1].rglob("*.py")) if p.parent.name != "messages"]
+FOLDER = Path(messages.__file__).parent
 VIEWER = app.viewer_script()
 # Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool.
 PUT_TOGETHER = ("panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
@@ -53,7 +55,7 @@ def calls() -> list[tuple[str, str, set[str] | None]]:
 
 def written_out() -> set[str]:
     """Keys that stand anywhere else in the package's code: chosen between two, or kept to be said later."""
-    sources = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES if path.name != "messages.py"]
+    sources = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES]
     constants = (n.value for source in sources for n in ast.walk(source) if isinstance(n, ast.Constant))
     return {value for value in constants if isinstance(value, str) and value in CATALOGUE}
 
@@ -69,10 +71,16 @@ def test_both_languages_say_the_same(key: str) -> None:
     assert set(entry) == {"en", "fr"}
     assert all(text == text.strip() != "" for text in entry.values())
     assert placeholders(entry["en"]) == placeholders(entry["fr"])
-    values = {name: f"<{name}>" for name in placeholders(entry["en"])}
+    values = {name: 1000 + n for n, name in enumerate(placeholders(entry["en"]))}
     for language in ("en", "fr"):
         text = say(key, language, **values)
-        assert all(value in text for value in values.values()) and "{" not in text
+        assert all(str(value) in text for value in values.values()) and "{" not in text
+
+
+def test_both_files_group_the_sentences_alike() -> None:
+    english, french = (tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8")) for language in ("en", "fr"))
+    assert {table: list(keys) for table, keys in english.items()} == {table: list(keys) for table, keys in french.items()}
+    assert sum(map(len, english.values())) == len(CATALOGUE), "no key in two tables"
 
 
 @pytest.mark.parametrize("key", [k for k in CATALOGUE if " " in CATALOGUE[k]["fr"]])

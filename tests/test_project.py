@@ -155,8 +155,9 @@ def imported(tree: ast.AST) -> set[str]:
 def modules() -> dict[str, ast.Module]:
     """The package's modules by their names below it."""
     package = ROOT / "lgg_demo"
-    files = [p for p in package.rglob("*.py") if p.stem != "__init__"]
-    return {".".join(p.relative_to(package).with_suffix("").parts): ast.parse(p.read_text("utf-8")) for p in files}
+    files = {p: p.parent if p.stem == "__init__" else p.with_suffix("") for p in package.rglob("*.py")}
+    names = {p: ".".join(module.relative_to(package).parts) for p, module in files.items() if module != package}
+    return {name: ast.parse(p.read_text("utf-8")) for p, name in names.items()}
 
 
 def test_modules_import_only_those_of_layers_above_them_and_in_no_circle() -> None:
