@@ -13,6 +13,7 @@ from lgg_demo.case import LggDemoError
 
 Settings = TypeVar("Settings")
 Folder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
+OptionalFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 OptionalFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Checkpoint = Annotated[str | None, tyro.conf.arg(metavar="FILE")]
 Threshold = Annotated[float | None, tyro.conf.arg(metavar="X")]

@@ -1,22 +1,16 @@
 """How fast the viewer answers, measured in Chromium: `python -m lgg_demo.experiments.benchmark` (needs
 tests/requirements.txt).
-
-Serves the page with the shipped weights and drives it headless with phantoms: the threshold of one 256 x 256 slice is
-dragged, a study of 155 slices is scrolled; and, in the same run, the same threshold step is done through the server, as a
-page without this viewer would: a Gradio event that draws the overlay there. The network's own time is that of the same
-study, before any page is open. Prints a table, writes docs/benchmark.json and
-the figures in README.md; `--readme` only writes the README from the file.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import platform
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from lgg_demo.case import Scan
-from lgg_demo.experiments.card import README, with_figures
+from lgg_demo.command import run
+from lgg_demo.experiments.markdown import DOCS, README, read_facts, render, with_figures
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
 from lgg_demo.page.app import Page, launch_page
@@ -34,9 +29,9 @@ from lgg_demo.page.phantom import draw_head, write_phantom
 from lgg_demo.probability import binarise
 from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.scratch import scratch
+from lgg_demo.train.runs import write_json
 
-ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ROOT / "docs" / "benchmark.json"
+FIGURES = DOCS / "benchmark.json"
 START, END = "<!-- benchmark: python -m lgg_demo.experiments.benchmark -->", "<!-- end of benchmark -->"
 SLICES = 155  # of a study at 1 mm
 STEPS = 200
@@ -115,8 +110,8 @@ def through_the_server(picture: np.ndarray, levels: np.ndarray) -> gr.Blocks:
     return demo
 
 
-def outline(segmenter: Segmenter, scan: Scan) -> list[float]:
-    """Milliseconds a slice of a scan takes the network, with its normalisation, views and calibration, for each batch."""
+def network_times(segmenter: Segmenter, scan: Scan) -> list[float]:
+    """Milliseconds per slice of each batch of a scan, with normalisation, test-time augmentation and calibration."""
     times, last = [], time.perf_counter()
     for part in segmenter.probabilities(scan):
         now = time.perf_counter()
@@ -144,8 +139,8 @@ def measure() -> dict[str, Any]:
         stack = draw_head(SLICES).flair.transpose(2, 1, 0)
         nibabel.save(nibabel.Nifti1Image(stack, np.diag([-1.0, -1.0, 1.0, 1.0])), study)
         (whole,) = read_all(Request((study,))).cases
-        outline(segmenter, whole.scan)  # warm
-        network = outline(segmenter, whole.scan)
+        network_times(segmenter, whole.scan)  # warm
+        network = network_times(segmenter, whole.scan)
         write_phantom(Path(folder), "phantom", draw_head(1))
         (case,) = read_all(Request((Path(folder) / "phantom.png",))).cases
         page_app = Page(segmenter).build()
@@ -194,52 +189,37 @@ def processor() -> str:
     return named[0] if named else platform.machine()
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The figures as they stand in the README."""
-
-    def row(what: str, values: dict[str, float]) -> str:
-        return f"| {what} | {values['median_ms']:.1f} | {values['p95_ms']:.1f} | {values['max_ms']:.1f} |"
-
-    machine = figures["machine"]
-    lines = [
-        "| Milliseconds | median | 95 % | longest |",
-        "|---|---|---|---|",
-        row("Threshold dragged, 256 x 256, three panels, curve and scores: work a step", figures["threshold"]["work"]),
-        row("The same: from frame to frame (16.7 is the screen's own)", figures["threshold"]["frames"]),
-        row(f"Scrolling a study of {figures['scroll']['slices']} slices: work a slice", figures["scroll"]["work"]),
-        row("The same: from frame to frame", figures["scroll"]["frames"]),
-        row("The same threshold step through the server (this machine, no network between)", figures["server"]["step"]),
-        row(
-            f"The network outlines a slice of that study ({figures['network']['device'].upper()})",
-            figures["network"]["slice"],
-        ),
-        "",
-        f"Chromium {machine['chromium']}, headless, without a graphics card; "
-        f"{machine['cores']} cores of {machine['processor']}.",
-    ]
-    return "\n".join(lines)
-
-
 def said() -> str:
     """What the README says between its marks: the table of docs/benchmark.json, or that there is none yet."""
-    if not FIGURES.exists():
-        return "Not measured yet."
-    return table(json.loads(FIGURES.read_text(encoding="utf-8")))
+    return render("benchmark", **read_facts(FIGURES)) if FIGURES.exists() else "Not measured yet."
 
 
-def write_readme() -> None:
-    """Put what is said between its marks."""
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """Measure the viewer, and write docs/benchmark.json and the figures in README.md.
+
+    The page with the shipped weights is driven in a headless Chromium: the threshold of one 256 x 256 slice is dragged, and
+    a study of 155 slices is scrolled. In the same run the same threshold step goes through the server, as a page without
+    this viewer would do it: a Gradio event that draws the overlay there. The network's own time is that of the same study,
+    before any page is open.
+    """
+
+    readme: bool = False
+    """only write the README from docs/benchmark.json"""
+
+
+def write_benchmark(given: BenchmarkSettings) -> int:
+    """What the command does; returns its exit code."""
+    if not given.readme:
+        write_json(FIGURES, measure())
     README.write_text(with_figures(README.read_text(encoding="utf-8"), said(), START, END), encoding="utf-8")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m lgg_demo.experiments.benchmark", description=__doc__)
-    parser.add_argument("--readme", action="store_true", help="only write the README from docs/benchmark.json")
-    if not parser.parse_args(arguments).readme:
-        FIGURES.write_text(json.dumps(measure(), indent=2) + "\n", encoding="utf-8")
-    write_readme()
     print(said())
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run("experiments.benchmark", BenchmarkSettings, write_benchmark, arguments)
 
 
 if __name__ == "__main__":

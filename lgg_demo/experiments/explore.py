@@ -1,15 +1,11 @@
-"""What is in the data: `python -m lgg_demo.experiments.explore --data DIR --out DIR`.
-
-Prints the counts that the student report prints, and writes counts.json, pie.png, samples.png (slices of the dataset: not
-to be published), slices_per_patient.png, tumour_area.png, missing_sequences.png and position_map.png.
-"""
+"""What is in the data: `python -m lgg_demo.experiments.explore --data DIR --out DIR`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +15,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from tqdm import tqdm
 
+from lgg_demo.command import Folder, run
 from lgg_demo.reading.pictures import read_mask, read_scan
-from lgg_demo.train.data import SIDE, DatasetError, index_dataset, institution, missing_sequences, read_patient
+from lgg_demo.train.data import SIDE, index_dataset, institution, missing_sequences, read_patient
 
 matplotlib.use("Agg")
 
@@ -135,7 +132,9 @@ def draw_area(patients: pd.DataFrame, path: Path) -> None:
     for place, (_, own) in enumerate(groups, 1):
         axis.plot(place + random.uniform(-0.15, 0.15, len(own)), own, ".", color="tab:red", alpha=0.7)
     axis.set_xticks(range(1, len(groups) + 1), [f"{name or '?'} ({len(own)})" for name, own in groups])
-    axis.set(xlabel="institution (patients)", ylabel="tumour pixels of a patient, all slices", yscale="symlog")
+    axis.set(xlabel="institution (patients)", ylabel="tumour pixels of a patient, all slices")
+    axis.set_yscale("symlog", linthresh=100)  # logarithmic, and a patient without tumour still has a place
+    axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3, axis="y")
     _save(figure, path)
 
@@ -178,19 +177,25 @@ def explore(index: pd.DataFrame, out: Path) -> dict[str, Any]:
     return counts
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the kaggle_3m folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where counts and figures go")
-    given = parser.parse_args(arguments)
-    try:
-        index = index_dataset(given.data)
-        given.out.mkdir(parents=True, exist_ok=True)
-        counts = explore(index, given.out)
-    except (DatasetError, OSError) as error:
-        print(f"explore: {error}", file=sys.stderr)
-        return 2
+@dataclass(frozen=True)
+class ExploreSettings:
+    """Print the counts that the student report prints, and draw the data.
+
+    Writes counts.json, pie.png, samples.png (slices of the dataset: not to be published), slices_per_patient.png,
+    tumour_area.png, missing_sequences.png and position_map.png.
+    """
+
+    data: Folder
+    """the kaggle_3m folder"""
+    out: Folder
+    """where counts and figures go"""
+
+
+def print_counts(given: ExploreSettings) -> int:
+    """What the command does; returns its exit code."""
+    index = index_dataset(given.data)
+    given.out.mkdir(parents=True, exist_ok=True)
+    counts = explore(index, given.out)
     share, (fewest, most) = 100 * counts["tumour_share"], counts["slices_per_patient"]
     print(f"{counts['images']:>6} images")
     print(f"{counts['masks']:>6} masks")
@@ -198,6 +203,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{counts['without_tumour']:>6} without ({100 - share:.1f} %)")
     print(f"{counts['patients']:>6} patients, of {fewest} to {most} slices")
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run("experiments.explore", ExploreSettings, print_counts, arguments)
 
 
 if __name__ == "__main__":

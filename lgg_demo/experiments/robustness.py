@@ -1,37 +1,30 @@
-"""How much Dice is lost on what people upload: `python -m lgg_demo.experiments.robustness --data DIR --out FILE`.
-
-Every patient is scored as it is and again after each change below, by the same network at the same threshold. With
---cross-validation RUNS each patient is scored by the network of `crossval` that never saw it. FILE is JSON; the change in
-mean volume Dice has a 95 % interval by bootstrap over patients, the pairs kept. FILE.part keeps what is done, and the same
-command goes on from there.
-"""
+"""How much Dice is lost on what people upload: `python -m lgg_demo.experiments.robustness --data DIR --out FILE`."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+import tyro
 from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
 from lgg_demo.case import Scan
+from lgg_demo.command import Checkpoint, Folder, OptionalFile, OptionalFolder, Threshold, run, threshold_or
 from lgg_demo.measure.intervals import bootstrap_ci95
 from lgg_demo.measure.overlap import count
 from lgg_demo.network.checkpoint import load_checkpoint
-from lgg_demo.network.record import CheckpointError
 from lgg_demo.network.segmenter import Segmenter
-from lgg_demo.predict import probability
 from lgg_demo.probability import binarise
 from lgg_demo.reading.limits import FLAIR
 from lgg_demo.train.cross_validation import RESULT, network_of
@@ -77,20 +70,21 @@ def _turned(values: np.ndarray, degrees: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a scan, and how its levels (S, h, w) come back onto the slices of the reference (S, H, W).
+    """What is done to a scan, and how its quantised probability (S, h, w) is brought back to the reference (S, H, W).
 
-    limit: how much mean Dice the project allows it to cost. lone: every slice is sent without its volume.
+    limit: how much mean Dice the project allows it to cost. single_slice: each slice is segmented, and normalised, alone.
     """
 
     name: str
     limit: float | None
     change: Callable[[Scan], Scan]
     back: Callable[[np.ndarray], np.ndarray] = _same
-    lone: bool = False
+    single_slice: bool = False
 
 
 def changes(side: int = 256) -> list[Change]:
     """All changes, for slices of `side` pixels and values 0 to 255, as the dataset has them."""
+    flair_alone = _by_pixels(lambda p: p[..., [FLAIR] * 3])
 
     def resized(to: int) -> Change:
         return Change(
@@ -109,11 +103,9 @@ def changes(side: int = 256) -> list[Change]:
         )
 
     return [
-        Change("FLAIR alone, in all three channels", 0.01, _by_pixels(lambda p: p[..., [FLAIR] * 3])),
-        Change("every slice without its volume", 0.01, lambda scan: scan, lone=True),
-        Change(
-            "FLAIR alone and without its volume (a grey PNG)", None, _by_pixels(lambda p: p[..., [FLAIR] * 3]), lone=True
-        ),
+        Change("FLAIR alone, in all three channels", 0.01, flair_alone),
+        Change("every slice without its volume", 0.01, lambda scan: scan, single_slice=True),
+        Change("FLAIR alone and without its volume (a grey PNG)", None, flair_alone, single_slice=True),
         Change("gain 0.5", 0.01, _by_pixels(lambda p: (p * 0.5).round())),
         Change("gain 2", 0.01, _by_pixels(lambda p: p * 2)),
         Change("gain 2, cut off at 255", None, _by_pixels(lambda p: np.minimum(p * 2, BYTE))),
@@ -130,22 +122,20 @@ def changes(side: int = 256) -> list[Change]:
 
 
 def segment_changed(segmenter: Segmenter, scan: Scan, change: Change) -> np.ndarray:
-    """The kept levels (S, H, W) uint8 of a changed scan, back on the slices of the unchanged one."""
+    """The quantised probability (S, H, W) uint8 of a changed scan, back on the slices of the unchanged one."""
     changed = change.change(scan)
-    if change.lone:
-        lone = (replace(changed, pixels=changed.pixels[s : s + 1]) for s in range(len(changed)))
-        return change.back(np.concatenate([segmenter.segment(one) for one in lone]))
-    return change.back(segmenter.segment(changed))
+    if not change.single_slice:
+        return change.back(segmenter.segment(changed))
+    slices = (replace(changed, pixels=changed.pixels[s : s + 1]) for s in range(len(changed)))
+    return change.back(np.concatenate([segmenter.segment(one) for one in slices]))
 
 
 def measure(
     segmenter: Segmenter, scan: Scan, reference: np.ndarray, threshold: float, listed: list[Change]
 ) -> dict[str, float]:
     """A patient's volume Dice, by the name of the change, UNCHANGED first."""
-    dice = {UNCHANGED: count(binarise(segmenter.segment(scan), threshold), reference).dice}
-    for change in listed:
-        dice[change.name] = count(binarise(segment_changed(segmenter, scan, change), threshold), reference).dice
-    return dice
+    levels = {UNCHANGED: segmenter.segment(scan)} | {c.name: segment_changed(segmenter, scan, c) for c in listed}
+    return {name: count(binarise(own, threshold), reference).dice for name, own in levels.items()}
 
 
 def summary(dice: dict[str, dict[str, float]], listed: list[Change]) -> dict[str, Any]:
@@ -194,7 +184,7 @@ def robustness(
         patient = str(name)
         if patient not in dice:
             segmenter = segmenters[patient]
-            at = segmenter.threshold if threshold is None else threshold
+            at = threshold_or(threshold, segmenter.threshold)
             dice[patient] = measure(segmenter, *read_patient(rows), at, listed)
             write_json(part, {"of": of, "dice": dice})
     return {"patients": len(dice), "slices": len(index), **summary(dict(sorted(dice.items())), listed)}
@@ -217,7 +207,7 @@ def read_runs(runs: Path) -> tuple[dict[str, Segmenter], dict[str, str]]:
             raise ValueError("it has no patients")
         return {fold: calibrated(runs, fold, result) for fold in sorted(set(fold_of.values()))}, fold_of
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{runs / RESULT} is not what `crossval` writes.") from error
+        raise ValueError(f"{runs / RESULT} is not what `cross_validation` writes.") from error
 
 
 def print_table(result: dict[str, Any]) -> None:
@@ -231,59 +221,93 @@ def print_table(result: dict[str, Any]) -> None:
               f"({low:+.4f} to {high:+.4f}){limit}")  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the kaggle_3m folder")
-    parser.add_argument("--patients", type=Path, metavar="CSV", help="score those of its `patient` column (all of DIR)")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--checkpoint", metavar="FILE", help="weights to score: a file or a Hub repository (weights/)")
-    which.add_argument("--cross-validation", type=Path, metavar="RUNS", help="the folder of a finished `crossval`")
-    parser.add_argument("--threshold", type=probability, help="between 0 and 1 (the checkpoint's, 0.5 as shipped)")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth of them by name, where time is short")
-    parser.add_argument("--only", nargs="+", default=(), metavar="TEXT", help="changes whose name has one of these (all)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table as JSON")
-    given = parser.parse_args(arguments)
-    listed = [c for c in changes() if not given.only or any(w in c.name for w in given.only)]
-    unknown = [w for w in given.only if not any(w in c.name for c in changes())]
-    part = given.out.with_name(f"{given.out.name}.part")
-    try:
-        if unknown:
-            raise ValueError(f"no change is called {unknown[0]!r}; there are: {'; '.join(c.name for c in changes())}.")
-        if given.every < 1:
-            raise ValueError("--every must be at least 1.")
-        if given.out.is_dir():
-            raise ValueError(f"--out {given.out} is a folder; give the name of a file.")
-        wanted = None if given.patients is None else set(read_patients(given.patients)["patient"])
-        if given.cross_validation:
-            networks, fold_of = read_runs(given.cross_validation)
-            stranger = sorted((wanted or set()) - fold_of.keys())
-            if stranger:
-                raise DatasetError(f"{stranger[0]} is not in {given.cross_validation / RESULT}.")
-            index = index_dataset(given.data, sorted(wanted or fold_of)[:: given.every])
-        else:
-            networks = {"all": Segmenter.load(given.checkpoint)}
-            index = index_dataset(given.data, wanted)
-            index = index[index["patient"].isin(sorted(set(index["patient"]))[:: given.every])]
-            fold_of = dict.fromkeys(index["patient"], "all")
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        segmenters = {patient: networks[fold_of[patient]] for patient in sorted(set(index["patient"]))}
-        table = robustness(index, segmenters, given.threshold, listed, part)
-    except (DatasetError, CheckpointError, ValueError, OSError) as error:
-        print(f"robustness: {error}", file=sys.stderr)
-        return 2
+@dataclass(frozen=True)
+class RobustnessSettings:
+    """Score every patient unchanged and after each change of the input, by the same network at the same threshold.
+
+    The drop in mean volume Dice has a 95 % interval by bootstrap over patients, the pairs kept. FILE.part keeps what is
+    done, and the same command resumes from there.
+    """
+
+    data: Folder
+    """the kaggle_3m folder"""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """the table as JSON"""
+    patients: OptionalFile = None
+    """score those of its `patient` column; all of DIR without"""
+    checkpoint: Checkpoint = None
+    """weights to score: a file or a Hub repository; those in weights/ without"""
+    cross_validation: OptionalFolder = None
+    """the folder of a finished cross-validation: each patient is scored by the network that was not trained on them"""
+    threshold: Threshold = None
+    """between 0 and 1; the checkpoint's, 0.5 as shipped, without"""
+    every: int = 1
+    """score every Nth patient by name, where time is short"""
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ...")] = ()
+    """changes whose name has one of these; all without"""
+
+
+def chosen_changes(only: Sequence[str]) -> list[Change]:
+    """The changes whose name has one of these texts, all for none. Raises ValueError for a text that no name has."""
+    every = changes()
+    for text in only:
+        if not any(text in c.name for c in every):
+            raise ValueError(f"no change is called {text!r}; there are: {'; '.join(c.name for c in every)}.")
+    return [c for c in every if not only or any(text in c.name for text in only)]
+
+
+def networks_of(given: RobustnessSettings) -> tuple[dict[str, Segmenter], dict[str, str], pd.DataFrame]:
+    """The networks by name, which of them scores each patient, and the index of the patients to score.
+
+    Raises DatasetError, CheckpointError, OSError or ValueError.
+    """
+    wanted = None if given.patients is None else set(read_patients(given.patients)["patient"])
+    if not given.cross_validation:
+        networks = {"all": Segmenter.load(given.checkpoint)}
+        index = index_dataset(given.data, wanted)
+        index = index[index["patient"].isin(sorted(set(index["patient"]))[:: given.every])]
+        return networks, dict.fromkeys(index["patient"], "all"), index
+    networks, fold_of = read_runs(given.cross_validation)
+    unknown = sorted((wanted or set()) - fold_of.keys())
+    if unknown:
+        raise DatasetError(f"{unknown[0]} is not in {given.cross_validation / RESULT}.")
+    return networks, fold_of, index_dataset(given.data, sorted(wanted or fold_of)[:: given.every])
+
+
+def _protocol(given: RobustnessSettings) -> str:
     who = "every patient" if given.every == 1 else f"one patient in {given.every}, in the order of their names,"
-    by = "the network of the cross-validation that never saw him" if given.cross_validation else "the same network"
+    by = "the network of the cross-validation that was not trained on that patient"
     at = "its own threshold" if given.threshold is None else f"threshold {given.threshold:g}"
+    return f"{who} by {by if given.cross_validation else 'the same network'}, at {at}; {PROTOCOL}"
+
+
+def score_changes(given: RobustnessSettings) -> int:
+    """What the command does; returns its exit code."""
+    listed = chosen_changes(given.only)
+    if given.every < 1:
+        raise ValueError("--every must be at least 1.")
+    if given.out.is_dir():
+        raise ValueError(f"--out {given.out} is a folder; give the name of a file.")
+    if given.checkpoint and given.cross_validation:
+        raise ValueError("--checkpoint and --cross-validation do not go together.")
+    networks, network_for, index = networks_of(given)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    segmenters = {patient: networks[network_for[patient]] for patient in sorted(set(index["patient"]))}
+    part = given.out.with_name(f"{given.out.name}.part")
     result = {
-        "protocol": f"{who} by {by}, at {at}; {PROTOCOL}",
-        **table,
+        "protocol": _protocol(given),
+        **robustness(index, segmenters, given.threshold, listed, part),
         "networks": {name: segmenter.record["sha256"] for name, segmenter in networks.items()},
     }
-    given.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(given.out, result)
     part.unlink(missing_ok=True)
     print_table(result)
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run("experiments.robustness", RobustnessSettings, score_changes, arguments)
 
 
 if __name__ == "__main__":

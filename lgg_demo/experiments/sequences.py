@@ -1,30 +1,27 @@
-"""Are the three sequences in order? A small test of which channel looks like FLAIR:
-`python -m lgg_demo.experiments.sequences`.
-
-A logistic regression on the channels' histograms inside the head. The command fits it on the patients of the dataset that
-have all three sequences, scores it by cross-validation over patients, and writes weights/sequences.json, which is what
-`flair_margin` reads.
-"""
+"""Fit the test of which channel looks like FLAIR: `python -m lgg_demo.experiments.sequences --data DIR`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
 
+from lgg_demo.command import Folder, run
 from lgg_demo.reading.limits import FLAIR
 from lgg_demo.reading.sequences import FITTED, MARGIN, channel_features
+from lgg_demo.train.data import index_dataset, missing_sequences, read_patient
 
 
 def fit(stacks: dict[str, np.ndarray]) -> dict[str, Any]:
     """Coefficients from stacks (S, H, W, 3) of several patients in order, with their cross-validated score."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
-
     features = np.concatenate([channel_features(pixels) for pixels in stacks.values()])
     flair = np.tile(np.arange(3) == FLAIR, len(stacks))
     patient = np.repeat(np.arange(len(stacks)), 3)
@@ -44,28 +41,31 @@ def fit(stacks: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    from lgg_demo.train.data import DatasetError, index_dataset, read_patient
+@dataclass(frozen=True)
+class SequencesSettings:
+    """Fit a logistic regression on the channels' histograms inside the head, and score it.
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the kaggle_3m folder")
-    parser.add_argument("--out", type=Path, default=FITTED, metavar="FILE", help="what to write (weights/sequences.json)")
-    given = parser.parse_args(arguments)
-    try:
-        index = index_dataset(given.data)
-    except DatasetError as error:
-        print(f"sequences: {error}", file=sys.stderr)
-        return 2
-    stacks = {}
-    for name, rows in index.groupby("patient"):
-        pixels = read_patient(rows)[0].pixels
-        if not any((pixels[..., c] == pixels[..., FLAIR]).all() for c in (0, 2)):  # a copy stands in for a missing one
-            stacks[str(name)] = pixels
-    result = fit(stacks)
+    It is fitted on the patients that have all three sequences, and scored by cross-validation over them.
+    """
+
+    data: Folder
+    """the kaggle_3m folder"""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = FITTED
+    """what to write, and what the check of an upload reads"""
+
+
+def fit_dataset(given: SequencesSettings) -> int:
+    """What the command does; returns its exit code."""
+    stacks = {str(name): read_patient(rows)[0].pixels for name, rows in index_dataset(given.data).groupby("patient")}
+    result = fit({name: pixels for name, pixels in stacks.items() if not missing_sequences(pixels)})
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print({k: v for k, v in result.items() if k not in ("coefficients", "intercept")})
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run("experiments.sequences", SequencesSettings, fit_dataset, arguments)
 
 
 if __name__ == "__main__":
