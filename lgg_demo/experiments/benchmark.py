@@ -38,58 +38,7 @@ STEPS = 200
 SERVER_STEPS = 40
 BLUE = np.array([86, 180, 233])
 
-# A step in each frame, as a hand drags: how long the viewer works at it, from the event to the last pixel of its canvases,
-# and how far apart the frames are, which counts everything else in the tab too.
-DRAG = """async (steps) => {
-  const viewer = document.querySelector("#viewer .lgg-viewer");
-  const input = document.querySelector("#threshold input[type=range]");
-  const frame = () => new Promise(requestAnimationFrame);
-  const work = [], gaps = [];
-  let last = await frame();
-  for (let k = 0; k < steps; k++) {
-    const before = viewer.dataset.draws, started = performance.now();
-    input.value = (2 + ((k * 7) % 97)) / 100;
-    input.dispatchEvent(new Event("input", { bubbles: true }));
-    const handled = performance.now() - started;
-    const now = await frame();
-    if (viewer.dataset.draws === before) await frame();
-    work.push(handled + Number(viewer.dataset.milliseconds));
-    gaps.push(now - last);
-    last = now;
-  }
-  return { work, gaps };
-}"""
-SCROLL = """async (steps) => {
-  const viewer = document.querySelector("#viewer .lgg-viewer");
-  const frame = () => new Promise(requestAnimationFrame);
-  const key = (name) => viewer.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
-  key("Home");
-  const work = [], gaps = [];
-  let last = await frame();
-  for (let k = 0; k < steps; k++) {
-    const started = performance.now();
-    key("ArrowDown");
-    const handled = performance.now() - started;
-    const now = await frame();
-    work.push(handled + Number(viewer.dataset.milliseconds));
-    gaps.push(now - last);
-    last = now;
-  }
-  return { work, gaps };
-}"""
-ROUND_TRIP = """async (steps) => {
-  const input = document.querySelector("#step input[type=range]");
-  const shown = () => document.querySelector("#picture img");
-  const times = [];
-  for (let k = 0; k < steps; k++) {
-    const before = shown()?.src, started = performance.now();
-    input.value = (2 + ((k * 7) % 97)) / 100;
-    input.dispatchEvent(new Event("input", { bubbles: true }));
-    while (!shown() || shown().src === before || !shown().complete) await new Promise(requestAnimationFrame);
-    times.push(performance.now() - started);
-  }
-  return times;
-}"""
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
 def through_the_server(picture: np.ndarray, levels: np.ndarray) -> gr.Blocks:
@@ -129,20 +78,47 @@ def summary(values: list[float]) -> dict[str, float]:
     }
 
 
+def in_page(page: Any, function: str, steps: int) -> Any:
+    """What a function of benchmark.js gives in a page of Playwright's."""
+    return page.evaluate(f"(steps) => {{ {SCRIPT}; return {function}(steps); }}", steps)
+
+
+def drive_viewer(page: Any, url: str, study: Path) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Drag the threshold of the page's phantom and scroll through a study: `work` and `frames` of both."""
+    page.goto(url)
+    page.click("#phantom_single")
+    page.wait_for_selector('#viewer [data-figure="dice"]')
+    page.wait_for_timeout(1500)
+    in_page(page, "dragThreshold", 20)  # warm
+    drag = in_page(page, "dragThreshold", STEPS)
+    page.set_input_files("#scan input[type=file]", [str(study)])
+    page.wait_for_selector('#viewer [data-figure="volume"]')
+    page.wait_for_timeout(1500)
+    in_page(page, "scrollSlices", 20)
+    return drag, in_page(page, "scrollSlices", SLICES - 1)
+
+
+def drive_server(page: Any, url: str) -> list[float]:
+    """The same steps of the threshold through the server."""
+    page.goto(url)
+    page.wait_for_selector("#step input[type=range]")
+    in_page(page, "stepThroughServer", 3)
+    return list(in_page(page, "stepThroughServer", SERVER_STEPS))
+
+
 def measure() -> dict[str, Any]:
-    """Run all three; milliseconds."""
+    """The content of benchmark.json: milliseconds of the network, then of the viewer and of the server in one browser."""
     from playwright.sync_api import sync_playwright  # of the tests, not of what runs
 
     segmenter = Segmenter.load()
     with scratch() as folder:
-        study = Path(folder) / "study.nii.gz"
+        study, picture = Path(folder) / "study.nii.gz", Path(folder) / "phantom.png"
         stack = draw_head(SLICES).flair.transpose(2, 1, 0)
         nibabel.save(nibabel.Nifti1Image(stack, np.diag([-1.0, -1.0, 1.0, 1.0])), study)
-        (whole,) = read_all(Request((study,))).cases
+        write_phantom(picture.parent, picture.stem, draw_head(1))
+        (whole,), (case,) = (read_all(Request((path,))).cases for path in (study, picture))
         network_times(segmenter, whole.scan)  # warm
         network = network_times(segmenter, whole.scan)
-        write_phantom(Path(folder), "phantom", draw_head(1))
-        (case,) = read_all(Request((Path(folder) / "phantom.png",))).cases
         page_app = Page(segmenter).build()
         _, url, _ = launch_page(page_app, prevent_thread_lock=True, quiet=True)
         server_app = through_the_server(grey(case.scan)[0], segmenter.segment(case.scan)[0])
@@ -153,29 +129,16 @@ def measure() -> dict[str, Any]:
             )
             page = chromium.new_page(viewport={"width": 1440, "height": 1000}, locale="en-US")
             page.set_default_timeout(600_000)
-            page.goto(url)
-            page.click("#phantom_single")
-            page.wait_for_selector('#viewer [data-figure="dice"]')
-            page.wait_for_timeout(1500)
-            page.evaluate(DRAG, 20)  # warm
-            drag = page.evaluate(DRAG, STEPS)
-            page.set_input_files("#scan input[type=file]", [str(study)])
-            page.wait_for_selector('#viewer [data-figure="volume"]')
-            page.wait_for_timeout(1500)
-            page.evaluate(SCROLL, 20)
-            scroll = page.evaluate(SCROLL, SLICES - 1)
-            page.goto(server_url)
-            page.wait_for_selector("#step input[type=range]")
-            page.evaluate(ROUND_TRIP, 3)
-            server = page.evaluate(ROUND_TRIP, SERVER_STEPS)
+            drag, scroll = drive_viewer(page, url, study)
+            server = drive_server(page, server_url)
             version = chromium.version
             chromium.close()
     page_app.close()
     server_app.close()
     return {
         "machine": {"processor": processor(), "cores": os.cpu_count(), "chromium": version},
-        "threshold": {"work": summary(drag["work"]), "frames": summary(drag["gaps"]), "steps": STEPS},
-        "scroll": {"work": summary(scroll["work"]), "frames": summary(scroll["gaps"]), "slices": SLICES},
+        "threshold": {**{k: summary(v) for k, v in drag.items()}, "steps": STEPS},
+        "scroll": {**{k: summary(v) for k, v in scroll.items()}, "slices": SLICES},
         "server": {"step": summary(server), "steps": SERVER_STEPS},
         "network": {"slice": summary(network), "slices": SLICES, "device": segmenter.device.type},
     }

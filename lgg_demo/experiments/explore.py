@@ -41,15 +41,15 @@ def measure(index: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """
     rows, position = [], np.zeros((SIDE, SIDE), dtype=np.int64)
     for name, own in tqdm(list(index.groupby("patient", sort=True)), unit="patient", disable=None):
-        scan, mask = read_patient(own)
-        position += mask.sum(axis=0)
+        scan, reference = read_patient(own)
+        position += reference.sum(axis=0)
         rows.append(
             {
                 "patient": str(name),
                 "institution": institution(str(name)),
                 "slices": len(own),
-                "tumour_slices": int(mask.any(axis=(1, 2)).sum()),
-                "tumour_pixels": int(mask.sum()),
+                "tumour_slices": int(reference.any(axis=(1, 2)).sum()),
+                "tumour_pixels": int(reference.sum()),
                 "missing": missing_sequence(scan.pixels),
             }
         )
@@ -98,7 +98,7 @@ def draw_pie(counts: dict[str, Any], path: Path) -> None:
 
 
 def draw_samples(index: pd.DataFrame, path: Path) -> None:
-    """Slices with tumour of different patients: the three channels as colours, and the original mask."""
+    """Slices with tumour of different patients: the three channels as colours, and the reference."""
     middle = [own.iloc[len(own) // 2] for _, own in index[index["tumour"]].groupby("patient", sort=True)]
     shown = [middle[i] for i in np.unique(np.linspace(0, len(middle) - 1, min(SAMPLES, len(middle))).round().astype(int))]
     figure, axes = plt.subplots(2, len(shown), figsize=(2.3 * len(shown), 5), layout="constrained", squeeze=False)
@@ -134,7 +134,7 @@ def draw_area(patients: pd.DataFrame, path: Path) -> None:
     axis.set_xticks(range(1, len(groups) + 1), [f"{name or '?'} ({len(own)})" for name, own in groups])
     axis.set(xlabel="institution (patients)", ylabel="tumour pixels of a patient, all slices")
     axis.set_yscale("symlog", linthresh=100)  # logarithmic, and a patient without tumour still has a place
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 2 * max(int(patients["tumour_pixels"].max()), 100))
     axis.grid(alpha=0.3, axis="y")
     _save(figure, path)
 

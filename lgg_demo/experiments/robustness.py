@@ -64,7 +64,7 @@ def _jpeg(pixels: np.ndarray) -> np.ndarray:
     return out
 
 
-def _turned(values: np.ndarray, degrees: float) -> np.ndarray:
+def _rotated(values: np.ndarray, degrees: float) -> np.ndarray:
     return np.asarray(ndimage.rotate(values, degrees, axes=(1, 2), reshape=False, order=1, mode="constant"))
 
 
@@ -94,12 +94,12 @@ def changes(side: int = 256) -> list[Change]:
             lambda levels: _resized(levels[..., None], side)[..., 0].round().astype(np.uint8),
         )
 
-    def turned(degrees: float) -> Change:
+    def rotated(degrees: float) -> Change:
         return Change(
             f"rotated by {degrees:+g}°",
             0.01,
-            _by_pixels(lambda p: _turned(p, degrees).round()),
-            lambda levels: _turned(levels.astype(np.float32), -degrees).round().astype(np.uint8),
+            _by_pixels(lambda p: _rotated(p, degrees).round()),
+            lambda levels: _rotated(levels.astype(np.float32), -degrees).round().astype(np.uint8),
         )
 
     return [
@@ -116,8 +116,8 @@ def changes(side: int = 256) -> list[Change]:
         resized(192),
         resized(512),
         Change("mirrored", 0.01, _by_pixels(lambda p: p[:, :, ::-1]), lambda levels: levels[:, :, ::-1]),
-        turned(10),
-        turned(-10),
+        rotated(10),
+        rotated(-10),
     ]
 
 
@@ -168,7 +168,7 @@ def robustness(
     """Measure every patient of an index (see `index_dataset`), and the table as JSON.
 
     segmenters: the network for each patient; threshold: its own for None. part: a file that holds the patients that are
-    done, and lets the same call go on where it was killed.
+    done, from which the same call resumes.
     """
     of = {
         "networks": {patient: one.record["sha256"] for patient, one in segmenters.items()},

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import PATIENTS
+from matplotlib import pyplot as plt
 from PIL import Image
 
 from lgg_demo.experiments import explore
@@ -24,37 +26,45 @@ def test_counts_and_figures_of_the_drawn_patients(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slices = sum(patient[2] for patient in PATIENTS.values())
-    tumour = {name: sum(bool(read_mask(p).any()) for p in (dataset / name).glob("*_mask.tif")) for name in PATIENTS}
-    ill = sum(tumour.values())
-    assert explore.main(["--data", str(dataset), "--out", str(tmp_path / "out")]) == 0
-    said = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert said == [
+    tumour = [sum(bool(read_mask(p).any()) for p in (dataset / name).glob("*_mask.tif")) for name in PATIENTS]
+    ill, out = sum(tumour), tmp_path / "out"
+    assert explore.main(["--data", str(dataset), "--out", str(out)]) == 0
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
         f"{slices} images",
         f"{slices} masks",
         f"{ill} with tumour ({100 * ill / slices:.1f} %)",
         f"{slices - ill} without ({100 - 100 * ill / slices:.1f} %)",
         "5 patients, of 3 to 5 slices",
     ]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == FILES
+    assert sorted(p.name for p in out.iterdir()) == FILES
     for name in FILES[1:]:
-        with Image.open(tmp_path / "out" / name) as picture:
+        with Image.open(out / name) as picture:
             assert min(picture.size) > 200, name
-    counts = json.loads((tmp_path / "out" / "counts.json").read_text(encoding="utf-8"))
-    assert (counts["images"], counts["masks"], counts["with_tumour"], counts["without_tumour"]) == (
-        slices, slices, ill, slices - ill
-    )  # fmt: skip
+    counts = json.loads((out / "counts.json").read_text(encoding="utf-8"))
+    assert [counts[k] for k in ("images", "masks", "with_tumour", "without_tumour")] == [slices, slices, ill, slices - ill]
     assert counts["missing"] == {"none": 4, "pre-contrast": 0, "post-contrast": 0, "both": 1}
     assert list(counts["by_institution"]) == ["AA"]
-    assert [p["patient"] for p in counts["per_patient"]] == list(PATIENTS)
-    assert [p["tumour_slices"] for p in counts["per_patient"]] == list(tumour.values())
+    assert [(p["patient"], p["tumour_slices"]) for p in counts["per_patient"]] == list(zip(PATIENTS, tumour, strict=True))
 
 
-def test_area_and_position_are_those_of_the_masks(dataset: Path) -> None:
+def test_area_and_position_are_those_of_the_references(dataset: Path) -> None:
     index = index_dataset(dataset, list(PATIENTS)[:2])
     patients, position = explore.measure(index)
-    masks = np.concatenate([read_mask(path) for path in index["mask"]])
-    assert int(patients["tumour_pixels"].sum()) == int(masks.sum()) > 0
-    np.testing.assert_array_equal(position, masks.sum(axis=0))
+    references = np.concatenate([read_mask(path) for path in index["mask"]])
+    assert int(patients["tumour_pixels"].sum()) == int(references.sum()) > 0
+    np.testing.assert_array_equal(position, references.sum(axis=0))
+
+
+def test_the_axis_of_the_area_begins_at_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plt, "close", lambda figure: None)
+    explore.draw_area(
+        pd.DataFrame({"institution": list("AAAB"), "tumour_pixels": [0, 300, 9000, 40_000]}), tmp_path / "a.png"
+    )
+    (axis,) = plt.gcf().axes
+    (low, high), ticks = axis.get_ylim(), axis.get_yticks()
+    plt.clf()
+    assert low == 0 and high > 40_000, "nothing negative, everybody inside"
+    assert {1e2, 1e3, 1e4} <= set(ticks), "a logarithmic axis"
 
 
 @pytest.mark.parametrize(

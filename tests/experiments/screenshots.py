@@ -1,4 +1,4 @@
-"""Make the pictures in docs/ from a phantom: `python -m tests.screenshots` (needs Chromium)."""
+"""Make the pictures in docs/ from a phantom: `python -m tests.experiments.screenshots` (needs Chromium)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.app import Page, launch_page
 from tests.conftest import CHROMIUM
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 VIEWS = {  # file: colour scheme, language, width, height, what is clicked in the viewer
     "page.png": ("light", "en-US", 1440, 960, ("agreement", "uncertainty")),
     "page-dark.png": ("dark", "fr-FR", 1440, 960, ("planes",)),
