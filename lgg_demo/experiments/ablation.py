@@ -149,9 +149,9 @@ def score_scales(folder: Path, data: Path) -> dict[str, Any]:
     for scan, reference in _scans(data, [folder]):
         for scales in SCALES:
             segmenter.views, started = scales, time.perf_counter()
-            levels = segmenter.segment(scan)
+            probability = segmenter.segment(scan)
             seconds[scales] += time.perf_counter() - started
-            dice[scales].append(count(binarise(levels, 0.5), reference).dice)
+            dice[scales].append(count(binarise(probability, 0.5), reference).dice)
     cost = {scales: spent / seconds[SCALES[0]] for scales, spent in seconds.items()}
     rows = [{"views": list(scales), **_mean_and_median(dice[scales]), "cost": cost[scales]} for scales in SCALES]
     return {"run": folder.name, "rows": rows}
@@ -165,14 +165,14 @@ def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     return np.asarray((sizes >= max(share * sizes.max(), 1))[labels])
 
 
-def ensemble_masks(levels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def ensemble_masks(probabilities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The masks of one scan by name: of each network, of their ensemble, and of both without small components.
 
-    levels: for each network the quantised probabilities (S, H, W) uint8.
+    probabilities: for each network the quantised probabilities (S, H, W) uint8.
     """
-    masks = {f"`{name}`": binarise(one, 0.5) for name, one in levels.items()}
-    first, ensemble = next(iter(masks)), f"ensemble of {len(levels)}"
-    masks[ensemble] = binarise(np.floor(np.mean(list(levels.values()), axis=0) + 0.5), 0.5)
+    masks = {f"`{name}`": binarise(one, 0.5) for name, one in probabilities.items()}
+    first, ensemble = next(iter(masks)), f"ensemble of {len(probabilities)}"
+    masks[ensemble] = binarise(np.floor(np.mean(list(probabilities.values()), axis=0) + 0.5), 0.5)
     for name in (first, ensemble):
         for share in COMPONENTS:
             masks[f"{name}, from {share:.0%} of the largest component"] = without_small(masks[name], share)

@@ -41,12 +41,12 @@ BLUE = np.array([86, 180, 233])
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
-def through_the_server(picture: np.ndarray, levels: np.ndarray) -> gr.Blocks:
+def through_the_server(picture: np.ndarray, probability: np.ndarray) -> gr.Blocks:
     """The same slider as an ordinary Gradio app has it: the server draws one slice, (H, W) uint8 each, at each step."""
 
     def overlay(threshold: float) -> Image.Image:
         shown = np.repeat(picture[..., None], 3, axis=-1).astype(float)
-        mask = binarise(levels, threshold)
+        mask = binarise(probability, threshold)
         shown[mask] = 0.4 * shown[mask] + 0.6 * BLUE
         drawn = shown.astype(np.uint8)
         drawn[0, 0] = round(threshold * 255)  # no two steps give the same file, or the browser would not see the second

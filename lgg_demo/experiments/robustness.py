@@ -39,8 +39,8 @@ PROTOCOL = (
 )
 
 
-def _same(levels: np.ndarray) -> np.ndarray:
-    return levels
+def _same(probability: np.ndarray) -> np.ndarray:
+    return probability
 
 
 def _by_pixels(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Scan], Scan]:
@@ -91,7 +91,7 @@ def changes(side: int = 256) -> list[Change]:
             f"{to} × {to} pixels",
             0.015,
             _by_pixels(lambda p: _resized(p, to).round()),
-            lambda levels: _resized(levels[..., None], side)[..., 0].round().astype(np.uint8),
+            lambda probability: _resized(probability[..., None], side)[..., 0].round().astype(np.uint8),
         )
 
     def rotated(degrees: float) -> Change:
@@ -99,7 +99,7 @@ def changes(side: int = 256) -> list[Change]:
             f"rotated by {degrees:+g}°",
             0.01,
             _by_pixels(lambda p: _rotated(p, degrees).round()),
-            lambda levels: _rotated(levels.astype(np.float32), -degrees).round().astype(np.uint8),
+            lambda probability: _rotated(probability.astype(np.float32), -degrees).round().astype(np.uint8),
         )
 
     return [
@@ -115,7 +115,7 @@ def changes(side: int = 256) -> list[Change]:
         Change("JPEG, quality 75", 0.01, _by_pixels(_jpeg)),
         resized(192),
         resized(512),
-        Change("mirrored", 0.01, _by_pixels(lambda p: p[:, :, ::-1]), lambda levels: levels[:, :, ::-1]),
+        Change("mirrored", 0.01, _by_pixels(lambda p: p[:, :, ::-1]), lambda probability: probability[:, :, ::-1]),
         rotated(10),
         rotated(-10),
     ]
@@ -134,8 +134,8 @@ def measure(
     segmenter: Segmenter, scan: Scan, reference: np.ndarray, threshold: float, listed: list[Change]
 ) -> dict[str, float]:
     """A patient's volume Dice, by the name of the change, UNCHANGED first."""
-    levels = {UNCHANGED: segmenter.segment(scan)} | {c.name: segment_changed(segmenter, scan, c) for c in listed}
-    return {name: count(binarise(own, threshold), reference).dice for name, own in levels.items()}
+    probabilities = {UNCHANGED: segmenter.segment(scan)} | {c.name: segment_changed(segmenter, scan, c) for c in listed}
+    return {name: count(binarise(own, threshold), reference).dice for name, own in probabilities.items()}
 
 
 def summary(dice: dict[str, dict[str, float]], listed: list[Change]) -> dict[str, Any]:
