@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +14,6 @@ from lgg_demo.experiments import comparison
 from lgg_demo.experiments.comparison import TABLE
 from lgg_demo.experiments.markdown import DOCS
 from lgg_demo.train import training
-from lgg_demo.train.runs import as_json
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 
@@ -117,26 +115,25 @@ def test_the_commands_of_the_page_are_taken_by_train(row: comparison.Row, senten
 
 
 def test_one_command_completes_the_runs(
-    run: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has not been trained is, and what has not been tested; the training itself is a copy here."""
-    trained = []
-
-    def copied(settings: Any) -> None:
-        trained.append(settings.out.name)
-        shutil.copytree(run, settings.out)
-        (settings.out / "settings.json").write_text(json.dumps(as_json(settings)))
-
-    monkeypatch.setattr(comparison, "train", copied)
-    monkeypatch.setattr(comparison.seed, "run", copied)
+    """What has not been trained is, by both recipes, and what has not been tested."""
+    small = {
+        comparison.SEED: {"width": 1, "device": "cpu"},
+        comparison.OWN: {"slices_per_epoch": 4, "batch_size": 4, "crop": 64, "views": (64,), "encoder_weights": "none",
+                         "device": "cpu"},
+    }  # fmt: skip
+    settings_of = comparison.settings_of
+    monkeypatch.setattr(comparison, "settings_of", lambda row, *a: replace(settings_of(row, *a), **small[row.recipe]))
     runs, docs = tmp_path / "runs", tmp_path / "docs"
-    given = [str(runs), "--data", str(dataset), "--folds", str(folds), "--out", str(docs), "--epochs", "2",
-             "--own-epochs", "2"]  # fmt: skip
+    given = [str(runs), "--data", str(dataset), "--folds", str(folds), "--out", str(docs), "--epochs", "1",
+             "--own-epochs", "1"]  # fmt: skip
     assert comparison.main([*given, "--only", "seed-slice"]) == 0
     assert "Not run: `seed-patient`, `own-slice`, `own-patient`;" in (docs / "seed-report.md").read_text(encoding="utf-8")
+    weights = (runs / "seed-slice" / "lgg-unet.safetensors").stat().st_mtime_ns
     (runs / "seed-slice" / "results.json").unlink()  # as if killed before the end of its test
     assert comparison.main([*given, "--only", "seed-slice", "own-slice", "own-patient"]) == 0
-    assert trained == ["seed-slice", "own-slice", "own-patient"], "each once"
+    assert (runs / "seed-slice" / "lgg-unet.safetensors").stat().st_mtime_ns == weights, "not trained again"
     found = json.loads((docs / "seed-report.json").read_text(encoding="utf-8"))["runs"]
     assert found["own-patient"]["test"] == {"slices": 5, "patients": 1}
     assert found["own-patient"]["hard"]["whole_patients"] == 1
