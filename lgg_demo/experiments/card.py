@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from lgg_demo import WEIGHTS
 from lgg_demo.experiments.ablation import DOCS
-from lgg_demo.network.checkpoint import CHECKPOINT, WEIGHTS
+from lgg_demo.network.checkpoint import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM
 from lgg_demo.network.record import Record, lineage
 from lgg_demo.network.unet import PACKAGED
