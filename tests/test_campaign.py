@@ -21,7 +21,7 @@ from tests.campaign.tally import Campaign
 
 @pytest.fixture
 def campaign(tmp_path: Path) -> Campaign:
-    return Campaign(18, True, tmp_path, tmp_path / "keep")
+    return Campaign(18, True, tmp_path, tmp_path / "keep", part="malformed")
 
 
 def test_the_same_seed_makes_the_same_mutants(tmp_path: Path) -> None:
@@ -43,8 +43,21 @@ def test_a_failure_is_counted_told_and_kept(campaign: Campaign, capsys: pytest.C
     assert (row.tried, len(row.failures)) == (2, 1) and "2 / 1 / 1" in said and "PNG 2: 3 bits flipped" in said
     kept = campaign.work / "keep" / "malformed_PNG-1"
     assert (kept / "a.png").read_bytes() == b"a" and "seed 18" in (kept / "why.txt").read_text()
-    written = page.page(campaign, 90, [])
+    path = campaign.work / "reliability.md"
+    page.write(campaign, ["malformed", "names"], path)
+    written = path.read_text(encoding="utf-8")
     assert "| malformed PNG | 2 | 1 | 1 |" in written and "the server died" in written and "--seed 18" in written
+
+
+def test_a_part_that_is_tried_again_takes_its_place_in_the_page(campaign: Campaign) -> None:
+    path, parts = campaign.work / "reliability.md", ["malformed", "names"]
+    for part, name in (("names", "planted names"), ("malformed", "malformed PNG"), ("names", "planted names")):
+        again = Campaign(18, False, campaign.work, part=part)
+        again.row(name, "right")
+        again.judge("one", "")
+        page.write(again, parts, path)
+    table = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith(f"{page.commit()} |")]
+    assert [line.split("|")[1].strip() for line in table] == ["malformed PNG", "planted names"]
 
 
 def test_silence_about_a_file_is_seen() -> None:

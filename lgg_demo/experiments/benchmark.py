@@ -21,7 +21,7 @@ from PIL import Image
 
 from lgg_demo.case import Scan
 from lgg_demo.command import run
-from lgg_demo.experiments.markdown import DOCS, README, read_facts, render, with_figures
+from lgg_demo.experiments.markdown import DOCS, VIEWER, read_facts, render, with_figures
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
 from lgg_demo.page.app import Page, launch_page
@@ -153,13 +153,13 @@ def processor() -> str:
 
 
 def said() -> str:
-    """What the README says between its marks: the table of docs/benchmark.json, or that there is none yet."""
+    """What docs/viewer.md says between its marks: the table of docs/benchmark.json, or that there is none yet."""
     return render("benchmark", **read_facts(FIGURES)) if FIGURES.exists() else "Not measured yet."
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """Measure the viewer, and write docs/benchmark.json and the figures in README.md.
+    """Measure the viewer, and write docs/benchmark.json and the figures in docs/viewer.md.
 
     The page with the shipped weights is driven in a headless Chromium: the threshold of one 256 x 256 slice is dragged, and
     a study of 155 slices is scrolled. In the same run the same threshold step goes through the server, as a page without
@@ -167,15 +167,15 @@ class BenchmarkSettings:
     before any page is open.
     """
 
-    readme: bool = False
-    """only write the README from docs/benchmark.json"""
+    page: bool = False
+    """only write docs/viewer.md from docs/benchmark.json"""
 
 
 def write_benchmark(given: BenchmarkSettings) -> int:
     """What the command does; returns its exit code."""
-    if not given.readme:
+    if not given.page:
         write_json(FIGURES, measure())
-    README.write_text(with_figures(README.read_text(encoding="utf-8"), said(), START, END), encoding="utf-8")
+    VIEWER.write_text(with_figures(VIEWER.read_text(encoding="utf-8"), said(), START, END), encoding="utf-8")
     print(said())
     return 0
 

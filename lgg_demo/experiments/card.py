@@ -1,6 +1,7 @@
-"""Write the figures into README.md and the model card, from the files in weights/: `python -m lgg_demo.experiments.card`.
+"""Write the figures of README, docs/science.md and the model card: `python -m lgg_demo.experiments.card`.
 
-No figure is typed by hand: README's table stands between two marks, and weights/README.md is written whole.
+No figure is typed by hand: they come from the files in weights/. Those of README and docs/science.md stand between two marks,
+and weights/README.md is written whole.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from lgg_demo import WEIGHTS
 from lgg_demo.command import run
-from lgg_demo.experiments.markdown import DOCS, README, ROOT, read_facts, render, with_figures
-from lgg_demo.network.checkpoint import CHECKPOINT, WEIGHTS
+from lgg_demo.experiments.markdown import DOCS, README, ROOT, SCIENCE, read_facts, render, with_figures
+from lgg_demo.network.checkpoint import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM
 from lgg_demo.network.record import Record, lineage
 from lgg_demo.network.unet import PACKAGED
@@ -25,6 +27,7 @@ from lgg_demo.train.runs import flag
 from lgg_demo.train.training import TrainSettings, epochs_of
 
 BEGIN, END = "<!-- figures: python -m lgg_demo.experiments.card -->", "<!-- end of figures -->"
+SUMMARY, SUMMARY_END = "<!-- summary: python -m lgg_demo.experiments.card -->", "<!-- end of summary -->"
 FEWEST = 10  # patients of a group that has an interval: resampling fewer says next to nothing
 FILES = {
     "checkpoint": CHECKPOINT,
@@ -135,8 +138,8 @@ def _measured(name: str) -> dict[str, Any]:
 
 
 def pages() -> dict[Path, str]:
-    """README.md and the model card as the files in weights/ want them. Raises OSError, or ValueError for those of two
-    releases.
+    """README.md, docs/science.md and the model card as the files in weights/ want them. Raises OSError, or ValueError for
+    those of two releases.
     """
     record, validated = (read_facts(WEIGHTS / FILES[name]) for name in ("record", "validated"))
     if record["calibration"] != validated["calibration"]["all_patients"]:  # a release was cut off between its files
@@ -149,13 +152,17 @@ def pages() -> dict[Path, str]:
         robustness if robustness.get("networks") == validated["networks"] else None,  # or of networks that came before
         trained_on if trained_on.get("model", {}).get("sha256") == weights else None,
     )
-    readme = with_figures(README.read_text(encoding="utf-8"), scores(validated), BEGIN, END)
-    return {README: readme, WEIGHTS / "README.md": card}
+    summary = render("summary", **_score_facts(validated))
+    return {
+        README: with_figures(README.read_text(encoding="utf-8"), summary, SUMMARY, SUMMARY_END),
+        SCIENCE: with_figures(SCIENCE.read_text(encoding="utf-8"), scores(validated), BEGIN, END),
+        WEIGHTS / "README.md": card,
+    }
 
 
 @dataclass(frozen=True)
 class CardSettings:
-    """Write the figures of weights/ into README.md and the model card, weights/README.md."""
+    """Write the figures of weights/ into README.md, docs/science.md and the model card, weights/README.md."""
 
     check: bool = False
     """write nothing, and exit with 1 where something would change"""

@@ -14,6 +14,7 @@ from lgg_demo.train.runs import flag, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS, README = ROOT / "docs", ROOT / "README.md"
+SCIENCE, VIEWER = DOCS / "science.md", DOCS / "viewer.md"
 WIDTH = 122  # of a line of a page
 
 
@@ -71,5 +72,5 @@ def with_figures(text: str, figures: str, begin: str, end: str) -> str:
     before, _, rest = text.partition(begin)
     _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"README.md has no marks {begin} and {end}.")
+        raise ValueError(f"The page has no marks {begin} and {end}.")
     return f"{before}{begin}\n{figures}\n{end}{after}"

@@ -18,11 +18,11 @@ import torch
 from huggingface_hub import hf_hub_download
 from safetensors.torch import load, save
 
+from lgg_demo import WEIGHTS
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.network.record import RECORD_FORMAT, CheckpointError, NetworkSettings, Record
 from lgg_demo.network.unet import COUNTER, build_network
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 CHECKPOINT = "lgg-unet.safetensors"
 UPCOMING = ".next.json"  # the record of weights that are about to be in place; see `write_checkpoint`
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
+from lgg_demo import WEIGHTS
 from lgg_demo.intensity import CEILING, normalise, percentile_scale
 from lgg_demo.reading.limits import FLAIR
 
-FITTED = Path(__file__).resolve().parents[2] / "weights" / "sequences.json"
+FITTED = WEIGHTS / "sequences.json"
 BINS = 16
 FEWEST_SLICES = 8  # a slice alone says too little
 MARGIN = 1.0  # log-odds by which another channel must look more like FLAIR before anybody is warned

@@ -174,7 +174,7 @@ def on_the_command_line(campaign: Campaign) -> None:
     good.write_bytes(GOOD[1])
     alone = campaign.work / "alone"
     done = run(
-        ["-m", "lgg_demo.predict", str(good), "--out", str(alone)], SECONDS, environment(campaign.work / "tmp"), ROOT
+        ["-m", "lgg_demo.predict", str(good), "--out", str(alone)], 5 * SECONDS, environment(campaign.work / "tmp"), ROOT
     )
     assert done.code == 0, done.err
     campaign.row("malformed, all at once by predict", RIGHT_PREDICT)

@@ -196,7 +196,7 @@ def by_predict(campaign: Campaign, what: str, files: Files) -> str:
     for name, content in files:
         (place / name).write_bytes(content)
     arguments = ["-m", "lgg_demo.predict", str(work / "in"), "--out", str(work / "out")]
-    ran = run(arguments, 2 * SECONDS, environment(work / "tmp"), ROOT, work / "tmp")
+    ran = run(arguments, 5 * SECONDS, environment(work / "tmp"), ROOT, work / "tmp")
     if ran.code not in (0, 2):
         return f"exit {ran.code}: {ran.err.strip()[-200:]}"
     said = [("stdout", ran.out.encode()), ("stderr", ran.err.encode())]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Collection
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from tests.campaign.server import MOST_BYTES, ROOT
-from tests.campaign.tally import Campaign, Row
+from tests.campaign.tally import Campaign
 
 PAGE = ROOT / "docs" / "reliability.md"
 PACKAGES = ("gradio", "torch", "pydicom", "nibabel", "pillow", "tifffile", "imagecodecs", "highdicom")
@@ -23,18 +26,19 @@ TEMPLATE = Template("""\
 
 What must not break the product was tried on it, through its own doors: `python app.py`, asked over HTTP on this machine,
 and `python -m lgg_demo.predict` and `lgg_demo.train` in processes of their own. Everything is drawn or damaged by a seeded
-program, so the same command tries the same again:
+program, so the same command tries the same again (about $minutes minutes here; CI runs a short form):
 
 ```bash
-python -m tests.campaign --seed $seed$short          # $minutes minutes here; CI runs all rows with --short
+python -m tests.campaign --seed $seed
+python -m tests.campaign --seed $seed --rows clients names  # a part of it again
 ```
 
-| Tried | tried | right | failed |
-|---|---:|---:|---:|
+| Tried | tried | right | failed | at commit |
+|---|---:|---:|---:|---|
 $table
-| **all** | **$tried** | **$right** | **$failed** |
+| **all** | **$tried** | **$right** | **$failed** | |
 
-$date, seed $seed, commit $commit; Python $python, $packages; $machine.
+$date; Python $python, $packages; $machine.
 
 ## What counts as right
 
@@ -45,11 +49,12 @@ second; the limit is $limit GB.
 $failures""")
 
 
-def counts(row: Row) -> str:
-    name = f"{row.name} ({row.note})" if row.note else row.name
-    if row.skipped:
-        return f"| {name}: {row.skipped} | | | |"
-    return f"| {name} | {row.tried:,} | {row.tried - len(row.failures):,} | {len(row.failures):,} |"
+def line(row: dict[str, Any]) -> str:
+    name = f"{row['name']} ({row['note']})" if row["note"] else row["name"]
+    if row["skipped"]:
+        return f"| {name}: {row['skipped']} | | | | {row['commit']} |"
+    failed = len(row["failures"])
+    return f"| {name} | {row['tried']:,} | {row['tried'] - failed:,} | {failed:,} | {row['commit']} |"
 
 
 def commit() -> str:
@@ -62,24 +67,22 @@ def commit() -> str:
     return f"{short or 'unknown'}{' with changes' if changed.strip() else ''}"
 
 
-def page(campaign: Campaign, seconds: float, short: Collection[str]) -> str:
-    """The page's text. short: rows of which only a few were tried."""
+def page(rows: Sequence[dict[str, Any]], seed: int) -> str:
+    """The page's text, from the rows of reliability.json."""
     rights: dict[str, list[str]] = {}
-    for row in campaign.rows:
-        rights.setdefault(row.right, []).append(row.name)
-    failures = [(row.name, f) for row in campaign.rows for f in row.failures]
-    listed = "".join(f"- {name}: {f.what}: {f.why}\n" for name, f in failures)
-    tried = sum(row.tried for row in campaign.rows)
+    for row in rows:
+        rights.setdefault(row["right"], []).append(row["name"])
+    failures = [(row["name"], failure) for row in rows for failure in row["failures"]]
+    listed = "".join(f"- {name}: {f['what']}: {f['why']}\n" for name, f in failures)
+    tried = sum(row["tried"] for row in rows)
     return TEMPLATE.substitute(
-        seed=campaign.seed,
-        short=f" --short {' '.join(short)}" if short else "",
-        minutes=round(seconds / 60),
-        table="\n".join(map(counts, campaign.rows)),
+        seed=seed,
+        minutes=round(sum(row["seconds"] for row in rows) / 60),
+        table="\n".join(map(line, rows)),
         tried=f"{tried:,}",
         right=f"{tried - len(failures):,}",
         failed=f"{len(failures):,}",
         date=f"{date.today().day} {date.today():%B %Y}",
-        commit=commit(),
         python=platform.python_version(),
         packages=", ".join(f"{name} {version(name)}" for name in PACKAGES),
         machine=f"{platform.system()}, {os.cpu_count()} cores",
@@ -89,5 +92,17 @@ def page(campaign: Campaign, seconds: float, short: Collection[str]) -> str:
     )
 
 
-def write(campaign: Campaign, seconds: float, path: Path, short: Collection[str]) -> None:
-    path.write_text(page(campaign, seconds, short), encoding="utf-8")
+def write(campaign: Campaign, parts: Sequence[str], path: Path) -> None:
+    """Put what a campaign has tried in its place among the rows that are known, and write the page from all of them.
+
+    parts: the order of the table. Rows of another seed are forgotten.
+    """
+    known = path.with_suffix(".json")
+    stored = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {"seed": campaign.seed, "rows": []}
+    again = {row.part for row in campaign.rows}
+    rows = [r for r in stored["rows"] if r["part"] not in again] if stored["seed"] == campaign.seed else []
+    rows += [asdict(row) | {"commit": commit(), "seconds": round(row.seconds)} for row in campaign.rows]
+    rows.sort(key=lambda r: parts.index(r["part"]))
+    text = json.dumps({"seed": campaign.seed, "rows": rows}, indent=1, ensure_ascii=False)
+    known.write_text(text + "\n", encoding="utf-8")
+    path.write_text(page(rows, campaign.seed), encoding="utf-8")

@@ -20,7 +20,9 @@ class Failure:
 
 @dataclass
 class Row:
-    """A line of the table. right: what counts as right. skipped: why nothing was tried, where nothing was."""
+    """A line of the table. right: what counts as right. skipped: why nothing was tried, where nothing was. part: which of
+    the command's --rows it is of.
+    """
 
     name: str
     right: str
@@ -29,6 +31,7 @@ class Row:
     skipped: str = ""
     seconds: float = 0.0
     note: str = ""
+    part: str = ""
 
     def line(self) -> str:
         counts = self.skipped or f"{self.tried} / {self.tried - len(self.failures)} / {len(self.failures)}"
@@ -44,12 +47,13 @@ class Campaign:
     work: Path
     keep: Path | None = None
     rows: list[Row] = field(default_factory=list)
+    part: str = ""
     _began: float = 0.0
 
     def row(self, name: str, right: str) -> Row:
         """Begin a line of the table."""
         self.finish()
-        self.rows.append(Row(name, right))
+        self.rows.append(Row(name, right, part=self.part))
         self._began = time.monotonic()
         return self.rows[-1]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lgg_demo.experiments import benchmark, card
-from lgg_demo.experiments.markdown import README, ROOT, with_figures
+from lgg_demo.experiments.markdown import ROOT, VIEWER, with_figures
 from lgg_demo.train.training import TrainSettings, epochs_of
 
 
@@ -29,7 +29,7 @@ def validated() -> dict[str, Any]:
 
 def test_figures_in_the_documents_come_from_the_files() -> None:
     assert card.main(["--check"]) == 0
-    assert f"{benchmark.START}\n{benchmark.said()}\n{benchmark.END}" in README.read_text(encoding="utf-8")
+    assert f"{benchmark.START}\n{benchmark.said()}\n{benchmark.END}" in VIEWER.read_text(encoding="utf-8")
 
 
 def test_figures_stand_between_their_marks() -> None:
@@ -41,13 +41,15 @@ def test_figures_stand_between_their_marks() -> None:
 def test_stale_pages_are_named_and_files_of_two_releases_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], record: dict[str, Any]
 ) -> None:
-    for module, name, value in ((card, "WEIGHTS", tmp_path), (card, "ROOT", tmp_path), (card, "README", tmp_path / "R.md")):
+    for module, name, value in ((card, "WEIGHTS", tmp_path), (card, "ROOT", tmp_path), (card, "README", tmp_path / "R.md"),
+                                (card, "SCIENCE", tmp_path / "S.md")):  # fmt: skip
         monkeypatch.setattr(module, name, value)
     for name in ("lgg-unet.safetensors", "lgg-unet.json", "cross_validation.json", "trained_on.json", "robustness.json"):
         (tmp_path / name).symlink_to(ROOT / "weights" / name)
-    (tmp_path / "R.md").write_text(f"{card.BEGIN}{card.END}")
+    (tmp_path / "R.md").write_text(f"{card.SUMMARY}{card.SUMMARY_END}")
+    (tmp_path / "S.md").write_text(f"{card.BEGIN}{card.END}")
     assert card.main(["--check"]) == 1 and not (tmp_path / "README.md").exists()
-    assert capsys.readouterr().out.splitlines() == ["R.md is stale", "README.md is stale"]
+    assert capsys.readouterr().out.splitlines() == ["R.md is stale", "S.md is stale", "README.md is stale"]
     assert card.main([]) == 0 and card.main(["--check"]) == 0
     assert (tmp_path / "README.md").read_text("utf-8") == (ROOT / "weights" / "README.md").read_text("utf-8")
     (tmp_path / "lgg-unet.json").unlink()
