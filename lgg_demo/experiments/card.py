@@ -1,6 +1,6 @@
 """Write the figures of README, docs/science.md and the model card: `python -m lgg_demo.experiments.card`.
 
-No figure is typed by hand: they come from the files in weights/. Those of README and docs/science.md stand between two marks,
+No figure is typed by hand: all come from the files in weights/. Those of README and docs/science.md stand between marks,
 and weights/README.md is written whole.
 """
 
