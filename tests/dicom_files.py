@@ -12,9 +12,9 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from lgg_demo.case import Volume
+from lgg_demo.case import ReadError, Volume
 from lgg_demo.page.phantom import draw_head
-from lgg_demo.reading.series import read_dicom
+from lgg_demo.reading.series import find_dicom
 
 HEAD = draw_head(12, size=64)
 STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
@@ -132,6 +132,18 @@ def segmentation(folder: Path, paths: list[Path], mask: np.ndarray, kind: str = 
     path = folder / "seg.dcm"
     seg.save_as(path)
     return path
+
+
+def read_dicom(paths: list[Path]) -> tuple[list[Volume], list[ReadError]]:
+    """Every volume, and one error for each file or series that cannot be used."""
+    found, problems = find_dicom(paths)
+    volumes: list[Volume] = []
+    for one in found:
+        try:
+            volumes.append(one.load())
+        except ReadError as error:
+            problems.append(error)
+    return volumes, problems
 
 
 def one(paths: list[Path]) -> Volume:

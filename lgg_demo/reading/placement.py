@@ -61,7 +61,7 @@ def normal_of(s: Slice) -> np.ndarray:
 def along_normal(slices: Sequence[Slice]) -> np.ndarray:
     """Where slices lie along the normal of the first, (N,) mm."""
     normal = normal_of(slices[0])
-    return np.array([0.0 if s.position is None else float(normal @ s.position) for s in slices])
+    return np.array([float(normal @ _position(s)) for s in slices])
 
 
 def same_spacing(slices: Sequence[Slice]) -> bool:
@@ -70,43 +70,53 @@ def same_spacing(slices: Sequence[Slice]) -> bool:
     return not len(known) or bool((np.ptp(known, axis=0) <= _SAME_SIZE * known.min(axis=0)).all())
 
 
-def place(file: str, name: str, slices: Sequence[Slice], size: tuple[int, int], order: Order, mask: bool) -> Placement:
+def place(file: str, name: str, slices: Sequence[Slice], order: Order) -> Placement:
     """The grid of slices in their order. file, name: what is refused, and what is warned of. Raises ReadError."""
     if not same_spacing(slices):
         sides = [side for s in slices if s.spacing for side in s.spacing]
         raise ReadError(file, "spacing_varies", least=round(min(sides), 3), most=round(max(sides), 3))
-    spacing = next((s.spacing for s in slices if s.spacing is not None), None)
-    if order != "position":
-        line = _unplaced(name, slices, order)
-    elif mask:
-        line = _frames_of_mask(slices)
-    elif len(slices) > 1:
-        line = _placed(name, slices)
-    else:
-        line = _single(slices[0])
+    line = _line(name, slices, order)
     depth = int(line.places.max()) + 1
     if depth > MOST_SLICES:
         raise ReadError(file, "too_many_slices", slices=depth, most=MOST_SLICES)
-    if spacing is None:
-        told: Told = (Sentence("dicom_no_spacing", {"file": name}),)
-    elif line.known:
-        told = ()
-    elif (thick := slices[0].thickness) is None:
-        told = (Sentence("no_thickness", {"file": name}),)
-    else:
-        told = (Sentence("distance_unclear", {"file": name, "thick": thick, "between": slices[0].between}),)
-    row, column = _directions_of(slices, order)
+    spacing = next((s.spacing for s in slices if s.spacing is not None), None)
+    first, (height, width) = slices[0], spacing or (1.0, 1.0)
+    # Without positions nearly axial slices count as axial.
+    axial = first.directions is None or (order != "position" and _axial(first))
+    row, column = _AXIAL if axial or first.directions is None else first.directions
     lps = np.eye(4)
-    lps[:3, 0], lps[:3, 1] = (spacing or (1.0, 1.0))[0] * column, (spacing or (1.0, 1.0))[1] * row
-    lps[:3, 2], lps[:3, 3] = line.step, line.origin
-    grid = Grid((*size, depth), np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, spacing is not None, line.known)
-    return Placement(grid, tuple(line.places.tolist()), line.warnings + told)
+    lps[:3] = np.column_stack([height * column, width * row, line.step, line.origin])
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+    grid = Grid((*first.head.size, depth), affine, spacing is not None, line.known)
+    return Placement(grid, tuple(line.places.tolist()), line.warnings + _unknown_sizes(name, first, spacing, line.known))
 
 
-def _directions_of(slices: Sequence[Slice], order: Order) -> np.ndarray:
-    """Along a row and a column, (2, 3). Without positions nearly axial slices count as axial."""
-    directions = slices[0].directions
-    return _AXIAL if directions is None or (order != "position" and _axial(slices[0])) else directions
+def _unknown_sizes(name: str, s: Slice, spacing: tuple[float, float] | None, distance_known: bool) -> Told:
+    """What to say where the size of a pixel, or the distance of slices, is not known."""
+    if spacing is None:
+        return (Sentence("dicom_no_spacing", {"file": name}),)
+    if distance_known:
+        return ()
+    if s.thickness is None:
+        return (Sentence("no_thickness", {"file": name}),)
+    return (Sentence("distance_unclear", {"file": name, "thick": s.thickness, "between": s.between}),)
+
+
+def _line(name: str, slices: Sequence[Slice], order: Order) -> _Line:
+    """The line of slices in their order."""
+    first = slices[0]
+    if order != "position":
+        return _unplaced(name, slices, order)
+    if first.head.mask:
+        return _frames_of_mask(slices)
+    if len(slices) > 1:
+        return _placed(name, slices)
+    distance, known = _stated_distance(first)
+    return _Line(np.zeros(1, dtype=int), normal_of(first) * distance, _position(first), known)
+
+
+def _position(s: Slice) -> np.ndarray:
+    return np.zeros(3) if s.position is None else s.position
 
 
 def _axial(s: Slice) -> bool:
@@ -156,12 +166,6 @@ def _apart(name: str, s: Slice, distance: float) -> Told:
     return (Sentence("slices_far", {"file": name, "mm": mm}),) if distance > far else ()
 
 
-def _single(s: Slice) -> _Line:
-    distance, known = _stated_distance(s)
-    origin = np.zeros(3) if s.position is None else s.position
-    return _Line(np.zeros(1, dtype=int), normal_of(s) * distance, origin, known)
-
-
 def _stated_distance(s: Slice) -> tuple[float, bool]:
     """Millimetres from slice to slice where no positions tell, and whether they can be trusted.
 
@@ -177,12 +181,8 @@ def _stated_distance(s: Slice) -> tuple[float, bool]:
 def _unplaced(name: str, slices: Sequence[Slice], order: Order) -> _Line:
     """Slices in the order of their locations or numbers, as far apart as these or the headers say."""
     first, axial = slices[0], _axial(slices[0])
-    if not axial:
-        told: Told = (Sentence("dicom_no_order", {"file": name}),)
-    elif has_place(first):
-        told = (Sentence("dicom_one_position", {"file": name}),)
-    else:
-        told = (Sentence("dicom_no_position", {"file": name}),)
+    key = "dicom_no_order" if not axial else "dicom_one_position" if has_place(first) else "dicom_no_position"
+    told: Told = (Sentence(key, {"file": name}),)
     normal = np.array([0.0, 0, 1]) if axial else normal_of(first)
     places = np.arange(len(slices))
     if order == "number":
@@ -203,7 +203,5 @@ def _frames_of_mask(slices: Sequence[Slice]) -> _Line:
     step = stated or (float(steps.min()) if steps.size else 1.0)
     if steps.size and abs(round(float(steps.min()) / step) * step - float(steps.min())) > 0.05 * step:
         step = float(steps.min())
-    lowest = slices[int(along.argmin())].position
     places = np.round((along - along.min()) / step).astype(int)
-    origin = np.zeros(3) if lowest is None else lowest
-    return _Line(places, normal * step, origin, stated is not None or len(slices) > 1)
+    return _Line(places, normal * step, _position(slices[int(along.argmin())]), stated is not None or len(slices) > 1)

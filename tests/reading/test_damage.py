@@ -9,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from dicom_files import STACK, enhanced, series
+from dicom_files import STACK, enhanced, read_dicom, series
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nifti_files import nifti, turned
+from nifti_files import nifti, read_nifti, turned
 from pydicom.pixels import compress
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from lgg_demo.case import ReadError
 from lgg_demo.messages import CATALOGUE
 from lgg_demo.reading.dicom import is_dicom
-from lgg_demo.reading.nifti import is_nifti, read_nifti
-from lgg_demo.reading.series import read_dicom
+from lgg_demo.reading.nifti import is_nifti
 
 
 def outcome(path: Path) -> None:

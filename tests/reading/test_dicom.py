@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 
 from lgg_demo.reading import dicom
-from lgg_demo.reading.dicom import is_dicom, read_head
+from lgg_demo.reading.dicom import is_dicom, read_slices
 from lgg_demo.reading.volumes import broken
 
 
@@ -83,7 +83,7 @@ def test_what_holds_no_picture_is_said_by_its_name(tmp_path: Path, uid: str, mod
     path = object_of(tmp_path / "x.dcm", uid, modality)
     assert refused(path) == key
     with pytest.raises(Exception, match="") as error:
-        read_head(path)
+        read_slices(path)
     assert said in str(error.value) and "ZZTOP" not in str(error.value)
 
 

@@ -17,6 +17,7 @@ from dicom_files import (
     change,
     enhanced,
     one,
+    read_dicom,
     refused,
     segmentation,
     series,
@@ -33,7 +34,7 @@ from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading import limits
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.nifti import is_nifti
-from lgg_demo.reading.series import find_dicom, read_dicom
+from lgg_demo.reading.series import find_dicom
 from lgg_demo.reading.volumes import resample
 
 

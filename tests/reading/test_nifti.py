@@ -11,11 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from dicom_files import SPACING, STACK, stack_of, warned
-from nifti_files import nifti, turned
+from nifti_files import nifti, read_nifti, turned
 
 from lgg_demo.case import ReadError, Volume
 from lgg_demo.grid import Grid
-from lgg_demo.reading.nifti import read_nifti
 from lgg_demo.reading.volumes import darken_outside, resample
 
 ORIENTATIONS = ["".join(axes) for order in permutations(("RL", "AP", "SI")) for axes in product(*order)]

@@ -8,14 +8,14 @@ from pathlib import Path
 import highdicom
 import numpy as np
 import pytest
-from dicom_files import HEAD, PLANTED, one, series, sources, warned
+from dicom_files import HEAD, PLANTED, one, read_dicom, series, sources, warned
 from highdicom.seg import SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from lgg_demo.reading.segments import Segment, choose_segments, read_segments
-from lgg_demo.reading.series import drawn_on, find_dicom, read_dicom
+from lgg_demo.reading.series import drawn_on, find_dicom
 from lgg_demo.reading.volumes import resample
 
 MORPHOLOGY = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import STACK, change, enhanced, one, series, stack_of, warned
+from dicom_files import STACK, change, enhanced, one, read_dicom, series, stack_of, warned
 from pydicom.uid import generate_uid
 
 from lgg_demo.case import Volume
 from lgg_demo.output.dicom_seg import why_no_segmentation
 from lgg_demo.page.phantom import draw_head
-from lgg_demo.reading.series import read_dicom
 
 
 def slices(folder: Path, stack: np.ndarray = STACK, **tags: object) -> list[Path]:
@@ -358,3 +357,23 @@ def test_files_of_another_folder_do_not_trouble_a_series(tmp_path: Path) -> None
     (tmp_path / "b" / "x.dcm").write_bytes(paths[0].read_bytes()[:200])
     found, problems = keys_of([*paths, tmp_path / "b" / "x.dcm"])
     assert problems == ["damaged"] and warned(found[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"SeriesInstanceUID": ""}, []),  # it lies between the others
+        ({"SeriesInstanceUID": "", "SeriesDescription": ""}, ["series_strays"]),
+        ({"SeriesInstanceUID": generate_uid(), "SeriesDescription": ""}, ["series_strays"]),
+        ({"Rows": 32, "SeriesDescription": ""}, ["series_strays"]),
+        ({"ImageOrientationPatient": None, "SeriesDescription": ""}, ["series_strays"]),
+        ({"SeriesInstanceUID": "", "SeriesDescription": "", "BitsAllocated": None}, ["damaged", "series_unread"]),
+    ],
+)
+def test_a_slice_that_leaves_its_series_is_said(tmp_path: Path, damage: dict[str, object], said: list[str]) -> None:
+    paths = slices(tmp_path)
+    change(paths[0], **damage)
+    found, problems = keys_of(paths)
+    whole = next(volume for volume in found if volume.values.shape[2] > 1)
+    assert problems + [key for key in warned(whole) if key != "series_missing"] == said
+    assert sum(volume.values.shape[2] for volume in found) == (12 - ("damaged" in said))
