@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_files import PLANTED, STACK, change, one, refused, series, stack_of
-from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 
 from lgg_demo.reading import dicom
@@ -89,10 +88,6 @@ def test_what_holds_no_picture_is_said_by_its_name(tmp_path: Path, uid: str, mod
 
 def test_a_mosaic_is_no_slice(tmp_path: Path) -> None:
     assert refused(series(tmp_path, STACK[:1], ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])[0]) == "dicom_mosaic"
-
-
-def test_a_dose_is_no_mri() -> None:
-    assert refused(Path(str(get_testdata_file("rtdose.dcm")))) == "dicom_modality"
 
 
 def test_an_error_of_a_library_is_logged_without_its_values(caplog: pytest.LogCaptureFixture) -> None:
