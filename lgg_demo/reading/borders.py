@@ -1,4 +1,4 @@
-"""What lies around a slice in a picture: the page of a figure, a slide or a screenshot, which the network would outline."""
+"""What lies around a slice in a picture: the page of a figure, a slide or a screenshot, which the network would segment."""
 
 from __future__ import annotations
 

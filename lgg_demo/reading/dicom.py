@@ -1,4 +1,4 @@
-"""DICOM headers."""
+"""DICOM headers: what a file is, and what of it is kept, which is no identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NIfTI."""
+"""NIfTI: the volumes that a header promises, and their voxels in the units of the file."""
 
 from __future__ import annotations
 

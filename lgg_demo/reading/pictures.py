@@ -218,5 +218,5 @@ def _orientation(picture: Image.Image) -> int:
     """How a picture is turned when it is shown, as everybody sees it and draws its mask: 1 to 8 as EXIF has it."""
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # broken EXIF raises many things, and viewers pass over it
+    except Exception:  # broken EXIF raises many things, and viewers skip it
         return 1

@@ -1,4 +1,4 @@
-"""DICOM pixels."""
+"""The stored values of DICOM frames."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -214,13 +213,9 @@ def _without_a_place(slices: Slices) -> list[_Stack]:
 def _places(slices: Slices) -> list[Slices]:
     """Slices grouped by their position along the normal, from the lowest on."""
     along = along_normal(slices)
-    places: list[Slices] = []
-    last = -math.inf
-    for n in np.argsort(along, kind="stable"):
-        if along[n] - last > SAME_PLACE:
-            places.append([])
-            last = float(along[n])
-        places[-1].append(slices[n])
+    order = np.argsort(along, kind="stable")
+    apart = np.flatnonzero(np.diff(along[order]) > SAME_PLACE) + 1
+    places = [[slices[n] for n in same] for same in np.split(order, apart)]
     return [sorted(same, key=lambda s: (s.kind, s.number, s.head.path.name)) for same in places]
 
 
@@ -256,14 +251,12 @@ def _named(stacks: Iterable[_Stack]) -> dict[str, _Stack]:
 def _may_be_pieces(other: _Stack, stack: _Stack) -> bool:
     """Whether a damaged header may have taken the slices of another volume out of one.
 
-    They are fewer, tell no other sequence, and have no UID or number of a series, or the same. Two volumes that both say
-    FLAIR are spoken of anyway.
+    They are fewer, say no other sequence, and have the same number of a series, or no number or UID. Where both say FLAIR
+    the user is told anyway.
     """
     one, of = other.first, stack.first
-    roles = (None,) if of.role in (None, "flair") else (None, of.role)
     return (
-        of.role is not None
-        and one.role in roles
+        one.role in {None, of.role} - {"flair"}
         and one.study == of.study
         and len(other.slices) < len(stack.slices)
         and (not one.series or one.number in (None, of.number))
@@ -291,14 +284,15 @@ def _promise(name: str, stack: _Stack, beside: Sequence[Sentence], opening: Open
 
     def load() -> Volume:
         with one_sentence(first.path.name):
-            files, damaged = _by_file(stack, placement.places), 0
+            files = _by_file(stack, placement.places)
             if first.mask:
-                values = _mask_values(grid.shape, files, chosen, opening)
+                values, damaged = _mask_values(grid.shape, files, chosen, opening), 0
             else:
                 values, damaged = _scan_values(name, grid.shape, files, opening)
-            told = [Sentence("series_damaged", {"file": name, "slices": damaged})] if damaged else []
-            values, told = np.moveaxis(values, 0, -1), [*warnings, *told]
-            return Volume(values, grid, name, first.description, first.role or "flair", paths, instances, tuple(told))
+            values, role, told = np.moveaxis(values, 0, -1), first.role or "flair", list(warnings)
+            if damaged:
+                told.append(Sentence("series_damaged", {"file": name, "slices": damaged}))
+            return Volume(values, grid, name, first.description, role, paths, instances, tuple(told))
 
     return Found(
         name,

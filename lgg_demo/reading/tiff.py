@@ -108,7 +108,7 @@ def _check_page(path: Path, page: tifffile.TiffPage, first: tifffile.TiffPage) -
 
 
 def _count_pages(path: Path, tiff: tifffile.TiffFile) -> int:
-    """Length of the chain of pages, followed to its end: tifffile passes over one that is cut, and runs in circles."""
+    """Length of the chain of pages, followed to its end: tifffile skips one that is cut, and runs in circles."""
     file, layout = tiff.filehandle, tiff.tiff
     offset, seen = tiff.pages.first.offset, set[int]()
     while offset:

@@ -1,4 +1,4 @@
-"""What NIfTI and DICOM share."""
+"""What the readers share: bounds on files and volumes, one sentence for any exception, one grid laid on another."""
 
 from __future__ import annotations
 

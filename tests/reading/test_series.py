@@ -359,6 +359,7 @@ def test_files_of_another_folder_do_not_trouble_a_series(tmp_path: Path) -> None
         ({"SeriesInstanceUID": "", "SeriesDescription": ""}, ["series_strays"]),
         ({"SeriesInstanceUID": generate_uid(), "SeriesDescription": ""}, ["series_strays"]),
         ({"Rows": 32, "SeriesDescription": ""}, ["series_strays"]),
+        ({"Rows": 32, "SeriesInstanceUID": "", "SeriesDescription": "", "SeriesNumber": None}, ["series_strays"]),
         ({"ImageOrientationPatient": None, "SeriesDescription": ""}, ["series_strays"]),
         ({"SeriesInstanceUID": "", "SeriesDescription": "", "BitsAllocated": None}, ["damaged", "series_unread"]),
     ],
