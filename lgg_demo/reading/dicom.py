@@ -7,7 +7,6 @@ import io
 import logging
 import re
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,21 +135,20 @@ class Slice:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its content, with or without the preamble, gzipped or not, or says so by its suffix."""
-    named = path.name.lower().removesuffix(".gz").endswith(DICOM_SUFFIXES)
+    """Whether a file says by its suffix that it is DICOM, or is by its content, with or without the preamble, gzipped or
+    not.
+    """
+    if path.name.lower().removesuffix(".gz").endswith(DICOM_SUFFIXES):
+        return path.is_file()
     try:
         with opened(path) as file:
             start = file.read(132)
-    except (OSError, EOFError, ValueError, zlib.error):
-        return named and path.is_file()
-    if start[128:] == b"DICM" or (0 < len(start) < 132 and not any(start)):  # or the beginning of a preamble
-        return True
-    if start[:2] in (b"\x08\0", b"\0\x08", b"\x02\0"):
-        try:
-            return text(read_tags(path, ("SOPClassUID",)), "SOPClassUID").startswith("1.2.840.")
-        except Exception:  # whatever pydicom raises on a file that is none
-            return named
-    return named
+        if start[128:] == b"DICM" or (0 < len(start) < 132 and not any(start)):  # or the beginning of a preamble
+            return True
+        bare = start[:2] in (b"\x08\0", b"\0\x08", b"\x02\0")
+        return bare and text(read_tags(path, ("SOPClassUID",)), "SOPClassUID").startswith("1.2.840.")
+    except Exception:  # whatever gzip or pydicom raise on a file that is none
+        return False
 
 
 def read_tags(path: Path, keywords: Sequence[str]) -> Dataset:

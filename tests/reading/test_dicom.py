@@ -48,6 +48,9 @@ def test_the_beginning_of_a_preamble_is_dicom(tmp_path: Path) -> None:
     cut.write_bytes(series(tmp_path / "s")[0].read_bytes()[:100])
     text.write_bytes(b"none")
     assert is_dicom(cut) and refused(cut) == "damaged" and not is_dicom(text)
+    named = tmp_path / "x.dcm"  # what has the name of DICOM is never skipped, whatever it begins with
+    named.write_bytes(b"\0\x08" + bytes(200))
+    assert is_dicom(named) and refused(named) == "damaged"
 
 
 def object_of(path: Path, sop_class: str, modality: str) -> Path:
