@@ -105,30 +105,18 @@ def described(label: str, code: str = "", meaning: str = "", category: str = "")
 
 
 @pytest.mark.parametrize(
-    ("segment", "kind"),
+    ("kind", "segments"),
     [
-        (("1", "M-80003"), "lesion"),
-        (("1", "M-93803"), "lesion"),
-        (("1", "M-36300"), "lesion"),
-        (("1", "", "Enhancing Lesion"), "lesion"),
-        (("1", "", "Anything", "49755003"), "lesion"),
-        (("Tumeur",), "lesion"),
-        (("œdème",), "lesion"),
-        (("Läsion",), "lesion"),
-        (("Non-enhancing tumor core",), "lesion"),
-        (("WT",), "lesion"),
-        (("FLAIR abnormality",), "lesion"),
-        (("Brain tumor", "12738006"), "lesion"),
-        (("Whole brain",), "healthy"),
-        (("cerveau et ventricules",), "healthy"),
-        (("Normal-appearing white matter", "108369006"), "healthy"),
-        (("tumour-free tissue",), "healthy"),
-        (("1", "", "", "123037004"), "healthy"),
-        (("Segment_1", "85756007", "Tissue", "85756007"), "unknown"),
+        ("lesion", [("1", "M-80003"), ("1", "M-93803"), ("1", "M-36300"), ("1", "", "Enhancing Lesion"),
+                    ("1", "", "Anything", "49755003"), ("Tumeur",), ("œdème",), ("Läsion",), ("Non-enhancing tumor core",),
+                    ("WT",), ("FLAIR abnormality",), ("Brain tumor", "12738006")]),
+        ("healthy", [("Whole brain",), ("cerveau et ventricules",), ("Normal-appearing white matter", "108369006"),
+                     ("tumour-free tissue",), ("1", "", "", "123037004")]),
+        ("unknown", [("Segment_1", "85756007", "Tissue", "85756007")]),
     ],
-)
-def test_what_a_segment_is_of(segment: tuple[str, ...], kind: str) -> None:
-    assert described(*segment).kind == kind
+)  # fmt: skip
+def test_what_a_segment_is_of(kind: str, segments: list[tuple[str, ...]]) -> None:
+    assert {segment: described(*segment).kind for segment in segments} == dict.fromkeys(segments, kind)
 
 
 def test_the_background_of_a_label_map_is_no_segment() -> None:

@@ -215,24 +215,15 @@ def test_a_tilted_gantry_stays_sheared_and_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("apart", "tags", "key"),
     [
-        (5.0, {}, None),
-        (6.5, {}, None),
-        (7.5, {}, None),
-        (10.0, {}, None),  # a gap as wide as the slices
-        (11.0, {}, "slices_apart"),
-        (16.5, {}, "slices_apart"),
-        (27.0, {}, "slices_apart"),
-        (11.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"),
-        (9.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"),
-        (9.0, {"SpacingBetweenSlices": 9}, None),
-        (5.5, {"SpacingBetweenSlices": 0.5}, None),
-        (1.0, {"SliceThickness": 2}, None),
-        (27.0, {"SliceThickness": None}, "slices_far"),
-        (7.0, {"SliceThickness": None}, None),
-        (27.0, {"SliceThickness": 27}, "slices_far"),
+        (5.0, {}, None), (6.5, {}, None), (7.5, {}, None), (10.0, {}, None),  # a gap as wide as the slices
+        (11.0, {}, "slices_apart"), (16.5, {}, "slices_apart"), (27.0, {}, "slices_apart"),
+        (11.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"), (9.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"),
+        (9.0, {"SpacingBetweenSlices": 9}, None), (5.5, {"SpacingBetweenSlices": 0.5}, None),
+        (1.0, {"SliceThickness": 2}, None), (7.0, {"SliceThickness": None}, None),
+        (27.0, {"SliceThickness": None}, "slices_far"), (27.0, {"SliceThickness": 27}, "slices_far"),
         (27.0, {"SliceThickness": None, "SpacingBetweenSlices": 5}, "slices_far"),
     ],
-)
+)  # fmt: skip
 def test_slices_further_apart_than_anybody_plans(
     tmp_path: Path, apart: float, tags: dict[str, object], key: str | None
 ) -> None:
