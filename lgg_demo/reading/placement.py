@@ -127,12 +127,9 @@ def _placed(name: str, slices: Sequence[Slice]) -> _Line:
     """Slices with positions, from the lowest on; one that is missing keeps its place."""
     normal = normal_of(slices[0])
     positions = np.array([s.position for s in slices])
-    steps = np.diff(along_normal(slices))
-    places = places_of(steps)
+    places, distance, told = _spaced(name, slices[0], np.diff(along_normal(slices)))
     if places is None:
-        middle = float(np.median(steps))
-        uneven = _gaps(name, steps) + _apart(name, slices[0], middle)
-        return _Line(np.arange(len(slices)), normal * middle, positions[0], warnings=uneven)
+        return _Line(np.arange(len(slices)), normal * distance, positions[0], warnings=told)
     # A straight line through all of them: rounding and jitter of the first and the last would tilt the whole stack.
     centred = places - places.mean()
     step = centred @ positions / (centred @ centred)
@@ -140,21 +137,25 @@ def _placed(name: str, slices: Sequence[Slice]) -> _Line:
     if np.linalg.norm(step - straight) * places[-1] < _SHEAR * min(slices[0].spacing or (1.0, 1.0)):
         step = straight
     origin = positions.mean(axis=0) - places.mean() * step
-    told = _missing(name, places) + _apart(name, slices[0], float(normal @ step))
     slant = float(np.degrees(np.arctan2(np.linalg.norm(step - straight), np.linalg.norm(straight))))
     if slant > _SLANT:
         told += (Sentence("slices_slanted", {"file": name, "degrees": round(slant)}),)
     return _Line(places, step, origin, warnings=told)
 
 
-def _gaps(name: str, steps: np.ndarray) -> Told:
-    gaps = int((np.abs(steps / np.median(steps) - 1) > EVEN).sum())
-    return (Sentence("series_gaps", {"file": name, "gaps": gaps}),)
-
-
-def _missing(name: str, places: np.ndarray) -> Told:
-    missing = int(places[-1]) + 1 - len(places)
-    return (Sentence("series_missing", {"file": name, "slices": missing}),) if missing else ()
+def _spaced(name: str, s: Slice, steps: np.ndarray) -> tuple[np.ndarray | None, float, Told]:
+    """By the distances of neighbours the place of each slice, None where they are uneven, the millimetres from place to
+    place, and what to say of gaps.
+    """
+    places = places_of(steps)
+    if places is None:
+        distance = float(np.median(steps))
+        gaps = int((np.abs(steps / distance - 1) > EVEN).sum())
+        told: Told = (Sentence("series_gaps", {"file": name, "gaps": gaps}),)
+    else:
+        distance, missing = float(steps.sum() / places[-1]), int(places[-1]) - len(steps)
+        told = (Sentence("series_missing", {"file": name, "slices": missing}),) if missing else ()
+    return places, distance, told + _apart(name, s, distance)
 
 
 def _apart(name: str, s: Slice, distance: float) -> Told:
@@ -188,11 +189,8 @@ def _unplaced(name: str, slices: Sequence[Slice], order: Order) -> _Line:
     if order == "number":
         distance, known = _stated_distance(first)
         return _Line(places, normal * distance, np.zeros(3), known, told)
-    steps = np.diff([s.location or 0.0 for s in slices])
-    even = places_of(steps)
-    distance = float(np.median(steps)) if even is None else float(steps.sum() / even[-1])
-    told += (_gaps(name, steps) if even is None else _missing(name, even)) + _apart(name, first, distance)
-    return _Line(places if even is None else even, normal * distance, np.zeros(3), True, told)
+    even, distance, more = _spaced(name, first, np.diff([s.location or 0.0 for s in slices]))
+    return _Line(places if even is None else even, normal * distance, np.zeros(3), True, told + more)
 
 
 def _frames_of_mask(slices: Sequence[Slice]) -> _Line:
