@@ -12,9 +12,9 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from lgg_demo.case import Volume
+from lgg_demo.case import ReadError, Volume
 from lgg_demo.page.phantom import draw_head
-from lgg_demo.reading.series import read_dicom
+from lgg_demo.reading.series import find_dicom
 
 HEAD = draw_head(12, size=64)
 STACK = HEAD.flair.astype(np.float32)  # (slices, rows, columns): S, P, L
@@ -52,11 +52,7 @@ def series(
         ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         ds.ImagePositionPatient = [-110, -115, -40 + n * spacing[0]]
         ds.PixelData = pixels.astype(np.uint16).tobytes()
-        for key, value in tags.items():
-            if value is None:
-                delattr(ds, key)
-            else:
-                setattr(ds, key, value)
+        _set(ds, tags)
         ds.file_meta = FileMetaDataset()
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
@@ -67,13 +63,18 @@ def series(
 
 
 def change(path: Path, **tags: object) -> None:
+    """A file with other tags; None removes one."""
     ds = pydicom.dcmread(path)
+    _set(ds, tags)
+    ds.save_as(path)
+
+
+def _set(ds: Dataset, tags: dict[str, object]) -> None:
     for key, value in tags.items():
         if value is None:
             delattr(ds, key)
         else:
             setattr(ds, key, value)
-    ds.save_as(path)
 
 
 def enhanced(path: Path, stack: np.ndarray = STACK, spacing: tuple[float, float, float] = SPACING) -> Path:
@@ -105,33 +106,48 @@ def enhanced(path: Path, stack: np.ndarray = STACK, spacing: tuple[float, float,
 def sources(paths: list[Path]) -> list[Dataset]:
     """The images of a series from the feet up, without identity, as a segmentation refers to them."""
     images = sorted((pydicom.dcmread(p) for p in paths), key=lambda ds: ds.ImagePositionPatient[2])
+    names = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate")
     for ds in images:
-        for key in (
-            "PatientID",
-            "PatientName",
-            "PatientBirthDate",
-            "PatientSex",
-            "AccessionNumber",
-            "StudyID",
-            "StudyDate",
-        ):
+        for key in (*names, "StudyTime"):
             setattr(ds, key, "")
-        ds.StudyTime = ""
     return images
 
 
-def segmentation(folder: Path, paths: list[Path], mask: np.ndarray, kind: str = "BINARY") -> Path:
-    """A DICOM segmentation of a series, as highdicom writes it; only slices with a mask have a frame."""
-    images = sources(paths)
-    code = highdicom.sr.CodedConcept("108369006", "SCT", "Neoplasm")
-    description = highdicom.seg.SegmentDescription(1, "lesion", code, code, "MANUAL")
+NEOPLASM = highdicom.sr.CodedConcept("108369006", "SCT", "Neoplasm")
+Part = tuple[str, highdicom.sr.CodedConcept, highdicom.sr.CodedConcept, np.ndarray]  # label, category, type, mask
+
+
+def segmentation(folder: Path, paths: list[Path], mask: np.ndarray | list[Part], kind: str = "BINARY") -> Path:
+    """A DICOM segmentation of a series, as highdicom writes it: of a mask, or with a segment for each part. Only slices
+    with a mask have a frame.
+    """
+    parts = [("lesion", NEOPLASM, NEOPLASM, mask)] if isinstance(mask, np.ndarray) else mask
+    described = [
+        highdicom.seg.SegmentDescription(n, label, category, of, "MANUAL")
+        for n, (label, category, of, _) in enumerate(parts, 1)
+    ]
+    masks = np.stack([part[-1] for part in parts], axis=-1)
+    if kind == "LABELMAP":
+        values = (masks * np.arange(1, len(parts) + 1)).max(axis=-1).astype(np.uint8)
+    else:
+        values = masks.astype(np.uint8 if kind == "BINARY" else np.float32)
     seg = highdicom.seg.Segmentation(
-        images, mask.astype(np.uint8) if kind == "BINARY" else mask.astype(np.float32), kind, [description],
-        generate_uid(), 100, generate_uid(), 1, "m", "m", "1", "1",
-    )  # fmt: skip
-    path = folder / "seg.dcm"
-    seg.save_as(path)
-    return path
+        sources(paths), values, kind, described, generate_uid(), 100, generate_uid(), 1, "m", "m", "1", "1"
+    )
+    seg.save_as(folder / "seg.dcm")
+    return folder / "seg.dcm"
+
+
+def read_dicom(paths: list[Path]) -> tuple[list[Volume], list[ReadError]]:
+    """Every volume, and one error for each file or series that cannot be used."""
+    found, problems = find_dicom(paths)
+    volumes: list[Volume] = []
+    for one in found:
+        try:
+            volumes.append(one.load())
+        except ReadError as error:
+            problems.append(error)
+    return volumes, problems
 
 
 def one(paths: list[Path]) -> Volume:

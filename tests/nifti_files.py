@@ -9,7 +9,13 @@ import numpy as np
 from dicom_files import SPACING, STACK
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
+from lgg_demo.case import Volume
 from lgg_demo.grid import AXES
+from lgg_demo.reading.nifti import find_nifti
+
+
+def read_nifti(path: Path) -> list[Volume]:
+    return [found.load() for found in find_nifti(path)]
 
 
 def turned(codes: str, stack: np.ndarray = STACK, spacing: tuple[float, ...] = SPACING) -> tuple[np.ndarray, np.ndarray]:

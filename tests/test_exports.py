@@ -20,11 +20,12 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from dicom_files import STACK
+from dicom_files import STACK, read_dicom
 from dicom_files import series as files_of_a_series
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+from nifti_files import read_nifti
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
@@ -41,8 +42,6 @@ from lgg_demo.output.result import Result, result_of
 from lgg_demo.output.table import COLUMNS, text_cell, write_csv
 from lgg_demo.probability import binarise
 from lgg_demo.reading.earlier import PAGE, REPORT, TABLE
-from lgg_demo.reading.nifti import read_nifti
-from lgg_demo.reading.series import read_dicom
 
 RECORD = {"name": "lgg-unet", "sha256": "ab12" * 16, "created_by": "a test"}
 MODEL = {k: RECORD[k] for k in ("name", "sha256")}

@@ -1,4 +1,4 @@
-"""What lies around a slice in a picture: the page of a figure, a slide or a screenshot, which the network would outline."""
+"""What lies around a slice in a picture: the page of a figure, a slide or a screenshot, which the network would segment."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ SHAPES = (0.6, 1.7)  # width to height of a slice, and of a head in any plane
 HAZE = 0.15  # of the range: what is brighter is no air
 HEAD_FILLS = 0.55  # of its box, at least; an ellipse fills 0.79
 SMALLEST_HEAD = 0.02, 24  # of the picture, without its page; pixels a side
+
+
+Box = tuple[slice, slice]  # rows, columns
 
 
 @dataclass(frozen=True)
@@ -56,31 +59,29 @@ def border_of(values: np.ndarray, hidden: np.ndarray | None = None) -> Border | 
     if not high > low:
         return None
     shares = (values - low) / (high - low)
-    inside = np.ones((height, width), dtype=bool)
-    box = (slice(0, height), slice(0, width))
-    found = None if hidden is None else _from_corners(_solid(hidden))
-    for _ in range(NESTED):
-        if found is None or not found.any():
-            found = _page(shares[box])
-        if found is None:
-            break
-        kept = _parts(_solid(~found))
-        if not kept.any():
-            break  # a blank page, or no slice at all
-        here = _box(kept)
-        inside[box] &= kept
-        box = (
-            slice(box[0].start + here[0].start, box[0].start + here[0].stop),
-            slice(box[1].start + here[1].start, box[1].start + here[1].stop),
-        )
-        around = np.ones(inside.shape, dtype=bool)
-        around[box] = False
-        inside[around] = False
-        found = None
+    inside, box = _uncovered(shares, hidden)
     if inside.all() or len(np.unique(values)) < LEVELS:
         return None
     grey = float(np.ptp(shares[inside], axis=-1).mean()) < GREY
     return Border(~inside, _frame(shares, inside, box), _widest(~inside) > HARMLESS * max(height, width), grey)
+
+
+def _uncovered(shares: np.ndarray, hidden: np.ndarray | None) -> tuple[np.ndarray, Box]:
+    """What of a picture (H, W, 1 or 3) belongs to no page, (H, W) bool, and the box around it."""
+    inside = np.ones(shares.shape[:2], dtype=bool)
+    box = _box(inside)
+    page = None if hidden is None else _from_corners(_solid(hidden))
+    for _ in range(NESTED):
+        if page is None or not page.any():
+            page = _page(shares[box])
+        kept = None if page is None else _parts(_solid(~page))
+        if kept is None or not kept.any():
+            break  # no further page, a blank one, or no slice at all
+        within = np.zeros_like(inside)
+        within[box] = kept
+        inside &= within
+        box, page = _box(within), None
+    return inside, box
 
 
 def _finer(border: Border, step: int, size: tuple[int, int]) -> Border:
@@ -97,12 +98,12 @@ def _solid(mask: np.ndarray) -> np.ndarray:
     return np.asarray(opened[STROKE:-STROKE, STROKE:-STROKE])
 
 
-def _box(mask: np.ndarray) -> tuple[slice, slice]:
+def _box(mask: np.ndarray) -> Box:
     rows, columns = (np.flatnonzero(mask.any(axis=a)) for a in (1, 0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def _frame(shares: np.ndarray, inside: np.ndarray, box: tuple[slice, slice]) -> tuple[int, int, int, int]:
+def _frame(shares: np.ndarray, inside: np.ndarray, box: Box) -> tuple[int, int, int, int]:
     """The square that shows what is inside a border as large as heads are in slices without one."""
     head = _solid(inside & _bright(shares, inside))
     tall, wide = (one.stop - one.start for one in (_box(head) if head.any() else box))

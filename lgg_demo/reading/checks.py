@@ -1,4 +1,4 @@
-"""Checks."""
+"""What makes a scan doubtful before it is segmented: its plane, what it shows, the order of its sequences."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ LETTERS_SHARE = 0.35  # letters leave most of a corner dark; noise does not
 
 
 def inspect(scan: Scan) -> tuple[Sentence, ...]:
-    """What makes a scan doubtful before it is segmented, in plain words: its plane, whether it is a head
-    MRI, and whether its channels are in order."""
+    """What makes a scan doubtful: its plane, that it is hardly an MRI of a head, channels out of order, letters in it."""
     found: list[Sentence] = []
     name = scan.files[0][0]
     flair = scan.pixels[..., FLAIR]
@@ -30,10 +29,8 @@ def inspect(scan: Scan) -> tuple[Sentence, ...]:
     if grid is not None:
         _, middle, longest = sorted(grid.spacing_mm)
         plane = grid.slice_direction if longest > THICK * middle else None
-        if plane == "coronal":
-            found.append(Sentence("plane_coronal", {"file": name, "mm": round(longest, 1)}))
-        elif plane == "sagittal":
-            found.append(Sentence("plane_sagittal", {"file": name, "mm": round(longest, 1)}))
+        if plane in ("coronal", "sagittal"):
+            found.append(Sentence(f"plane_{plane}", {"file": name, "mm": round(longest, 1)}))
         if grid.tilt_degrees > TILTED:
             found.append(Sentence("plane_tilted", {"file": name, "degrees": round(grid.tilt_degrees)}))
     thin = flair[:: max(1, len(flair) // 64), ::2, ::2]  # enough to judge by
@@ -84,16 +81,12 @@ def text_in_corners(flair: np.ndarray) -> bool:
 
 def _head_like(thin: np.ndarray, spacing_mm: tuple[float, float, float] | None) -> bool:
     """Whether something of a head's size stands out from the dark; every second row and column is given."""
-    low = float(np.percentile(thin, 1))
-    high = float(np.percentile(thin, 99))
+    low, high = (float(v) for v in np.percentile(thin, [1, 99]))
     if high <= low:
         return True  # a blank scan is reported as such
-    bright = thin > low + 0.1 * (high - low)
-    share = float(bright.mean())
-    if not HEAD_SHARE[0] <= share <= HEAD_SHARE[1] and spacing_mm is None:
-        return False
+    share = float((thin > low + 0.1 * (high - low)).mean())
     if spacing_mm is None:
-        return True
+        return HEAD_SHARE[0] <= share <= HEAD_SHARE[1]
     head = thin > thin.mean()
     sides = []
     for axis, step in ((2, spacing_mm[1]), (1, spacing_mm[2])):

@@ -1,4 +1,4 @@
-"""DICOM headers."""
+"""DICOM headers: what a file is, and what of it is kept, which is no identity."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import io
 import logging
 import re
 import warnings
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from pydicom import Dataset, config
 from pydicom.datadict import tag_for_keyword
+from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from lgg_demo.case import ReadError, Role
@@ -32,7 +31,7 @@ from lgg_demo.reading.limits import (
 from lgg_demo.reading.names import MODALITIES, describe, role_of
 from lgg_demo.reading.segments import Segment, read_segments
 from lgg_demo.reading.tags import item, items, number, numbers, text, uid
-from lgg_demo.reading.volumes import broken, guard
+from lgg_demo.reading.volumes import guard, one_sentence, opened
 
 # Odd values are judged here; pydicom's warnings would quote them, and with them a name.
 config.settings.reading_validation_mode = config.IGNORE
@@ -43,6 +42,7 @@ DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR, the list of a disc's files
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _LABEL_MAP = SEGMENTATIONS[1]
 _CONTOURS = ("1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.66.5")  # RT structure set, surface segmentation
+BITS = (1, 8, 16, 32, 64)  # allocated for a pixel, of all that is decoded
 _STANDARD = "1.2.840.10008."
 _SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"  # has rows and columns, but no picture
 # X-ray, CT, MR, secondary capture, angiography, scintigraphy, PET: classes of pictures, whatever a file lacks.
@@ -60,12 +60,12 @@ _READ = (
     "LossyImageCompressionRatio", "LossyImageCompressionMethod", "ImageType", "InversionTime", "DiffusionBValue",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence",
 )  # fmt: skip
-# Of an enhanced image's groups, what a segmentation copies; every value is a number.
-_GROUPS = {
-    "PixelMeasuresSequence": ("SliceThickness", "SpacingBetweenSlices", "PixelSpacing"),
-    "PlanePositionSequence": ("ImagePositionPatient",),
-    "PlaneOrientationSequence": ("ImageOrientationPatient",),
-}
+# Of an enhanced image's functional groups, those that say of a frame what a plain image says at its top. The first three
+# are what a segmentation copies; every value of theirs is a number.
+_GROUPS = (
+    "PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence", "PixelValueTransformationSequence",
+    "SegmentIdentificationSequence", "MREchoSequence", "MRDiffusionSequence", "FrameContentSequence",
+)  # fmt: skip
 # Defined terms of Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1); whatever else stands there may be anything.
 _LOSSY_METHODS = (
     "ISO_10918_1", "ISO_14495_1", "ISO_15444_1", "ISO_15444_15", "ISO_18181_1", "ISO_13818_2", "ISO_14496_10",
@@ -77,7 +77,37 @@ _IDENTITY = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Head:
+    """What is kept of one file's header.
+
+    instance: numbers and UIDs that a segmentation of it refers to. fraction: of a segmentation, values above it count.
+    segments: that a segmentation describes; label_map: its pixels are their numbers. refers_to: UIDs of the series and
+    files that it was drawn on.
+    """
+
+    path: Path
+    instance: Dataset
+    size: tuple[int, int]
+    study: str
+    series: str
+    number: int | None
+    role: Role | None
+    description: str
+    inverted: bool
+    burned_in: bool
+    fraction: float = 0.0
+    segments: tuple[Segment, ...] = ()
+    label_map: bool = False
+    refers_to: frozenset[str] = frozenset()
+
+    @property
+    def mask(self) -> bool:
+        """Whether it is a segmentation."""
+        return self.role == "mask"
+
+
+@dataclass(frozen=True, eq=False)
 class Slice:
     """One frame of one file.
 
@@ -88,7 +118,7 @@ class Slice:
     padding: lowest and highest stored value that stand for no picture. segment: of a segmentation.
     """
 
-    path: Path
+    head: Head
     frame: int
     kind: tuple[float | str, ...]
     number: tuple[float, float]
@@ -104,126 +134,87 @@ class Slice:
     segment: int | None
 
 
-@dataclass(frozen=True)
-class Head:
-    """What is kept of one file's header.
-
-    instance: numbers and UIDs that a segmentation of it refers to. fraction: of a segmentation, values above it count.
-    segments: that a segmentation describes; label_map: its pixels are their numbers. refers_to: UIDs of the series and
-    files that it was drawn on.
-    """
-
-    path: Path
-    instance: Dataset
-    slices: tuple[Slice, ...]
-    size: tuple[int, int]
-    study: str
-    series: str
-    number: int | None
-    role: Role | None
-    description: str
-    inverted: bool
-    burned_in: bool
-    fraction: float
-    segments: tuple[Segment, ...]
-    label_map: bool
-    refers_to: frozenset[str]
-
-
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its content, with or without the preamble, gzipped or not, or says so by its suffix."""
-    named = path.name.lower().removesuffix(".gz").endswith(DICOM_SUFFIXES)
+    """Whether a file says by its suffix that it is DICOM, or is by its content, with or without the preamble, gzipped or
+    not.
+    """
+    if path.name.lower().removesuffix(".gz").endswith(DICOM_SUFFIXES):
+        return path.is_file()
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             start = file.read(132)
-        if start[:2] == _GZIP:
-            with gzip.open(path) as file:
-                start = file.read(132)
-    except (OSError, EOFError, ValueError, zlib.error):
-        return named and path.is_file()
-    if start[128:] == b"DICM" or (0 < len(start) < 132 and not any(start)):  # or the beginning of a preamble
-        return True
-    if start[:2] in (b"\x08\0", b"\0\x08", b"\x02\0"):
-        try:
-            return text(read_tags(path, ("SOPClassUID",)), "SOPClassUID").startswith("1.2.840.")
-        except Exception:  # whatever pydicom raises on a file that is none
-            return named
-    return named
-
-
-_GZIP = b"\x1f\x8b"
-
-
-def _opened(path: Path) -> BinaryIO:
-    """A file, unpacked where it is gzipped. Raises ReadError beyond the bound of a file, OSError, zlib.error."""
-    file = path.open("rb")
-    packed = file.read(2) == _GZIP
-    file.seek(0)
-    if not packed:
-        return file
-    with file, gzip.open(file) as unpacked:
-        data = unpacked.read(MOST_DICOM_BYTES + 1)
-    if len(data) > MOST_DICOM_BYTES:
-        raise ReadError(path.name, "too_much_at_once")
-    return io.BytesIO(data)
+        if start[128:] == b"DICM" or (0 < len(start) < 132 and not any(start)):  # or the beginning of a preamble
+            return True
+        bare = start[:2] in (b"\x08\0", b"\0\x08", b"\x02\0")
+        return bare and text(read_tags(path, ("SOPClassUID",)), "SOPClassUID").startswith("1.2.840.")
+    except Exception:  # whatever gzip or pydicom raise on a file that is none
+        return False
 
 
 def read_tags(path: Path, keywords: Sequence[str]) -> Dataset:
-    """The named tags of a file and no other; the pixels where they are named. Raises whatever pydicom raises."""
-    with _opened(path) as file:
+    """The named tags of a file and no other; the pixels where they are named.
+
+    Raises ReadError where it unpacks to more than a file may hold, or whatever pydicom raises.
+    """
+    with opened(path) as file:
+        if isinstance(file, gzip.GzipFile):
+            file = io.BytesIO(file.read(MOST_DICOM_BYTES + 1))
+            if file.getbuffer().nbytes > MOST_DICOM_BYTES:
+                raise ReadError(path.name, "too_much_at_once")
         preamble = file.read(132)[128:] == b"DICM"
         file.seek(0)
         tags: list[int] = [tag for k in keywords if (tag := tag_for_keyword(k)) is not None]
         return pydicom.dcmread(file, force=not preamble, specific_tags=tags, stop_before_pixels="PixelData" not in keywords)
 
 
-def read_head(path: Path) -> Head | None:
-    """A file's header; None for a disc's directory. Raises ReadError."""
-    try:
+def read_slices(path: Path) -> tuple[Slice, ...]:
+    """A file's frames by its header; none of a disc's directory. Raises ReadError."""
+    with one_sentence(path.name):
         guard(path, MOST_DICOM_BYTES)
         ds = read_tags(path, _READ)
         sop_class = uid(ds, "SOPClassUID")
         stated = uid(getattr(ds, "file_meta", None), "MediaStorageSOPClassUID")
         if DIRECTORY in (sop_class, stated):
-            return None
-        _check_picture(path, ds, sop_class or stated)
-        return _head(path, ds, sop_class in SEGMENTATIONS)
-    except ReadError:
-        raise
-    except MemoryError:
-        raise ReadError(path.name, "too_much_at_once") from None
-    except Exception as error:  # pydicom raises many things on a broken file
-        raise broken(path.name, error) from None
+            return ()
+        _check_class(path.name, ds, sop_class or stated)
+        _check_pixels(path.name, ds, sop_class or stated)
+        head = _head(path, ds, sop_class in SEGMENTATIONS)
+        padding = _padding(ds)
+        return tuple(_slice(head, n, frame, padding) for n, frame in enumerate(_frames(ds)))
 
 
-def _check_picture(path: Path, ds: Dataset, sop_class: str) -> None:
-    """Raise ReadError where a file holds no picture of MRI and no segmentation, or one too large."""
-    segmentation, modality = sop_class in SEGMENTATIONS, text(ds, "Modality")
-    rows, columns, frames = int(number(ds, "Rows")), int(number(ds, "Columns")), _frames(ds)
-    if sop_class in _CONTOURS or modality == "RTSTRUCT":
-        raise ReadError(path.name, "dicom_contours", kind=_name_of(sop_class) or "RT Structure Set")
+def _check_class(file: str, ds: Dataset, sop_class: str) -> None:
+    """Raise ReadError where a file holds neither a picture nor a segmentation."""
+    kind = _name_of(sop_class)
+    if sop_class in _CONTOURS or text(ds, "Modality") == "RTSTRUCT":
+        raise ReadError(file, "dicom_contours", kind=kind or "RT Structure Set")
     if sop_class == _SPECTROSCOPY:
-        raise ReadError(path.name, "dicom_no_picture", kind=_name_of(sop_class))
-    if rows < 1 or columns < 1:
-        cut_off = (
-            segmentation or _PICTURES.fullmatch(sop_class) or (sop_class.startswith(_STANDARD) and not _name_of(sop_class))
-        )
-        if cut_off or not sop_class:
-            raise ReadError(path.name, "damaged")
-        raise ReadError(path.name, "dicom_no_picture", kind=_name_of(sop_class) or "?")
-    if modality not in ("MR", "", "OT") and not segmentation:
-        raise ReadError(path.name, "dicom_modality", modality=modality if modality in MODALITIES else "?")
+        raise ReadError(file, "dicom_no_picture", kind=kind)
+    if number(ds, "Rows") < 1 or number(ds, "Columns") < 1:
+        cut_off = not sop_class or (sop_class.startswith(_STANDARD) and not kind)
+        if cut_off or sop_class in SEGMENTATIONS or _PICTURES.fullmatch(sop_class):
+            raise ReadError(file, "damaged")
+        raise ReadError(file, "dicom_no_picture", kind=kind or "?")
+
+
+def _check_pixels(file: str, ds: Dataset, sop_class: str) -> None:
+    """Raise ReadError where a picture is none of MRI, not grey, of no known number of bits, or too large."""
+    modality, rows, columns, frames = text(ds, "Modality"), int(number(ds, "Rows")), int(number(ds, "Columns")), _count(ds)
+    if modality not in ("MR", "", "OT") and sop_class not in SEGMENTATIONS:
+        raise ReadError(file, "dicom_modality", modality=modality if modality in MODALITIES else "?")
     grey = ("MONOCHROME1", "MONOCHROME2", "", *(("PALETTE COLOR",) if sop_class == _LABEL_MAP else ()))
     if number(ds, "SamplesPerPixel", 1) != 1 or text(ds, "PhotometricInterpretation") not in grey:
-        raise ReadError(path.name, "volume_colour")
+        raise ReadError(file, "volume_colour")
     if "MOSAIC" in _image_type(ds):
-        raise ReadError(path.name, "dicom_mosaic")
+        raise ReadError(file, "dicom_mosaic")
     if max(rows, columns) > WIDEST_SLICE:
-        raise ReadError(path.name, "too_large", side=WIDEST_SLICE)
+        raise ReadError(file, "too_large", side=WIDEST_SLICE)
     if frames > MOST_SLICES * MOST_VOLUMES:
-        raise ReadError(path.name, "too_many_slices", slices=frames, most=MOST_SLICES)
+        raise ReadError(file, "too_many_slices", slices=frames, most=MOST_SLICES)
     if frames * rows * columns > MOST_VOXELS * MOST_VOLUMES:
-        raise ReadError(path.name, "too_much_at_once")
+        raise ReadError(file, "too_much_at_once")
+    if number(ds, "BitsAllocated") not in BITS:
+        raise ReadError(file, "damaged")
 
 
 def _name_of(sop_class: str) -> str:
@@ -237,19 +228,17 @@ def _image_type(ds: Dataset) -> tuple[str, ...]:
     return tuple(str(v).strip().upper() for v in ([values] if isinstance(values, str) else values))
 
 
-def _frames(ds: Dataset) -> int:
+def _count(ds: Dataset) -> int:
     return max(1, int(number(ds, "NumberOfFrames", 1)))
 
 
 def _head(path: Path, ds: Dataset, segmentation: bool) -> Head:
     agent = bool(text(ds, "ContrastBolusAgent"))
     described = role_of(text(ds, "SeriesDescription"), agent)
-    fractional = segmentation and text(ds, "SegmentationType") == "FRACTIONAL"
     series_number = int(number(ds, "SeriesNumber", -1))
-    return Head(
+    head = Head(
         path,
         _instance(ds),
-        tuple(_slices(path, ds)),
         (int(number(ds, "Rows")), int(number(ds, "Columns"))),
         uid(ds, "StudyInstanceUID"),
         uid(ds, "SeriesInstanceUID"),
@@ -258,10 +247,16 @@ def _head(path: Path, ds: Dataset, segmentation: bool) -> Head:
         describe(text(ds, "SeriesDescription"), text(ds, "ProtocolName")),
         text(ds, "PhotometricInterpretation") == "MONOCHROME1",
         text(ds, "BurnedInAnnotation").upper() == "YES",
-        number(ds, "MaximumFractionalValue", 255) / 2 if fractional else 0.0,
-        read_segments(ds) if segmentation else (),
-        segmentation and (uid(ds, "SOPClassUID") == _LABEL_MAP or text(ds, "SegmentationType") == "LABELMAP"),
-        _referred(ds) if segmentation else frozenset(),
+    )
+    if not segmentation:
+        return head
+    kind = text(ds, "SegmentationType")
+    return replace(
+        head,
+        fraction=number(ds, "MaximumFractionalValue", 255) / 2 if kind == "FRACTIONAL" else 0.0,
+        segments=read_segments(ds),
+        label_map=kind == "LABELMAP" or uid(ds, "SOPClassUID") == _LABEL_MAP,
+        refers_to=_referred(ds),
     )
 
 
@@ -277,52 +272,57 @@ def _referred(ds: Dataset) -> frozenset[str]:
     return frozenset(found - {""})
 
 
-def _slices(path: Path, ds: Dataset) -> Iterator[Slice]:
-    """The frames of a file, by its functional groups where it has them."""
-    frames = _frames(ds)
-    shared = item(ds, "SharedFunctionalGroupsSequence")
-    groups = list(items(ds, "PerFrameFunctionalGroupsSequence"))
-    per_frame: list[Dataset | None] = [*groups] if len(groups) == frames else [None] * frames
+def _frames(ds: Dataset) -> Iterator[Dataset]:
+    """The header of each frame as if it were a file of its own: what its functional groups say is at the top."""
+    count, shared = _count(ds), item(ds, "SharedFunctionalGroupsSequence")
+    own = list(items(ds, "PerFrameFunctionalGroupsSequence"))
+    per_frame: list[Dataset | None] = [*own] if len(own) == count else [None] * count
     enhanced = shared is not None or per_frame[0] is not None
-    padding = _padding(ds)
-    for n, own in enumerate(per_frame):
-
-        def group(keyword: str, own: Dataset | None = own) -> Dataset | None:
-            if not enhanced:
-                return ds
-            return item(own, keyword) or item(shared, keyword)
-
-        measures = group("PixelMeasuresSequence") or ds
-        scale = group("PixelValueTransformationSequence") or ds
-        location = number(ds, "SliceLocation", np.nan)
-        segment = int(number(group("SegmentIdentificationSequence"), "ReferencedSegmentNumber", -1))
-        yield Slice(
-            path,
-            n,
-            _kind_of(ds, group),
-            (number(ds, "InstanceNumber"), float(n)),
-            numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3) if frames == 1 or enhanced else None,
-            _directions(group("PlaneOrientationSequence")),
-            _spacing(measures, ds),
-            _length(measures, "SliceThickness"),
-            _length(measures, "SpacingBetweenSlices"),
-            location if np.isfinite(location) else None,
-            number(scale, "RescaleSlope", 1.0) or 1.0,
-            number(scale, "RescaleIntercept"),
-            padding,
-            segment if segment > 0 else None,
-        )
+    top = Dataset()
+    top.update(ds)
+    if enhanced or count > 1:  # one position is not that of every frame
+        top.pop("ImagePositionPatient", None)
+    if enhanced:
+        top.pop("ImageOrientationPatient", None)
+    for groups in per_frame:
+        frame = Dataset()
+        frame.update(top)
+        for keyword in _GROUPS:
+            frame.update(item(groups, keyword) or item(shared, keyword) or {})
+        yield frame
 
 
-def _kind_of(ds: Dataset, group: Callable[[str], Dataset | None]) -> tuple[float | str, ...]:
+def _slice(head: Head, n: int, ds: Dataset, padding: tuple[int, int] | None) -> Slice:
+    """The n-th frame of a file by its own header."""
+    location = number(ds, "SliceLocation", np.nan)
+    segment = int(number(ds, "ReferencedSegmentNumber", -1))
+    return Slice(
+        head,
+        n,
+        _kind_of(ds),
+        (number(ds, "InstanceNumber"), float(n)),
+        numbers(ds, "ImagePositionPatient", 3),
+        _directions(ds),
+        _spacing(ds),
+        _length(ds, "SliceThickness"),
+        _length(ds, "SpacingBetweenSlices"),
+        location if np.isfinite(location) else None,
+        number(ds, "RescaleSlope", 1.0) or 1.0,
+        number(ds, "RescaleIntercept"),
+        padding,
+        segment if segment > 0 else None,
+    )
+
+
+def _kind_of(ds: Dataset) -> tuple[float | str, ...]:
     kind = _image_type(ds)
     return (
         float("ORIGINAL" not in kind),
         "\\".join(kind),
-        number(group("MREchoSequence"), "EffectiveEchoTime") or number(ds, "EchoTime"),
+        number(ds, "EffectiveEchoTime") or number(ds, "EchoTime"),
         number(ds, "InversionTime"),
-        number(group("MRDiffusionSequence"), "DiffusionBValue") or number(ds, "DiffusionBValue"),
-        number(group("FrameContentSequence"), "TemporalPositionIndex") or number(ds, "TemporalPositionIdentifier"),
+        number(ds, "DiffusionBValue"),
+        number(ds, "TemporalPositionIndex") or number(ds, "TemporalPositionIdentifier"),
         number(ds, "AcquisitionNumber"),
     )
 
@@ -333,18 +333,18 @@ def _length(ds: Dataset, keyword: str) -> float | None:
     return value if VOXEL_MM[0] < value < VOXEL_MM[1] else None
 
 
-def _spacing(measures: Dataset, ds: Dataset) -> tuple[float, float] | None:
+def _spacing(ds: Dataset) -> tuple[float, float] | None:
     """Millimetres between rows and between columns, where they are those of a voxel."""
-    spacing = numbers(measures, "PixelSpacing", 2)
+    spacing = numbers(ds, "PixelSpacing", 2)
     spacing = numbers(ds, "ImagerPixelSpacing", 2) if spacing is None else spacing
     if spacing is None or (spacing <= VOXEL_MM[0]).any() or (spacing >= VOXEL_MM[1]).any():
         return None
     return float(spacing[0]), float(spacing[1])
 
 
-def _directions(turn: Dataset | None) -> np.ndarray | None:
+def _directions(ds: Dataset) -> np.ndarray | None:
     """Unit vectors along a row and along a column, (2, 3), at right angles, from which rounding takes them."""
-    values = numbers(turn, "ImageOrientationPatient", 6)
+    values = numbers(ds, "ImageOrientationPatient", 6)
     if values is None:
         return None
     stated = values.reshape(2, 3)
@@ -376,50 +376,38 @@ def _padding(ds: Dataset) -> tuple[int, int] | None:
 
 def _instance(ds: Dataset) -> Dataset:
     """A header of numbers and UIDs alone: what a segmentation needs to refer to the image, and no identity."""
-    out = Dataset()
-    for keyword in _UIDS:
-        if value := uid(ds, keyword):
-            setattr(out, keyword, UID(value))
-    for keyword in (*_COUNTS, *_NUMBERS):
-        if keyword in ds and ds[keyword].value is not None:
-            setattr(out, keyword, int(number(ds, keyword)))
-    _copy_lengths(ds, out, _LENGTHS)
-    for keyword in _IDENTITY:
-        setattr(out, keyword, "")
-    out.Modality = "SEG" if out.get("SOPClassUID") in SEGMENTATIONS else "MR"
-    out.PhotometricInterpretation = "MONOCHROME2"
-    if text(ds, "PhotometricInterpretation").strip() == "MONOCHROME1":
-        out.PhotometricInterpretation = "MONOCHROME1"
-    if text(ds, "LossyImageCompression").strip() == "01":
-        out.LossyImageCompression = "01"
-        _copy_lengths(ds, out, ["LossyImageCompressionRatio"])
-        methods = ds.get("LossyImageCompressionMethod")
-        methods = list(methods) if isinstance(methods, pydicom.multival.MultiValue) else [methods]
-        if all(method in _LOSSY_METHODS for method in methods):
-            out.LossyImageCompressionMethod = methods
+    inverted = text(ds, "PhotometricInterpretation") == "MONOCHROME1"
+    kept: dict[str, object] = {keyword: UID(value) for keyword in _UIDS if (value := uid(ds, keyword))}
+    kept |= {keyword: int(number(ds, keyword)) for keyword in (*_COUNTS, *_NUMBERS) if ds.get(keyword) is not None}
+    kept |= _lengths(ds, _LENGTHS) | dict.fromkeys(_IDENTITY, "")
+    kept["Modality"] = "SEG" if kept.get("SOPClassUID") in SEGMENTATIONS else "MR"
+    kept["PhotometricInterpretation"] = "MONOCHROME1" if inverted else "MONOCHROME2"
+    if text(ds, "LossyImageCompression") == "01":
+        kept |= {"LossyImageCompression": "01"} | _lengths(ds, ["LossyImageCompressionRatio"])
+        methods = np.atleast_1d(ds.get("LossyImageCompressionMethod")).tolist()
+        if set(methods) <= set(_LOSSY_METHODS):
+            kept["LossyImageCompressionMethod"] = methods
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        if groups := [_numbers_of_group(group) for group in items(ds, keyword)]:
-            setattr(out, keyword, groups)
-    return out
+        if groups := [_numbers_of(group) for group in items(ds, keyword)]:
+            kept[keyword] = groups
+    return _dataset(kept)
 
 
-def _numbers_of_group(group: Dataset) -> Dataset:
-    out = Dataset()
-    for keyword, kept in _GROUPS.items():
-        inner = item(group, keyword)
-        if inner is not None:
-            copy = Dataset()
-            _copy_lengths(inner, copy, kept)
-            setattr(out, keyword, [copy])
-    return out
+def _numbers_of(groups: Dataset) -> Dataset:
+    """What a segmentation copies of an enhanced image's functional groups."""
+    found = {keyword: item(groups, keyword) for keyword in _GROUPS[:3]}
+    return _dataset({k: [_dataset(_lengths(group, _LENGTHS))] for k, group in found.items() if group is not None})
 
 
-def _copy_lengths(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy numbers as they are written, so that positions stay equal to the digit."""
-    for keyword in keywords:
-        if keyword not in source:
-            continue
-        value = source[keyword].value
-        parts = list(value) if isinstance(value, pydicom.multival.MultiValue) else [value]
-        if parts and all(isinstance(p, int | float) or type(p).__name__ == "DSdecimal" for p in parts):
-            setattr(target, keyword, parts if len(parts) > 1 else parts[0])
+def _lengths(ds: Dataset, keywords: Sequence[str]) -> dict[str, object]:
+    """Numbers as they are written, so that positions stay equal to the digit."""
+    found = {keyword: ds[keyword].value for keyword in keywords if keyword in ds}
+    parts = {k: list(v) if isinstance(v, MultiValue) else [v] for k, v in found.items()}
+    return {k: found[k] for k, own in parts.items() if own and all(isinstance(part, int | float) for part in own)}
+
+
+def _dataset(values: Mapping[str, object]) -> Dataset:
+    ds = Dataset()
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return ds

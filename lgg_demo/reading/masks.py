@@ -33,20 +33,22 @@ def cut_of(values: np.ndarray) -> tuple[float | None, bool]:
     values: (S, H, W), some above 0. Whole numbers are labels, but for a picture's shades between none and full.
     """
     marked = np.unique(values[values > 0])
-    top = float(marked[-1])
-    if len(marked) == 1 or (len(marked) < LABEL_VALUES and (marked == np.round(marked)).all()):
+    top, whole = float(marked[-1]), bool((marked == np.round(marked)).all())
+    if len(marked) == 1 or (whole and (len(marked) < LABEL_VALUES or _fill_areas(values, NEARLY_FULL * top))):
         return None, False
-    if not (marked == np.round(marked)).all():
-        return (0.5, True) if top <= 1 else (top / 2, True)
-    between = (values > 0) & (values < NEARLY_FULL * top)
-    alike = np.zeros(values.shape, dtype=np.uint8)
-    for axis in (1, 2):
-        same = np.diff(values, axis=axis) == 0
-        for side in ((1, 0), (0, 1)):
-            alike += np.pad(same, [side if a == axis else (0, 0) for a in range(3)])
-    if between.any() and (alike[between] >= 3).mean() >= FILLED:
-        return None, False
-    return top / 2, bool((values >= NEARLY_FULL * top).sum() < DRAWN * (values > 0).sum())
+    if whole:
+        return top / 2, bool((values >= NEARLY_FULL * top).sum() < DRAWN * (values > 0).sum())
+    return 0.5 if top <= 1 else top / 2, True
+
+
+def _fill_areas(values: np.ndarray, full: float) -> bool:
+    """Whether of a mask (S, H, W) most of what is marked but not full is like three of its four neighbours."""
+    between = (values > 0) & (values < full)
+    around = np.pad(values, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
+    alike = sum(
+        (np.roll(around, step, axis)[:, 1:-1, 1:-1] == values).astype(np.uint8) for axis in (1, 2) for step in (1, -1)
+    )
+    return bool(between.any() and (alike[between] >= 3).mean() >= FILLED)
 
 
 def drawn(values: np.ndarray) -> np.ndarray:

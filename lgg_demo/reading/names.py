@@ -20,6 +20,8 @@ _POST = re.compile(
     r"^(post(contrast|gad|gd|c|km)?|gd|gad|gado|gadolinium|gadavist|dotarem|contrast\w*|ce|enhanced|km|inj\w*|"
     r"c\+|\+c|\+gd|gd\+)$"
 )
+_SUBTRACTION = re.compile(r"^sub($|tr)")
+_T2 = re.compile(r"^t2")
 _PRE = re.compile(r"^(pre|precontrast|native|noncontrast|unenhanced)$")
 _FLAIR = re.compile(r"flair|^(tirm|darkfluid|t2f|dark)$")
 
@@ -55,16 +57,16 @@ def role_of(text: str, contrast: bool = False) -> Role | None:
         return any(p.search(w) for w in words for p in patterns)
 
     t1 = some(_T1, _T1_POST)
-    if some(_FLAIR) and not (t1 and not any(w.startswith("t2") for w in words)):  # there is a T1 FLAIR too
-        return "flair"
-    if t1:
-        subtraction = any(w == "sub" or w.startswith("subtr") for w in words)
-        return "other" if subtraction else "post" if some(_T1_POST, _POST) or contrast else "pre"
-    if some(_OTHER):
-        return "other"
-    if some(_POST):
-        return "post"
-    return "pre" if some(_PRE) else None
+    rules: tuple[tuple[Role, bool], ...] = (  # the first that holds
+        ("flair", some(_FLAIR) and (some(_T2) or not t1)),  # there is a T1 FLAIR too
+        ("other", t1 and some(_SUBTRACTION)),
+        ("post", t1 and (contrast or some(_T1_POST, _POST))),
+        ("pre", t1),
+        ("other", some(_OTHER)),
+        ("post", some(_POST)),
+        ("pre", some(_PRE)),
+    )
+    return next((role for role, holds in rules if holds), None)
 
 
 def describe(*texts: str) -> str:

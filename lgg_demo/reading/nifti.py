@@ -1,13 +1,12 @@
-"""NIfTI."""
+"""NIfTI: the volumes that a header promises, and their voxels in the units of the file."""
 
 from __future__ import annotations
 
-import gzip
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
@@ -27,9 +26,11 @@ from lgg_demo.reading.limits import (
     VOXEL_MM,
 )
 from lgg_demo.reading.names import describe
-from lgg_demo.reading.volumes import check_grid, darken_outside, guard, mend, reliable
+from lgg_demo.reading.volumes import check_grid, darken_outside, guard, mend, one_sentence, opened
 
 UNITS_MM = {1: 1000.0, 3: 0.001}  # a unit of length in the header; anything but metres and micrometres is millimetres
+_COLOURS = (128, 2304)  # types of voxels: RGB, RGBA
+_PIECE = 4_000_000  # values read at a time
 
 
 def is_nifti(path: Path) -> bool:
@@ -37,129 +38,122 @@ def is_nifti(path: Path) -> bool:
     if path.name.lower().endswith(NIFTI_SUFFIXES):
         return True
     try:
-        head = _nifti_head(path)
+        return _header(path) is not None
     except (OSError, EOFError, zlib.error, ValueError):
         return False
-    return head[344:347] == b"n+1" or head[4:7] == b"n+2"
 
 
-def _nifti_open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast(BinaryIO, gzip.open(path, "rb")) if packed else path.open("rb")
-
-
-def _nifti_head(path: Path) -> bytes:
-    with _nifti_open(path) as file:
-        return file.read(540)
-
-
-def read_nifti(path: Path) -> list[Volume]:
-    """Every volume of a NIfTI file, eight at most. Raises ReadError."""
-    found = find_nifti(path)
-    if sum(f.voxels for f in found) > MOST_VOXELS:
-        raise ReadError(path.name, "too_much_at_once")
-    return [f.load() for f in found]
+def _header(path: Path) -> nib.Nifti1Header | None:
+    """A file's header as it stands there, NIfTI-1 or NIfTI-2; None where it has none."""
+    with opened(path) as file:
+        head = file.read(540)
+    if head[344:347] == b"n+1":
+        return nib.Nifti1Header(head[:348], check=False)
+    return nib.Nifti2Header(head, check=False) if head[4:7] == b"n+2" else None
 
 
 def find_nifti(path: Path) -> list[Found]:
-    """The volumes that a NIfTI header promises, several where it is 4-D or 5-D. Raises ReadError."""
-    try:
+    """The volumes that a NIfTI header promises, several where it is 4-D or 5-D, eight at most. Raises ReadError."""
+    with one_sentence(path.name):
         guard(path)
-        return _find_nifti(path)
-    except ReadError:
-        raise
-    except Exception:
-        raise ReadError(path.name, "damaged") from None
+        header = _header(path)
+        if header is None:
+            raise ReadError(path.name, "not_a_nifti")
+        voxels = _voxels(path, header)
+        grid, warnings = _nifti_grid(path.name, header, voxels.shape)
+        check_grid(path.name, grid)
+        voxels.check()
+        if voxels.volumes > 1:
+            warnings += (Sentence("volumes_several", {"file": path.name, "volumes": voxels.volumes}),)
+        scale = _scale(header)
+        return [_promise(voxels, n, grid, scale, warnings) for n in range(min(voxels.volumes, MOST_VOLUMES))]
 
 
-def _find_nifti(path: Path) -> list[Found]:
-    head = _nifti_head(path)
-    if head[344:347] == b"n+1":
-        header = nib.Nifti1Header(head[:348], check=False)
-    elif head[4:7] == b"n+2":
-        header = nib.Nifti2Header(head[:540], check=False)
-    else:
-        raise ReadError(path.name, "not_a_nifti")
-    code = int(header["datatype"])
-    if code in (128, 2304):  # RGB, RGBA
+def _promise(voxels: _Voxels, number: int, grid: Grid, scale: tuple[float, float], warnings: tuple[Sentence, ...]) -> Found:
+    """One volume of a file. scale: slope and intercept."""
+    path, name = voxels.path, nifti_name(voxels.path)
+    own, description = name if voxels.volumes == 1 else f"{name}-{number + 1}", describe(name)
+
+    def load() -> Volume:
+        with one_sentence(path.name):
+            values = voxels.read(number)
+            if scale != (1.0, 0.0):
+                values *= np.float32(scale[0])
+                values += np.float32(scale[1])
+            mended = mend(path.name, values, most=0)  # beside the labels of a mask it is background
+            darken_outside(values)
+            told = (Sentence("not_finite", {"file": path.name, "count": mended}),) if mended else ()
+            return Volume(values, grid, own, description, "flair", (path,), (), warnings + told)
+
+    return Found(own, description, None, "", (path,), grid, load, False, number, warnings)
+
+
+def _scale(header: nib.Nifti1Header) -> tuple[float, float]:
+    """Slope and intercept; a slope that is none counts for nothing, and so does its intercept."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if not math.isfinite(slope) or slope == 0:
+        return 1.0, 0.0
+    return slope, intercept if math.isfinite(intercept) else 0.0
+
+
+@dataclass(frozen=True)
+class _Voxels:
+    """Where a file has its voxels: from `offset` on, so many volumes of a shape, one after the other or, where they are
+    mixed, value by value.
+    """
+
+    path: Path
+    dtype: np.dtype
+    shape: tuple[int, int, int]
+    volumes: int
+    mixed: bool
+    offset: int
+
+    def check(self) -> None:
+        """Raise ReadError where there are more than fit into memory, or than the file has."""
+        nbytes = math.prod(self.shape) * self.dtype.itemsize * (self.volumes if self.mixed else 1)
+        if nbytes > MOST_BYTES:
+            raise ReadError(self.path.name, "too_much_at_once")
+        with self.path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        if not packed and self.path.stat().st_size < self.offset + nbytes:
+            raise ReadError(self.path.name, "damaged")
+
+    def read(self, number: int) -> np.ndarray:
+        """One volume as float32, read piece by piece: no more is unpacked than the header promises. Raises ReadError."""
+        values = np.empty(math.prod(self.shape), dtype=np.float32)
+        step, first = (self.volumes, number) if self.mixed else (1, 0)
+        with opened(self.path) as file:
+            file.seek(self.offset + (0 if self.mixed else number * values.size * self.dtype.itemsize))
+            for start in range(0, values.size, _PIECE // step):
+                piece = values[start : start + _PIECE // step]
+                data = file.read(piece.size * step * self.dtype.itemsize)
+                if len(data) < piece.size * step * self.dtype.itemsize:
+                    raise ReadError(self.path.name, "damaged")
+                piece[:] = np.frombuffer(data, self.dtype)[first::step]
+        return values.reshape(self.shape, order="F")
+
+
+def _voxels(path: Path, header: nib.Nifti1Header) -> _Voxels:
+    """What a header says of its voxels. Raises ReadError where it cannot be, or is in colour."""
+    if int(header["datatype"]) in _COLOURS:
         raise ReadError(path.name, "volume_colour")
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise ReadError(path.name, "not_a_nifti")
-    dims = [int(d) for d in header["dim"]]
-    if not 2 <= dims[0] <= 7 or any(d < 1 for d in dims[1 : dims[0] + 1]):
+    axes, *dims = (int(d) for d in header["dim"])
+    if not 2 <= axes <= 7 or min(dims[:axes]) < 1:
         raise ReadError(path.name, "damaged")
-    sides = [*dims[1 : dims[0] + 1], 1][: max(3, dims[0])]
+    sides = [*dims[:axes], 1][: max(3, axes)]
     # Channels before the voxels' axes, as training code saves them: the affine is that of the voxels all the same.
-    first = len(sides) == 4 and sides[0] <= MOST_VOLUMES and min(sides[1:3]) >= SMALLEST_SIDE
-    shape, volumes = (
-        ((sides[1], sides[2], sides[3]), sides[0]) if first else ((sides[0], sides[1], sides[2]), math.prod(sides[3:]))
-    )
-    offset = int(header.get_data_offset())
-    voxels = math.prod(shape)
-    if voxels > MOST_VOXELS:
+    mixed = len(sides) == 4 and sides[0] <= MOST_VOLUMES and min(sides[1:3]) >= SMALLEST_SIDE
+    first, second, third, *more = [*sides[1:], sides[0]] if mixed else sides
+    if first * second * third > MOST_VOXELS:
         raise ReadError(path.name, "too_much_at_once")
+    offset = int(header.get_data_offset())
     if not len(header.binaryblock) <= offset <= FARTHEST_VOXELS:
         raise ReadError(path.name, "damaged")
-    grid, warnings = _nifti_grid(path.name, header, shape)
-    check_grid(path.name, grid)
-    together = volumes if first else 1  # values of as many volumes one after the other
-    if voxels * together * dtype.itemsize > MOST_BYTES:
-        raise ReadError(path.name, "too_much_at_once")
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    if not packed and path.stat().st_size < offset + voxels * together * dtype.itemsize:
-        raise ReadError(path.name, "damaged")
-
-    name = nifti_name(path)
-    if volumes > 1:
-        warnings += (Sentence("volumes_several", {"file": path.name, "volumes": volumes}),)
-    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if not math.isfinite(slope) or slope == 0:
-        slope, intercept = 1.0, 0.0
-    elif not math.isfinite(intercept):
-        intercept = 0.0
-
-    def one(number: int) -> Found:
-        own = name if volumes == 1 else f"{name}-{number + 1}"
-
-        def load() -> Volume:
-            if first:
-                values = _nifti_values(path, dtype, shape, offset, number, volumes)
-            else:
-                values = _nifti_values(path, dtype, shape, offset + number * voxels * dtype.itemsize)
-            if (slope, intercept) != (1.0, 0.0):
-                values *= np.float32(slope)
-                values += np.float32(intercept)
-            mended = mend(path.name, values, most=0)  # beside the labels of a mask it is background
-            darken_outside(values)
-            told = (*warnings, Sentence("not_finite", {"file": path.name, "count": mended})) if mended else warnings
-            return Volume(values, grid, own, describe(name), "flair", (path,), (), told)
-
-        return Found(own, describe(name), None, "", (path,), grid, reliable(path.name, load), False, number, warnings)
-
-    return [one(n) for n in range(min(volumes, MOST_VOLUMES))]
-
-
-def _nifti_values(
-    path: Path, dtype: np.dtype, shape: tuple[int, int, int], start: int, number: int = 0, of: int = 1
-) -> np.ndarray:
-    """One volume as float32, the values with this number of so many each, read piece by piece: no more is unpacked than the
-    header promises.
-    """
-    values = np.empty(math.prod(shape), dtype=np.float32)
-    with _nifti_open(path) as file:
-        file.seek(start)
-        done, piece = 0, 4_000_000 // of
-        while done < values.size:
-            wanted = min(piece, values.size - done)
-            data = file.read(wanted * of * dtype.itemsize)
-            if len(data) < wanted * of * dtype.itemsize:
-                raise ReadError(path.name, "damaged")
-            values[done : done + wanted] = np.frombuffer(data, dtype)[number::of]
-            done += wanted
-    return values.reshape(shape, order="F")
+    return _Voxels(path, dtype, (first, second, third), math.prod(more), mixed, offset)
 
 
 def _nifti_grid(file: str, header: nib.Nifti1Header, shape: tuple[int, int, int]) -> tuple[Grid, tuple[Sentence, ...]]:
@@ -206,10 +200,9 @@ def _placed(
         found = _thick(affine, shape)
         return found if _plausible(found[0]) else None
 
-    sform, qform = (code > 0 for code in codes)
     return (
-        of(header.get_sform) if sform else None,
-        of(lambda: _qform(header)) if qform else None,
+        of(header.get_sform) if codes[0] > 0 else None,
+        of(lambda: _qform(header)) if codes[1] > 0 else None,
         of(header.get_base_affine),
     )
 
@@ -245,6 +238,5 @@ def _plausible(affine: np.ndarray) -> bool:
     if not np.isfinite(affine).all() or np.abs(affine).max() > 1e6:
         return False
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    if sizes.min() < VOXEL_MM[0] or sizes.max() > VOXEL_MM[1]:
-        return False
-    return bool(abs(np.linalg.det(affine[:3, :3] / sizes)) >= 0.2)
+    sane = VOXEL_MM[0] <= sizes.min() <= sizes.max() <= VOXEL_MM[1]
+    return bool(sane and abs(np.linalg.det(affine[:3, :3] / sizes)) >= 0.2)

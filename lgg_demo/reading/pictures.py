@@ -12,26 +12,18 @@ from PIL import Image, UnidentifiedImageError
 
 from lgg_demo.case import ReadError, Scan
 from lgg_demo.messages import Sentence
-from lgg_demo.reading.borders import border_of, several_heads
+from lgg_demo.reading.borders import Border, border_of, several_heads
 from lgg_demo.reading.layout import counted
-from lgg_demo.reading.limits import IMAGE_SUFFIXES, LARGEST_SIDE, LARGEST_VALUE, MOST_SLICES
+from lgg_demo.reading.limits import IMAGE_SUFFIXES, LARGEST_VALUE, MOST_SLICES
 from lgg_demo.reading.masks import cut_of, drawn
 from lgg_demo.reading.raster import ORIENTATION, Decoded, check_header, not_an_image, see_through, turned
 from lgg_demo.reading.tiff import read_tiff
+from lgg_demo.reading.volumes import guard, one_sentence
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow would warn in the log; the bounds are checked before it decodes
 # Modes of Pillow that are no values yet, and what they are resolved to.
-SHOWN = {
-    "P": "RGB",
-    "CMYK": "RGB",
-    "YCbCr": "RGB",
-    "RGBX": "RGB",
-    "RGBA": "RGB",
-    "PA": "RGB",
-    "LA": "L",
-    "La": "L",
-    "1": "L",
-}
+SHOWN = {"P": "RGB", "CMYK": "RGB", "RGBA": "RGB", "LA": "L", "1": "L"}
+Frame = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -43,16 +35,17 @@ class Pages:
 
     values: np.ndarray
     warnings: tuple[Sentence, ...] = ()
-    frame: tuple[int, int, int, int] | None = None
+    frame: Frame | None = None
 
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a PNG, JPEG or TIFF by its content. Raises OSError."""
+    return _kind_of(path) is not None
+
+
+def _kind_of(path: Path) -> str | None:
     with path.open("rb") as file:
-        return _kind(file.read(8)) is not None
-
-
-def _kind(head: bytes) -> str | None:
+        head = file.read(8)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -72,7 +65,7 @@ def read_scan(paths: Path | Sequence[Path], name: str | None = None) -> Scan:
 def stack_pages(members: Sequence[tuple[Path, Pages]], name: str | None = None) -> Scan:
     """Pages of several files as one scan. Raises ReadError where sizes differ or there are too many slices."""
     first, size = members[0][0], members[0][1].values.shape[1:3]
-    grey = all(p.values.shape[-1] == 1 or bool((p.values == p.values[..., :1]).all()) for _, p in members)
+    grey = all(_grey(pages.values) for _, pages in members)
     slices = sum(len(pages.values) for _, pages in members)
     if slices > MOST_SLICES:
         raise ReadError(first.name, "too_many_slices", slices=slices, most=MOST_SLICES)
@@ -89,10 +82,10 @@ def stack_pages(members: Sequence[tuple[Path, Pages]], name: str | None = None) 
         shared = counted(first.stem) if len(members) > 1 else None
         name = "".join(shared or ()).lstrip(" _-") or first.stem
     files = tuple((path.name, len(pages.values)) for path, pages in members)
-    return Scan(pixels, name, files, grey, frame=_around([pages.frame for _, pages in members], size))
+    return Scan(pixels, name, files, grey, frame=_around([pages.frame for _, pages in members]))
 
 
-def _around(frames: Sequence[tuple[int, int, int, int] | None], size: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+def _around(frames: Sequence[Frame | None]) -> Frame | None:
     """The square around all frames; None where one is the whole picture."""
     known = [f for f in frames if f is not None]
     if not known or len(known) < len(frames):
@@ -132,9 +125,7 @@ def read_labels(path: Path, size: tuple[int, int] | None) -> tuple[np.ndarray, t
     top = float(values.max())
     if top <= 0:
         return np.zeros(values.shape, dtype=bool), pages.warnings
-    with path.open("rb") as file:
-        jpeg = _kind(file.read(8)) == "jpeg"
-    cut, graded = (top / 2, False) if jpeg else cut_of(values)
+    cut, graded = (top / 2, False) if _kind_of(path) == "jpeg" else cut_of(values)
     if cut is None:
         return values > 0, pages.warnings
     said = (Sentence("mask_graded", {"file": path.name, "cut": round(cut, 3)}),) if graded else ()
@@ -147,26 +138,13 @@ def read_pages(path: Path, mask: bool = False) -> Pages:
     Of a scan what is transparent, and the page around a slice, becomes air (see `border_of`). A mask may be drawn in
     transparency: see `_over_black`.
     """
-    try:
-        if not path.is_file():
-            raise ReadError(path.name, "not_found")
-        if path.stat().st_size == 0:
-            raise ReadError(path.name, "empty_file")
-        with path.open("rb") as file:
-            kind = _kind(file.read(8))
+    with one_sentence(path.name):
+        guard(path)
+        kind = _kind_of(path)
         if kind is None:
             named = path.suffix.lower() in IMAGE_SUFFIXES
             raise not_an_image(path) if named else ReadError(path.name, "unknown_type", types=", ".join(IMAGE_SUFFIXES))
-        with np.errstate(over="ignore"):  # a float64 that is too large for float32 becomes infinite, see below
-            found = (read_tiff if kind == "tiff" else _read_picture)(path, mask)
-    except ReadError:
-        raise
-    except UnidentifiedImageError:
-        raise not_an_image(path) from None
-    except MemoryError:
-        raise ReadError(path.name, "too_large", side=LARGEST_SIDE) from None
-    except Exception:  # a decoder may raise anything on a broken file; the user needs one sentence whatever it is
-        raise ReadError(path.name, "damaged") from None
+        found = (read_tiff if kind == "tiff" else _read_picture)(path, mask)
     values = _mended(path, found.values, mask)
     if mask:
         count = int(np.count_nonzero(values != found.values))
@@ -186,34 +164,39 @@ def _mended(path: Path, values: np.ndarray, mask: bool) -> np.ndarray:
 
 
 def _without_borders(path: Path, found: Decoded) -> Pages:
-    """Slices whose borders are air, as dark as the darkest of them, and what to say of that."""
-    values, warnings = found.values, list(found.warnings)
-    frames: list[tuple[int, int, int, int] | None] = []
-    grey = True
-    bordered = heads = 0
-    for n, page in enumerate(found.values):
-        border = border_of(page, None if found.hidden is None else found.hidden[n])
-        heads += several_heads(page, border.outside if border else None)
-        frames.append(border.frame if border else None)
-        if border is None:
-            grey = grey and bool((page == page[..., :1]).all())
-            continue
-        grey = grey and border.grey
-        bordered += border.wide
-        values = values if values is not found.values else values.copy()
-        values[n][border.outside] = np.percentile(page[~border.outside], 1, axis=0)
-    if any(frames) and grey:  # whatever colour the page had
-        values = values.mean(axis=-1, keepdims=True, dtype=np.float32)
-    if bordered:
-        warnings.append(Sentence("border", {"file": path.name}))
-    if 2 * heads > len(values):
-        warnings.append(Sentence("several_heads", {"file": path.name}))
-    return Pages(values, tuple(warnings), _around(frames, values.shape[1:3]))
+    """Slices whose borders are air, and what to say of that."""
+    hidden = [None] * len(found.values) if found.hidden is None else found.hidden
+    borders = [border_of(page, transparent) for page, transparent in zip(found.values, hidden, strict=True)]
+    heads = sum(several_heads(page, b.outside if b else None) for page, b in zip(found.values, borders, strict=True))
+    said = {"border": any(b is not None and b.wide for b in borders), "several_heads": 2 * heads > len(borders)}
+    warnings = tuple(Sentence(key, {"file": path.name}) for key, so in said.items() if so)
+    values = _darkened(found.values, borders) if any(borders) else found.values
+    return Pages(values, found.warnings + warnings, _around([None if b is None else b.frame for b in borders]))
+
+
+def _darkened(values: np.ndarray, borders: Sequence[Border | None]) -> np.ndarray:
+    """A copy of slices with each border as dark as the darkest of its slice; grey where they are, whatever colour the page
+    had.
+    """
+    darkened, grey = values.copy(), True
+    for page, border in zip(darkened, borders, strict=True):
+        grey &= _grey(page) if border is None else border.grey
+        if border is not None:
+            page[border.outside] = np.percentile(page[~border.outside], 1, axis=0)
+    return darkened.mean(axis=-1, keepdims=True, dtype=np.float32) if grey else darkened
+
+
+def _grey(values: np.ndarray) -> bool:
+    return bool((values == values[..., :1]).all())
 
 
 def _read_picture(path: Path, mask: bool) -> Decoded:
     """PNG or JPEG, turned as it is shown; a palette is resolved."""
-    with Image.open(path, formats=("PNG", "JPEG")) as picture:
+    try:
+        picture = Image.open(path, formats=("PNG", "JPEG"))
+    except UnidentifiedImageError:
+        raise not_an_image(path) from None
+    with picture:
         check_header(path, 1, picture.height, picture.width)
         if str(picture.tile[0].args).endswith(";16B") and picture.mode.startswith("RGB"):
             values, opaque = imagecodecs.png_decode(path.read_bytes()), 65535  # Pillow cuts 16-bit colour to 8 bits
@@ -227,14 +210,13 @@ def _read_picture(path: Path, mask: bool) -> Decoded:
         frames = getattr(picture, "n_frames", 1) if picture.format == "PNG" else 1
     values = np.atleast_3d(values).astype(np.float32)[None]
     found = turned(see_through(values, opaque, mask) if transparent else Decoded(values), orientation)
-    return (
-        found._replace(warnings=(Sentence("first_frame", {"file": path.name, "frames": frames}),)) if frames > 1 else found
-    )
+    said = (Sentence("first_frame", {"file": path.name, "frames": frames}),) if frames > 1 else ()
+    return found._replace(warnings=said)
 
 
 def _orientation(picture: Image.Image) -> int:
     """How a picture is turned when it is shown, as everybody sees it and draws its mask: 1 to 8 as EXIF has it."""
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # broken EXIF raises many things, and viewers pass over it
+    except Exception:  # broken EXIF raises many things, and viewers skip it
         return 1

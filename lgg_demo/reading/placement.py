@@ -61,7 +61,7 @@ def normal_of(s: Slice) -> np.ndarray:
 def along_normal(slices: Sequence[Slice]) -> np.ndarray:
     """Where slices lie along the normal of the first, (N,) mm."""
     normal = normal_of(slices[0])
-    return np.array([0.0 if s.position is None else float(normal @ s.position) for s in slices])
+    return np.array([float(normal @ _position(s)) for s in slices])
 
 
 def same_spacing(slices: Sequence[Slice]) -> bool:
@@ -70,43 +70,53 @@ def same_spacing(slices: Sequence[Slice]) -> bool:
     return not len(known) or bool((np.ptp(known, axis=0) <= _SAME_SIZE * known.min(axis=0)).all())
 
 
-def place(file: str, name: str, slices: Sequence[Slice], size: tuple[int, int], order: Order, mask: bool) -> Placement:
+def place(file: str, name: str, slices: Sequence[Slice], order: Order) -> Placement:
     """The grid of slices in their order. file, name: what is refused, and what is warned of. Raises ReadError."""
     if not same_spacing(slices):
         sides = [side for s in slices if s.spacing for side in s.spacing]
         raise ReadError(file, "spacing_varies", least=round(min(sides), 3), most=round(max(sides), 3))
-    spacing = next((s.spacing for s in slices if s.spacing is not None), None)
-    if order != "position":
-        line = _unplaced(name, slices, order)
-    elif mask:
-        line = _frames_of_mask(slices)
-    elif len(slices) > 1:
-        line = _placed(name, slices)
-    else:
-        line = _single(slices[0])
+    line = _line(name, slices, order)
     depth = int(line.places.max()) + 1
     if depth > MOST_SLICES:
         raise ReadError(file, "too_many_slices", slices=depth, most=MOST_SLICES)
-    if spacing is None:
-        told: Told = (Sentence("dicom_no_spacing", {"file": name}),)
-    elif line.known:
-        told = ()
-    elif (thick := slices[0].thickness) is None:
-        told = (Sentence("no_thickness", {"file": name}),)
-    else:
-        told = (Sentence("distance_unclear", {"file": name, "thick": thick, "between": slices[0].between}),)
-    row, column = _directions_of(slices, order)
+    spacing = next((s.spacing for s in slices if s.spacing is not None), None)
+    first, (height, width) = slices[0], spacing or (1.0, 1.0)
+    # Without positions nearly axial slices count as axial.
+    axial = first.directions is None or (order != "position" and _axial(first))
+    row, column = _AXIAL if axial or first.directions is None else first.directions
     lps = np.eye(4)
-    lps[:3, 0], lps[:3, 1] = (spacing or (1.0, 1.0))[0] * column, (spacing or (1.0, 1.0))[1] * row
-    lps[:3, 2], lps[:3, 3] = line.step, line.origin
-    grid = Grid((*size, depth), np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, spacing is not None, line.known)
-    return Placement(grid, tuple(line.places.tolist()), line.warnings + told)
+    lps[:3] = np.column_stack([height * column, width * row, line.step, line.origin])
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+    grid = Grid((*first.head.size, depth), affine, spacing is not None, line.known)
+    return Placement(grid, tuple(line.places.tolist()), line.warnings + _unknown_sizes(name, first, spacing, line.known))
 
 
-def _directions_of(slices: Sequence[Slice], order: Order) -> np.ndarray:
-    """Along a row and a column, (2, 3). Without positions nearly axial slices count as axial."""
-    directions = slices[0].directions
-    return _AXIAL if directions is None or (order != "position" and _axial(slices[0])) else directions
+def _unknown_sizes(name: str, s: Slice, spacing: tuple[float, float] | None, distance_known: bool) -> Told:
+    """What to say where the size of a pixel, or the distance of slices, is not known."""
+    if spacing is None:
+        return (Sentence("dicom_no_spacing", {"file": name}),)
+    if distance_known:
+        return ()
+    if s.thickness is None:
+        return (Sentence("no_thickness", {"file": name}),)
+    return (Sentence("distance_unclear", {"file": name, "thick": s.thickness, "between": s.between}),)
+
+
+def _line(name: str, slices: Sequence[Slice], order: Order) -> _Line:
+    """The line of slices in their order."""
+    first = slices[0]
+    if order != "position":
+        return _unplaced(name, slices, order)
+    if first.head.mask:
+        return _frames_of_mask(slices)
+    if len(slices) > 1:
+        return _placed(name, slices)
+    distance, known = _stated_distance(first)
+    return _Line(np.zeros(1, dtype=int), normal_of(first) * distance, _position(first), known)
+
+
+def _position(s: Slice) -> np.ndarray:
+    return np.zeros(3) if s.position is None else s.position
 
 
 def _axial(s: Slice) -> bool:
@@ -117,12 +127,9 @@ def _placed(name: str, slices: Sequence[Slice]) -> _Line:
     """Slices with positions, from the lowest on; one that is missing keeps its place."""
     normal = normal_of(slices[0])
     positions = np.array([s.position for s in slices])
-    steps = np.diff(along_normal(slices))
-    places = places_of(steps)
+    places, distance, told = _spaced(name, slices[0], np.diff(along_normal(slices)))
     if places is None:
-        middle = float(np.median(steps))
-        uneven = _gaps(name, steps) + _apart(name, slices[0], middle)
-        return _Line(np.arange(len(slices)), normal * middle, positions[0], warnings=uneven)
+        return _Line(np.arange(len(slices)), normal * distance, positions[0], warnings=told)
     # A straight line through all of them: rounding and jitter of the first and the last would tilt the whole stack.
     centred = places - places.mean()
     step = centred @ positions / (centred @ centred)
@@ -130,21 +137,25 @@ def _placed(name: str, slices: Sequence[Slice]) -> _Line:
     if np.linalg.norm(step - straight) * places[-1] < _SHEAR * min(slices[0].spacing or (1.0, 1.0)):
         step = straight
     origin = positions.mean(axis=0) - places.mean() * step
-    told = _missing(name, places) + _apart(name, slices[0], float(normal @ step))
     slant = float(np.degrees(np.arctan2(np.linalg.norm(step - straight), np.linalg.norm(straight))))
     if slant > _SLANT:
         told += (Sentence("slices_slanted", {"file": name, "degrees": round(slant)}),)
     return _Line(places, step, origin, warnings=told)
 
 
-def _gaps(name: str, steps: np.ndarray) -> Told:
-    gaps = int((np.abs(steps / np.median(steps) - 1) > EVEN).sum())
-    return (Sentence("series_gaps", {"file": name, "gaps": gaps}),)
-
-
-def _missing(name: str, places: np.ndarray) -> Told:
-    missing = int(places[-1]) + 1 - len(places)
-    return (Sentence("series_missing", {"file": name, "slices": missing}),) if missing else ()
+def _spaced(name: str, s: Slice, steps: np.ndarray) -> tuple[np.ndarray | None, float, Told]:
+    """By the distances of neighbours the place of each slice, None where they are uneven, the millimetres from place to
+    place, and what to say of gaps.
+    """
+    places = places_of(steps)
+    if places is None:
+        distance = float(np.median(steps))
+        gaps = int((np.abs(steps / distance - 1) > EVEN).sum())
+        told: Told = (Sentence("series_gaps", {"file": name, "gaps": gaps}),)
+    else:
+        distance, missing = float(steps.sum() / places[-1]), int(places[-1]) - len(steps)
+        told = (Sentence("series_missing", {"file": name, "slices": missing}),) if missing else ()
+    return places, distance, told + _apart(name, s, distance)
 
 
 def _apart(name: str, s: Slice, distance: float) -> Told:
@@ -154,12 +165,6 @@ def _apart(name: str, s: Slice, distance: float) -> Told:
         return (Sentence("slices_apart", {"file": name, "mm": mm, "thick": round(thick, 1)}),)
     far = _FAR_STATED * stated if thick is None and stated else _FAR_MM
     return (Sentence("slices_far", {"file": name, "mm": mm}),) if distance > far else ()
-
-
-def _single(s: Slice) -> _Line:
-    distance, known = _stated_distance(s)
-    origin = np.zeros(3) if s.position is None else s.position
-    return _Line(np.zeros(1, dtype=int), normal_of(s) * distance, origin, known)
 
 
 def _stated_distance(s: Slice) -> tuple[float, bool]:
@@ -177,22 +182,15 @@ def _stated_distance(s: Slice) -> tuple[float, bool]:
 def _unplaced(name: str, slices: Sequence[Slice], order: Order) -> _Line:
     """Slices in the order of their locations or numbers, as far apart as these or the headers say."""
     first, axial = slices[0], _axial(slices[0])
-    if not axial:
-        told: Told = (Sentence("dicom_no_order", {"file": name}),)
-    elif has_place(first):
-        told = (Sentence("dicom_one_position", {"file": name}),)
-    else:
-        told = (Sentence("dicom_no_position", {"file": name}),)
+    key = "dicom_no_order" if not axial else "dicom_one_position" if has_place(first) else "dicom_no_position"
+    told: Told = (Sentence(key, {"file": name}),)
     normal = np.array([0.0, 0, 1]) if axial else normal_of(first)
     places = np.arange(len(slices))
     if order == "number":
         distance, known = _stated_distance(first)
         return _Line(places, normal * distance, np.zeros(3), known, told)
-    steps = np.diff([s.location or 0.0 for s in slices])
-    even = places_of(steps)
-    distance = float(np.median(steps)) if even is None else float(steps.sum() / even[-1])
-    told += (_gaps(name, steps) if even is None else _missing(name, even)) + _apart(name, first, distance)
-    return _Line(places if even is None else even, normal * distance, np.zeros(3), True, told)
+    even, distance, more = _spaced(name, first, np.diff([s.location or 0.0 for s in slices]))
+    return _Line(places if even is None else even, normal * distance, np.zeros(3), True, told + more)
 
 
 def _frames_of_mask(slices: Sequence[Slice]) -> _Line:
@@ -203,7 +201,5 @@ def _frames_of_mask(slices: Sequence[Slice]) -> _Line:
     step = stated or (float(steps.min()) if steps.size else 1.0)
     if steps.size and abs(round(float(steps.min()) / step) * step - float(steps.min())) > 0.05 * step:
         step = float(steps.min())
-    lowest = slices[int(along.argmin())].position
     places = np.round((along - along.min()) / step).astype(int)
-    origin = np.zeros(3) if lowest is None else lowest
-    return _Line(places, normal * step, origin, stated is not None or len(slices) > 1)
+    return _Line(places, normal * step, _position(slices[int(along.argmin())]), stated is not None or len(slices) > 1)

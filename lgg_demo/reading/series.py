@@ -1,13 +1,13 @@
-"""DICOM series."""
+"""DICOM series: which slices are one volume, and what it holds."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydicom import Dataset
@@ -15,36 +15,23 @@ from pydicom import Dataset
 from lgg_demo.case import Found, ReadError, Volume
 from lgg_demo.grid import places_of
 from lgg_demo.messages import Sentence
-from lgg_demo.reading.dicom import Head, Slice, read_head
+from lgg_demo.reading.dicom import Head, Slice, read_slices
 from lgg_demo.reading.layout import natural_key
-from lgg_demo.reading.limits import LARGEST_VALUE, MOST_ALIKE, MOST_VOLUMES, MOST_VOXELS, SAME_PLACE, SAME_PLANE
+from lgg_demo.reading.limits import LARGEST_VALUE, MOST_ALIKE, MOST_VOLUMES, SAME_PLACE, SAME_PLANE
 from lgg_demo.reading.pixels import decode
 from lgg_demo.reading.placement import Order, along_normal, has_place, place, same_spacing
 from lgg_demo.reading.segments import choose_segments
-from lgg_demo.reading.volumes import broken, check_grid, reliable
+from lgg_demo.reading.volumes import check_grid, one_sentence
 from lgg_demo.reading.watch import PICTURE_SECONDS, VOLUME_SECONDS
 
-Pair = tuple[Slice, Head]
+T = TypeVar("T")
+Slices = list[Slice]
+Placed = list[tuple[Slice, int]]  # with the place of each
+Chosen = Mapping[Head, set[int]]  # numbers of segments by file
 Opening = Callable[[Path, float], None]
 
 _OVERLAP = 0.8  # of the thickness: pieces of one series do not lie closer
 _WHOLE = 0.6  # of the places: a kind of picture that has these is a volume of its own
-
-
-def read_dicom(paths: Iterable[Path]) -> tuple[list[Volume], list[ReadError]]:
-    """Every volume of DICOM files, in whatever order, and one error for each file or series that cannot be used."""
-    found, problems = find_dicom(paths)
-    volumes: list[Volume] = []
-    voxels = 0
-    for one in found:
-        try:
-            voxels += one.voxels
-            if voxels > MOST_VOXELS:
-                raise ReadError(one.paths[0].name, "too_much_at_once")
-            volumes.append(one.load())
-        except ReadError as error:
-            problems.append(error)
-    return volumes, problems
 
 
 def find_dicom(paths: Iterable[Path], opening: Opening = lambda path, seconds: None) -> tuple[list[Found], list[ReadError]]:
@@ -52,122 +39,110 @@ def find_dicom(paths: Iterable[Path], opening: Opening = lambda path, seconds: N
 
     opening: is told of every file before its header, and later its pixels, are read, and how many seconds that may take.
     """
-    heads, problems, unread = _read_heads(paths, opening)
-    series: dict[tuple[str, str], list[Head]] = {}
-    for head in heads:
+    files, problems, unread = _read_files(paths, opening)
+    series: dict[tuple[str, str], Slices] = defaultdict(list)
+    for head, slices in files.items():
         # Without a UID, files of several folders are hardly one series.
-        series.setdefault((head.study, head.series or str(head.path.parent)), []).append(head)
+        series[head.study, head.series or str(head.path.parent)] += slices
+    stacks = _named(stack for whole in _joined(list(series.values())) for stack in _stacks_of(whole))
     found: list[Found] = []
-    names: Counter[str] = Counter()  # over all studies: a name is what a user chooses a sequence by
-    for members in (m for whole in _joined(list(series.values())) for m in _volumes_of(whole)):
-        first = members.heads[0]
-        base = "series" if first.number is None else f"series-{first.number}"
-        names[base] += 1
-        name = base if names[base] == 1 else f"{base}-{names[base]}"
+    for name, stack in stacks.items():
+        beside = sum(unread[folder] for folder in {head.path.parent for head in stack.heads})
+        strays = [other for other, own in stacks.items() if _may_be_pieces(own, stack)]
         try:
-            beside = sum(unread[folder] for folder in {h.path.parent for h in members.heads})
-            found.append(_promise(name, members, beside, opening))
+            with one_sentence(stack.first.path.name):  # a header may hold anything; it costs its own series alone
+                found.append(_promise(name, stack, _beside(name, beside, strays), opening))
         except ReadError as error:
             problems.append(error)
-        except Exception as error:  # a header may hold anything; it costs its own series alone
-            problems.append(broken(first.path.name, error))
     return found, problems
 
 
-def _read_heads(paths: Iterable[Path], opening: Opening) -> tuple[list[Head], list[ReadError], Counter[Path]]:
-    """The headers of pictures, each once, the errors, and by folder how many files are damaged."""
-    heads: list[Head] = []
-    problems: list[ReadError] = []
-    refused: Counter[tuple[str, Path]] = Counter()
-    seen: set[tuple[object, ...]] = set()
+def _read_files(
+    paths: Iterable[Path], opening: Opening
+) -> tuple[dict[Head, tuple[Slice, ...]], list[ReadError], Counter[Path]]:
+    """The slices of each image, the errors, and by folder how many files are damaged."""
+    images: dict[object, tuple[Slice, ...]] = {}
+    refused: dict[tuple[Path, str], list[ReadError]] = defaultdict(list)
     for path in dict.fromkeys(paths):
         opening(path, PICTURE_SECONDS)
         try:
-            head = read_head(path)
+            if slices := read_slices(path):
+                images.setdefault(_image_of(slices[0]), slices)  # the same once more, whatever its file is called
         except ReadError as error:
-            key = (error.sentence.key, path.parent)
-            refused[key] += 1
-            if refused[key] <= MOST_ALIKE:  # a CT of 300 files is not 300 sentences
-                problems.append(error)
-            continue
-        if head is None:
-            continue
-        if uid := str(head.instance.get("SOPInstanceUID", "")):
-            # Careless anonymisers give all slices one UID: where they lie tells them apart.
-            at = head.slices[0].position
-            same = (uid, head.instance.get("InstanceNumber"), None if at is None else tuple(at.tolist()))
-            if same in seen:
-                continue  # the same image once more, whatever its file is called
-            seen.add(same)
-        heads.append(head)
-    return heads, problems, Counter({folder: n for (key, folder), n in refused.items() if key == "damaged"})
+            refused[path.parent, error.sentence.key].append(error)
+    problems = [error for alike in refused.values() for error in alike[:MOST_ALIKE]]  # of a CT not 300 sentences
+    unread = Counter({folder: len(alike) for (folder, key), alike in refused.items() if key == "damaged"})
+    return {slices[0].head: slices for slices in images.values()}, problems, unread
+
+
+def _image_of(s: Slice) -> object:
+    """What tells an image from others: careless anonymisers give all one UID, but they lie apart."""
+    instance = s.head.instance
+    at = None if s.position is None else tuple(s.position.tolist())
+    return instance.get("SOPInstanceUID", s.head.path), instance.get("InstanceNumber"), at
 
 
 # Series in pieces
 
 
-def _joined(series: list[list[Head]]) -> list[list[Head]]:
+def _grouped(members: Iterable[T], alike: Callable[[T, T], bool]) -> list[list[T]]:
+    """Members in groups, each of what is like its first."""
+    groups: list[list[T]] = []
+    for member in members:
+        group = next((group for group in groups if alike(group[0], member)), None)
+        if group is None:
+            groups.append([member])
+        else:
+            group.append(member)
+    return groups
+
+
+def _joined(series: list[Slices]) -> list[Slices]:
     """Series, together where they are pieces of one: some scanners and archives give every slice, or every other one, a
     UID of its own.
 
     Pieces are of one study and one series number, are described alike and lie between each other. Where each is one slice,
     the number may differ too.
     """
-    alike: list[list[list[Head]]] = []
-    for heads in series:
-        group = next((g for g in alike if _alike(g[0], heads)), None)
-        if group is None:
-            alike.append([heads])
-        else:
-            group.append(heads)
-    whole: list[list[Head]] = []
-    for group in alike:
-        by_number: dict[int | None, list[list[Head]]] = {}
-        for heads in group:
-            by_number.setdefault(heads[0].number, []).append(heads)
-        parts = [_together(own) if _complementary(own) else own for own in by_number.values()]
-        pieces = list(chain.from_iterable(parts))
-        counted = len(pieces) > 2 and len(by_number) == len(pieces) and bool(pieces[0][0].description)
-        singles = counted and all(len(_slices_of(heads)) == 1 for heads in pieces)
-        whole += _together(pieces) if singles and _complementary(pieces) else pieces
+    whole: list[Slices] = []
+    for group in _grouped(series, _alike):
+        numbers: dict[int | None, list[Slices]] = defaultdict(list)
+        for slices in group:
+            numbers[slices[0].head.number].append(slices)
+        pieces = [piece for own in numbers.values() for piece in _together(own)]
+        single = len(pieces) > 2 and len(numbers) == len(pieces) and all(len(piece) == 1 for piece in pieces)
+        whole += _together(pieces) if single and pieces[0][0].head.description else pieces
     return whole
 
 
-def _together(pieces: list[list[Head]]) -> list[list[Head]]:
-    return [list(chain.from_iterable(pieces))]
+def _together(pieces: list[Slices]) -> list[Slices]:
+    """Pieces as one where they make one even series: no two at one place, unless each is one slice and every place has as
+    many.
+    """
+    if len(pieces) < 2:
+        return pieces
+    slices = list(chain.from_iterable(pieces))
+    single, places = len(slices) == len(pieces), _places(slices)
+    copies = {len(same) for same in places}
+    if copies == {1}:
+        steps = np.diff(along_normal([same[0] for same in places]))
+        apart = single or float(np.median(steps)) >= _OVERLAP * (slices[0].thickness or 0.0)
+        complementary = apart and places_of(steps) is not None
+    else:
+        complementary = single and len(copies) == 1
+    return [slices] if complementary else pieces
 
 
-def _alike(a: list[Head], b: list[Head]) -> bool:
+def _alike(a: Slices, b: Slices) -> bool:
     """Whether two series, each of one plane and size, may be pieces of one by all but their positions."""
-    one, other = a[0], b[0]
-    if (one.study, one.description, one.role, one.size) != (other.study, other.description, other.role, other.size):
-        return False
-    if one.role == "mask" or not (one.study or one.path.parent == other.path.parent):
-        return False
-    slices = _slices_of([*a, *b])
+    one, other, slices = a[0].head, b[0].head, [*a, *b]
     return (
-        all(map(has_place, slices))
-        and len({head.size for head in (*a, *b)}) == 1
-        and all(_same_plane(s, slices[0]) for s in slices)
+        (one.study, one.description, one.role) == (other.study, other.description, other.role)
+        and not one.mask
+        and bool(one.study or one.path.parent == other.path.parent)
+        and all(has_place(s) and s.head.size == one.size and _same_plane(s, a[0]) for s in slices)
         and same_spacing(slices)
     )
-
-
-def _complementary(pieces: list[list[Head]]) -> bool:
-    """Whether pieces make one even series: no two at one place, unless each is one slice and every place has as many."""
-    if len(pieces) < 2:
-        return False
-    slices = _slices_of(chain.from_iterable(pieces))
-    single = len(slices) == len(pieces)
-    places = _places([(s, pieces[0][0]) for s in slices])
-    if {len(same) for same in places} != {1}:
-        return single and len({len(same) for same in places}) == 1
-    steps = np.diff(along_normal([same[0][0] for same in places]))
-    return places_of(steps) is not None and (single or float(np.median(steps)) >= _OVERLAP * (slices[0].thickness or 0.0))
-
-
-def _slices_of(heads: Iterable[Head]) -> list[Slice]:
-    return [s for head in heads for s in head.slices]
 
 
 def _same_plane(s: Slice, other: Slice) -> bool:
@@ -180,135 +155,144 @@ def _same_plane(s: Slice, other: Slice) -> bool:
 
 
 @dataclass(frozen=True)
-class _Members:
-    """The slices of one volume in their order, and their headers.
+class _Stack:
+    """The slices of one volume in their order.
 
     order: what that is by. repeated: others at the same positions were left out.
     """
 
-    slices: list[Slice]
-    heads: list[Head]
+    slices: Slices
     order: Order = "position"
     repeated: bool = False
 
+    @property
+    def first(self) -> Head:
+        """The header of the first slice."""
+        return self.slices[0].head
 
-def _volumes_of(heads: list[Head]) -> list[_Members]:
+    @property
+    def heads(self) -> list[Head]:
+        """The header of each file."""
+        return list(dict.fromkeys(s.head for s in self.slices))
+
+
+def _stacks_of(slices: Slices) -> list[_Stack]:
     """A series taken apart: by size and plane of the slices, then by how often each position comes."""
-    found: list[_Members] = []
-    for pairs in _planes_of(heads):
-        mask = pairs[0][1].role == "mask"
-        if not has_place(pairs[0][0]):
-            pairs.sort(key=lambda pair: (pair[0].number, natural_key(pair[0].path.name)))
-            found.append(_members(pairs, "number"))
-        elif mask:
-            pairs.sort(key=lambda pair: (pair[0].path.name, pair[0].number))
-            found.append(_members(pairs))
-        elif one := _without_a_place(pairs):
-            found.append(one)
+    found: list[_Stack] = []
+    for plane in _grouped(slices, _of_one_plane):
+        if not has_place(plane[0]):
+            found.append(_Stack(sorted(plane, key=_by_number), "number"))
+        elif plane[0].head.mask:
+            found.append(_Stack(sorted(plane, key=lambda s: (s.head.path.name, s.number))))
         else:
-            found += _by_place(pairs)
+            found += _without_a_place(plane) or _by_place(plane)
     return found
 
 
-def _planes_of(heads: list[Head]) -> list[list[Pair]]:
-    """The slices of a series by size and plane, those without a place apart."""
-    planes: list[list[Pair]] = []
-    for head in heads:
-        for s in head.slices:
-            for pairs in planes:
-                other, other_head = pairs[0]
-                same_kind = head.size == other_head.size and (head.role == "mask") == (other_head.role == "mask")
-                if same_kind and has_place(s) == has_place(other) and _same_plane(s, other):
-                    pairs.append((s, head))
-                    break
-            else:
-                planes.append([(s, head)])
-    return planes
+def _of_one_plane(s: Slice, other: Slice) -> bool:
+    of = [(one.head.size, one.head.mask, has_place(one)) for one in (s, other)]
+    return of[0] == of[1] and _same_plane(s, other)
 
 
-def _members(pairs: Sequence[Pair], order: Order = "position", repeated: bool = False) -> _Members:
-    heads = {id(head): head for _, head in pairs}
-    return _Members([s for s, _ in pairs], list(heads.values()), order, repeated)
+def _by_number(s: Slice) -> tuple[object, ...]:
+    return s.number, natural_key(s.head.path.name)
 
 
-def _without_a_place(pairs: list[Pair]) -> _Members | None:
-    """Slices that all share one position, which is none then, by their locations or numbers; None where they do not.
+def _without_a_place(slices: Slices) -> list[_Stack]:
+    """Slices that all share one position, which is none then, by their locations or numbers; nothing where they do not.
 
     Pictures of different kinds, as of several echoes, may be of one slice indeed.
     """
-    if len(pairs) < 2 or len(_places(pairs)) > 1:
-        return None
-    if len({s.location for s, _ in pairs if s.location is not None}) == len(pairs):
-        return _members(sorted(pairs, key=lambda pair: pair[0].location or 0.0), "location")
-    if len({s.kind for s, _ in pairs}) > 1:
-        return None
-    return _members(sorted(pairs, key=lambda pair: (pair[0].number, natural_key(pair[0].path.name))), "number")
+    if len(slices) < 2 or len(_places(slices)) > 1:
+        return []
+    if len({s.location for s in slices if s.location is not None}) == len(slices):
+        return [_Stack(sorted(slices, key=lambda s: s.location or 0.0), "location")]
+    return [_Stack(sorted(slices, key=_by_number), "number")] if len({s.kind for s in slices}) == 1 else []
 
 
-def _places(pairs: list[Pair]) -> list[list[Pair]]:
+def _places(slices: Slices) -> list[Slices]:
     """Slices grouped by their position along the normal, from the lowest on."""
-    along = along_normal([s for s, _ in pairs])
-    places: list[list[Pair]] = []
-    last = -math.inf
-    for n in sorted(range(len(pairs)), key=lambda n: (along[n], n)):
-        if along[n] - last > SAME_PLACE:
-            places.append([])
-            last = float(along[n])
-        places[-1].append(pairs[n])
-    for same in places:
-        same.sort(key=lambda pair: (pair[0].kind, pair[0].number, pair[0].path.name))
-    return places
+    along = along_normal(slices)
+    order = np.argsort(along, kind="stable")
+    apart = np.flatnonzero(np.diff(along[order]) > SAME_PLACE) + 1
+    places = [[slices[n] for n in same] for same in np.split(order, apart)]
+    return [sorted(same, key=lambda s: (s.kind, s.number, s.head.path.name)) for same in places]
 
 
-def _by_place(pairs: list[Pair]) -> list[_Members]:
+def _by_place(slices: Slices) -> list[_Stack]:
     """The volumes of slices with positions: as many as each place has slices or, where that differs, kinds of picture."""
-    places = _places(pairs)
+    places = _places(slices)
     copies = {len(same) for same in places}
     if len(copies) == 1:
-        return [_members([same[n] for same in places]) for n in range(min(copies.pop(), MOST_VOLUMES))]
-    kinds: dict[tuple[float | str, ...], list[Pair]] = {}
-    for pair in pairs:
-        kinds.setdefault(pair[0].kind, []).append(pair)
+        return [_Stack(list(own)) for own in list(zip(*places, strict=True))[:MOST_VOLUMES]]
+    kinds: dict[tuple[float | str, ...], Slices] = defaultdict(list)
+    for s in slices:
+        kinds[s.kind].append(s)
     apart = [_places(kinds[kind]) for kind in sorted(kinds)]
     if len(kinds) > 1 and all(len(own) == sum(map(len, own)) >= _WHOLE * len(places) for own in apart):
-        return [_members([same[0] for same in own]) for own in apart[:MOST_VOLUMES]]
-    return [_members([same[0] for same in places], repeated=True)]
+        return [_Stack([same[0] for same in own]) for own in apart[:MOST_VOLUMES]]
+    return [_Stack([same[0] for same in places], repeated=True)]
 
 
 # Volumes
 
 
-def _promise(name: str, members: _Members, unread: int, opening: Opening) -> Found:
-    """A volume of sorted slices with its grid. unread: damaged files beside it. Raises ReadError."""
-    first, slices = members.heads[0], members.slices
-    mask = first.role == "mask"
-    warnings: list[Sentence] = []
-    if members.repeated:
-        warnings.append(Sentence("series_duplicates", {"file": name}))
-    if any(head.burned_in for head in members.heads):
-        warnings.append(Sentence("burned_in", {"file": name}))
-    if unread and not mask:
-        warnings.append(Sentence("series_unread", {"file": name, "files": unread}))
-    chosen: dict[Path, set[int]] | None = None
-    if mask:
-        chosen, told = _chosen_segments(name, members)
-        warnings += told
-    placement = place(first.path.name, name, slices, first.size, members.order, mask)
-    warnings += placement.warnings
-    grid, places = placement.grid, placement.places
+def _named(stacks: Iterable[_Stack]) -> dict[str, _Stack]:
+    """Stacks by the name of their volume, over all studies: a name is what a user chooses a sequence by."""
+    named: dict[str, _Stack] = {}
+    names: Counter[str] = Counter()
+    for stack in stacks:
+        base = "series" if stack.first.number is None else f"series-{stack.first.number}"
+        names[base] += 1
+        named[base if names[base] == 1 else f"{base}-{names[base]}"] = stack
+    return named
+
+
+def _may_be_pieces(other: _Stack, stack: _Stack) -> bool:
+    """Whether a damaged header may have taken the slices of another volume out of one.
+
+    They are fewer, say no other sequence, and have the same number of a series, or no number or UID. Where both say FLAIR
+    the user is told anyway.
+    """
+    one, of = other.first, stack.first
+    return (
+        one.role in {None, of.role} - {"flair"}
+        and one.study == of.study
+        and len(other.slices) < len(stack.slices)
+        and (not one.series or one.number in (None, of.number))
+    )
+
+
+def _beside(name: str, unread: int, strays: Sequence[str]) -> list[Sentence]:
+    """What to say of damaged files beside a series, and of volumes that may be pieces of it."""
+    told = [Sentence("series_unread", {"file": name, "files": unread})] if unread else []
+    return told + ([Sentence("series_strays", {"file": name, "which": ", ".join(strays)})] if strays else [])
+
+
+def _promise(name: str, stack: _Stack, beside: Sequence[Sentence], opening: Opening) -> Found:
+    """A volume of sorted slices with its grid. beside: what to say of what lies beside it. Raises ReadError."""
+    first, heads = stack.first, stack.heads
+    flags = {"series_duplicates": stack.repeated, "burned_in": any(head.burned_in for head in heads)}
+    warnings = [Sentence(key, {"file": name}) for key, so in flags.items() if so]
+    chosen, told = _chosen_segments(name, stack) if first.mask else (None, beside)
+    placement = place(first.path.name, name, stack.slices, stack.order)
+    warnings += [*told, *placement.warnings]
+    grid = placement.grid
     check_grid(first.path.name, grid)
-    paths = tuple(dict.fromkeys(s.path for s in slices))
-    by_path = {head.path: head.instance for head in members.heads}
-    instances = tuple(by_path[path] for path in paths) if members.order == "position" and not mask else ()
+    paths = tuple(head.path for head in heads)
+    instances = tuple(head.instance for head in heads) if stack.order == "position" and not first.mask else ()
 
     def load() -> Volume:
-        if mask:
-            values, told = _mask_values(grid.shape, members, places, chosen, opening), []
-        else:
-            values, damaged = _scan_values(name, grid.shape, members, places, opening)
-            told = [Sentence("series_damaged", {"file": name, "slices": damaged})] if damaged else []
-        values = np.moveaxis(values, 0, -1)
-        return Volume(values, grid, name, first.description, first.role or "flair", paths, instances, (*warnings, *told))
+        with one_sentence(first.path.name):
+            files = _by_file(stack, placement.places)
+            if first.mask:
+                values, damaged = _mask_values(grid.shape, files, chosen, opening), 0
+            else:
+                values, damaged = _scan_values(name, grid.shape, files, opening)
+            values, role, told = np.moveaxis(values, 0, -1), first.role or "flair", list(warnings)
+            if damaged:
+                told.append(Sentence("series_damaged", {"file": name, "slices": damaged}))
+            return Volume(values, grid, name, first.description, role, paths, instances, tuple(told))
 
     return Found(
         name,
@@ -317,26 +301,26 @@ def _promise(name: str, members: _Members, unread: int, opening: Opening) -> Fou
         first.study,
         paths,
         grid,
-        reliable(first.path.name, load),
+        load,
         dicom=True,
         warnings=tuple(warnings),
         frame_of_reference=str(first.instance.get("FrameOfReferenceUID", "")),
-        refers_to=frozenset().union(*(head.refers_to for head in members.heads)),
+        refers_to=frozenset().union(*(head.refers_to for head in heads)),
     )
 
 
-def _chosen_segments(name: str, members: _Members) -> tuple[dict[Path, set[int]] | None, list[Sentence]]:
-    """The numbers of the segments that count, by file, None for all, and what to say of it. Raises ReadError."""
-    file = members.heads[0].path.name
-    described = [segment for head in members.heads for segment in head.segments]
-    used = {(s.path, s.segment) for s in members.slices if s.segment is not None}
+def _chosen_segments(name: str, stack: _Stack) -> tuple[Chosen | None, list[Sentence]]:
+    """The segments that count, None for all, and what to say of it. Raises ReadError."""
+    file, heads = stack.first.path.name, stack.heads
+    described = [segment for head in heads for segment in head.segments]
+    used = {(s.head, s.segment) for s in stack.slices if s.segment is not None}
     count = len(described) or len(used)
     lesions, told = choose_segments(file, name, described, count)
     if lesions is None:
         return None, told
-    if not used and not all(head.label_map for head in members.heads):
+    if not used and not all(head.label_map for head in heads):
         raise ReadError(file, "segments_unnamed", segments=count)  # no frame says which it is of
-    return {head.path: {s.number for s in head.segments if s in lesions} for head in members.heads}, told
+    return {head: {s.number for s in head.segments if s in lesions} for head in heads}, told
 
 
 def drawn_on(mask: Found, instances: Sequence[Dataset]) -> bool:
@@ -349,41 +333,39 @@ def drawn_on(mask: Found, instances: Sequence[Dataset]) -> bool:
     return bool(own & mask.refers_to) or not mask.study or not studies or mask.study in studies
 
 
-def _by_path(members: _Members, places: Sequence[int]) -> dict[Path, list[tuple[Slice, int]]]:
+def _by_file(stack: _Stack, places: Sequence[int]) -> dict[Head, Placed]:
     """The slices of each file in the order of its frames, and the place of each."""
-    by_path: dict[Path, list[tuple[Slice, int]]] = {}
-    for s, at in zip(members.slices, places, strict=True):
-        by_path.setdefault(s.path, []).append((s, at))
-    return {path: sorted(wanted, key=lambda pair: pair[0].frame) for path, wanted in by_path.items()}
+    files: dict[Head, Placed] = defaultdict(list)
+    for s, at in sorted(zip(stack.slices, places, strict=True), key=lambda pair: pair[0].frame):
+        files[s.head].append((s, at))
+    return files
+
+
+def _frames(head: Head, wanted: Placed, opening: Opening) -> Iterator[tuple[Slice, int, np.ndarray]]:
+    """The slices of one file, the place of each and its stored values, (rows, columns)."""
+    opening(head.path, VOLUME_SECONDS)
+    frames = decode(head.path, [s.frame for s, _ in wanted], head.size)
+    for (s, at), frame in zip(wanted, frames, strict=True):
+        yield s, at, frame
 
 
 def _mask_values(
-    shape: tuple[int, int, int],
-    members: _Members,
-    places: Sequence[int],
-    chosen: Mapping[Path, Collection[int]] | None,
-    opening: Opening,
+    shape: tuple[int, int, int], files: Mapping[Head, Placed], chosen: Chosen | None, opening: Opening
 ) -> np.ndarray:
-    """(slices, rows, columns) float32 of 0 and 1. chosen: segments that count, by file, None for all. Raises
-    ReadError.
-    """
+    """(slices, rows, columns) float32 of 0 and 1. chosen: segments that count, None for all. Raises ReadError."""
     rows, columns, depth = shape
     values = np.zeros((depth, rows, columns), dtype=np.float32)
-    heads = {head.path: head for head in members.heads}
-    for path, frames in _by_path(members, places).items():
-        head = heads[path]
-        wanted = [(s, at) for s, at in frames if chosen is None or head.label_map or s.segment in chosen[path]]
-        if not wanted:
-            continue
-        opening(path, VOLUME_SECONDS)
-        for (_, at), frame in zip(wanted, decode(path, [s.frame for s, _ in wanted], (rows, columns)), strict=True):
-            inside = np.isin(frame, list(chosen[path])) if head.label_map and chosen is not None else frame > head.fraction
+    for head, placed in files.items():
+        labels = None if chosen is None else chosen[head]
+        wanted = [(s, at) for s, at in placed if labels is None or head.label_map or s.segment in labels]
+        for _, at, frame in _frames(head, wanted, opening) if wanted else ():
+            inside = np.isin(frame, list(labels)) if head.label_map and labels is not None else frame > head.fraction
             np.maximum(values[at], inside, out=values[at])
     return values
 
 
 def _scan_values(
-    name: str, shape: tuple[int, int, int], members: _Members, places: Sequence[int], opening: Opening
+    name: str, shape: tuple[int, int, int], files: Mapping[Head, Placed], opening: Opening
 ) -> tuple[np.ndarray, int]:
     """(slices, rows, columns) float32 in the file's units, and how many slices are damaged.
 
@@ -392,27 +374,26 @@ def _scan_values(
     """
     rows, columns, depth = shape
     values = np.full((depth, rows, columns), np.nan, dtype=np.float32)
-    kept = np.zeros(depth, dtype=bool)
+    kept: set[int] = set()
     problem: ReadError | None = None
-    for path, wanted in _by_path(members, places).items():
-        opening(path, VOLUME_SECONDS)
+    for head, placed in files.items():
         try:
-            for (s, at), frame in zip(wanted, decode(path, [s.frame for s, _ in wanted], (rows, columns)), strict=True):
-                values[at] = _in_units(s, frame)
-                kept[at] = True
+            with one_sentence(head.path.name):  # one file costs no more than its slices
+                for s, at, frame in _frames(head, placed, opening):
+                    values[at] = _in_units(s, frame)
+                    kept.add(at)
         except ReadError as error:
             problem = error
-        except Exception as error:  # as in `reliable`, but one file costs no more than its slices
-            problem = broken(path.name, error)
-    damaged = len(places) - int(kept.sum())
-    if problem is not None and (not kept.any() or damaged > len(places) // 4):
+    slices = [s for placed in files.values() for s, _ in placed]
+    damaged = len(slices) - len(kept)
+    if problem is not None and (not kept or damaged > len(slices) // 4):
         raise problem
     least, most = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     if np.isnan(least):
-        if not any(s.padding for s in members.slices):
+        if not any(s.padding for s in slices):
             raise ReadError(name, "damaged")
         least = most = np.float32(0.0)  # all of it is said to be padding: blank, not damaged
-    if members.heads[0].inverted:
+    if slices[0].head.inverted:
         np.subtract(most, values, out=values)
         least = np.float32(0.0)
     values[np.isnan(values)] = least

@@ -57,34 +57,29 @@ def _hyperstack(path: Path, tiff: tifffile.TiffFile) -> Decoded:
     Times are slices where each is one picture, else the first is read; and so are many channels of ImageJ that are not
     meant to be seen together (composite), as programs write that know of no axes.
     """
-    series = tiff.series[0]
-    axes = series.axes
-    warnings: tuple[Sentence, ...] = ()
-    lengths = dict(zip(axes, series.shape, strict=True))
-    together = tiff.is_ome or (tiff.imagej_metadata or {}).get("mode") in ("composite", "color")
-    if lengths.get("C", 1) > 3 and not together and not set(axes) - set("CYX"):
-        warnings = (Sentence("channels_as_slices", {"file": path.name, "channels": lengths["C"]}),)
-        axes = axes.replace("C", "Z")
-        lengths = dict(zip(axes, series.shape, strict=True))
-    channels, samples, times = (lengths.get(axis, 1) for axis in "CST")
-    height, width = lengths["Y"], lengths["X"]
+    series, imagej = tiff.series[0], tiff.imagej_metadata or {}
+    axes, told = series.axes, dict[str, dict[str, int]]()
+    lengths = dict.fromkeys("TCS", 1) | dict(zip(axes, series.shape, strict=True))
+    together = tiff.is_ome or imagej.get("mode") in ("composite", "color")
+    if lengths["C"] > 3 and not together and set(axes) <= set("CYX"):
+        told["channels_as_slices"] = {"channels": lengths["C"]}
+        axes, lengths["C"] = axes.replace("C", "Z"), 1
+    times, channels, samples, height, width = (lengths[axis] for axis in "TCSYX")
     slices = math.prod(series.shape) // (channels * samples * times * height * width)
     if channels not in (1, 3) or samples not in (1, 3, 4) or channels * samples > 4:
         raise ReadError(path.name, "channels", channels=channels * samples)
     check_header(path, slices * times, height, width)
-    promised = int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1
     cut = series.dataoffset is not None and series.dataoffset + series.nbytes > path.stat().st_size
-    if None in series.pages or cut or slices * times * channels < promised:
+    if None in series.pages or cut or (tiff.is_imagej and slices * times * channels < int(imagej.get("images", 1))):
         raise ReadError(path.name, "damaged")
     if times > 1:
-        key = "times_as_slices" if slices == 1 else "first_time"
-        warnings = (*warnings, Sentence(key, {"file": path.name, "times": times}))
-    absent = [axis for axis in "TCS" if axis not in axes]
-    values = series.asarray().reshape(*series.shape, *(1 for _ in absent))
-    have = [*axes, *absent]
-    wanted = ["T", *(axis for axis in axes if axis not in "TYXCS"), "Y", "X", "C", "S"]
-    values = values.transpose([have.index(axis) for axis in wanted])
+        told["times_as_slices" if slices == 1 else "first_time"] = {"times": times}
+    have = axes + "".join(axis for axis in "TCS" if axis not in axes)
+    order = "T" + "".join(axis for axis in axes if axis not in "TYXCS") + "YXCS"
+    values = series.asarray().reshape(*series.shape, *[1] * (len(have) - len(axes)))
+    values = values.transpose([have.index(axis) for axis in order])
     values = (values if slices == 1 else values[:1]).reshape(-1, height, width, channels * samples)
+    warnings = tuple(Sentence(key, {"file": path.name, **counts}) for key, counts in told.items())
     return Decoded(values[..., :3].astype(np.float32), None, warnings)
 
 
@@ -95,20 +90,25 @@ def _pages(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     first = slices[0]
     check_header(path, sum(p.imagedepth for p in slices), first.imagelength, first.imagewidth)
     for page in slices:
-        if (page.imagelength, page.imagewidth) != (first.imagelength, first.imagewidth):
-            size, expected = (f"{p.imagewidth}×{p.imagelength}" for p in (page, first))
-            raise ReadError(path.name, "size_differs", size=size, expected=expected, other=f"{path.name} [1]")
-        if _colours(page) not in (1, 3):
-            raise ReadError(path.name, "channels", channels=page.samplesperpixel)
-        kind = page.dtype.kind if page.dtype is not None else ""
-        absent = 0 in page.databytecounts and not page.is_contiguous  # tifffile would fill it in
-        if kind not in tuple("buif") or page.photometric != first.photometric or absent:
-            raise ReadError(path.name, "damaged")
+        _check_page(path, page, first)
     return slices
 
 
+def _check_page(path: Path, page: tifffile.TiffPage, first: tifffile.TiffPage) -> None:
+    """Raise ReadError where a page differs from the first or cannot be read."""
+    size, expected = (f"{p.imagewidth}×{p.imagelength}" for p in (page, first))
+    if size != expected:
+        raise ReadError(path.name, "size_differs", size=size, expected=expected, other=f"{path.name} [1]")
+    if _colours(page) not in (1, 3):
+        raise ReadError(path.name, "channels", channels=page.samplesperpixel)
+    numeric = page.dtype is not None and page.dtype.kind in "buif"
+    absent = 0 in page.databytecounts and not page.is_contiguous  # tifffile would fill it in
+    if not numeric or page.photometric != first.photometric or absent:
+        raise ReadError(path.name, "damaged")
+
+
 def _count_pages(path: Path, tiff: tifffile.TiffFile) -> int:
-    """Length of the chain of pages, followed to its end: tifffile passes over one that is cut, and runs in circles."""
+    """Length of the chain of pages, followed to its end: tifffile skips one that is cut, and runs in circles."""
     file, layout = tiff.filehandle, tiff.tiff
     offset, seen = tiff.pages.first.offset, set[int]()
     while offset:

@@ -1,13 +1,16 @@
-"""What NIfTI and DICOM share."""
+"""What the readers share: bounds on files and volumes, one sentence for any exception, one grid laid on another."""
 
 from __future__ import annotations
 
+import gzip
 import logging
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from scipy.ndimage import affine_transform
@@ -30,12 +33,6 @@ from lgg_demo.reading.limits import (
 _log = logging.getLogger(__name__)
 
 
-def _stack_shape(grid: Grid) -> tuple[int, int, int]:
-    """(slices, height, width) that the grid's axial stack has."""
-    s, h, w = (int(n) for n in grid.to_stack(np.broadcast_to(np.uint8(0), grid.shape)).shape)
-    return s, h, w
-
-
 def check_grid(file: str, grid: Grid) -> None:
     """Raise ReadError where the axial stack would be no study: too small, too large, not a head's geometry."""
     matrix = grid.affine[:3, :3]
@@ -47,7 +44,7 @@ def check_grid(file: str, grid: Grid) -> None:
         raise ReadError(file, "too_much_at_once")
     if max(grid.shape) > WIDEST_SLICE:
         raise ReadError(file, "too_large", side=WIDEST_SLICE)
-    slices, height, width = _stack_shape(grid)
+    slices, height, width = grid.to_stack(np.broadcast_to(np.uint8(0), grid.shape)).shape
     if min(height, width) < SMALLEST_SIDE:  # first: of one sagittal slice the rows would count as slices
         if min(sorted(grid.shape)[1:]) < SMALLEST_SIDE:
             raise ReadError(file, "too_small", size=f"{width}×{height}", side=SMALLEST_SIDE)
@@ -110,21 +107,25 @@ def broken(file: str, error: Exception) -> ReadError:
     return ReadError(file, "damaged")
 
 
-def reliable(file: str, read: Callable[[], Volume]) -> Callable[[], Volume]:
-    """`read` with every exception turned into ReadError."""
+@contextmanager
+def one_sentence(file: str) -> Iterator[None]:
+    """Turn every exception into ReadError: a library may raise anything on a broken file."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except ReadError:
+        raise
+    except MemoryError:
+        raise ReadError(file, "too_much_at_once") from None
+    except Exception as error:
+        raise broken(file, error) from None
 
-    def load() -> Volume:
-        try:
-            with np.errstate(all="ignore"):
-                return read()
-        except ReadError:
-            raise
-        except MemoryError:
-            raise ReadError(file, "too_much_at_once") from None
-        except Exception as error:  # a decoder may raise anything on a broken file; the user needs one sentence
-            raise broken(file, error) from None
 
-    return load
+def opened(path: Path) -> BinaryIO:
+    """A file for reading, unpacked on the way where it is gzipped."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path, "rb")) if packed else path.open("rb")
 
 
 def same_grid(a: Grid, b: Grid) -> bool:
@@ -142,19 +143,11 @@ def resample(volume: Volume, onto: Grid) -> np.ndarray:
         return volume.values
     matrix = np.linalg.inv(volume.grid.affine) @ onto.affine
     order, outside = (0, 0.0) if volume.role == "mask" else (1, float(volume.values.min()))
-    out = np.empty(onto.shape, dtype=np.float32)
-    affine_transform(
-        volume.values,
-        matrix[:3, :3],
-        matrix[:3, 3],
-        onto.shape,
-        out,
-        order=order,
-        mode="grid-constant",
-        cval=outside,
-        prefilter=False,
+    return np.asarray(
+        affine_transform(
+            volume.values, matrix[:3, :3], matrix[:3, 3], onto.shape, np.float32, order, "grid-constant", outside, False
+        )
     )
-    return out
 
 
 def with_role(volume: Volume, role: Role) -> Volume:

@@ -17,6 +17,7 @@ from dicom_files import (
     change,
     enhanced,
     one,
+    read_dicom,
     refused,
     segmentation,
     series,
@@ -26,14 +27,14 @@ from dicom_files import (
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 from pydicom.pixels import compress
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, generate_uid
 
 from lgg_demo.grid import places_of
 from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading import limits
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.nifti import is_nifti
-from lgg_demo.reading.series import find_dicom, read_dicom
+from lgg_demo.reading.series import find_dicom
 from lgg_demo.reading.volumes import resample
 
 
@@ -80,15 +81,10 @@ def test_monochrome1_rescale_and_signed(tmp_path: Path) -> None:
     np.testing.assert_allclose(stack_of(signed), STACK - 50)
 
 
-@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless, DeflatedExplicitVRLittleEndian])
-def test_compressed(tmp_path: Path, syntax: str) -> None:
-    paths = series(tmp_path)
-    for path in paths:
+def test_deflated(tmp_path: Path) -> None:  # of other compressions pydicom ships files, see below
+    for path in (paths := series(tmp_path)):
         ds = pydicom.dcmread(path)
-        if syntax == DeflatedExplicitVRLittleEndian:
-            ds.file_meta.TransferSyntaxUID = syntax
-        else:
-            compress(ds, syntax, generate_instance_uid=False)
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         ds.save_as(path)
     np.testing.assert_array_equal(stack_of(one(paths)), STACK)
 
@@ -105,26 +101,31 @@ def test_a_code_stream_larger_than_its_header_is_not_decoded(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("tags", "warning"),
-    [
-        ({"ImagePositionPatient": None}, "dicom_no_position"),
-        ({"ImageOrientationPatient": None}, "dicom_no_position"),
-        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "dicom_no_position"),
-        ({"PixelSpacing": None}, "dicom_no_spacing"),
-        ({"PixelSpacing": [0, 0]}, "dicom_no_spacing"),
-        ({"BurnedInAnnotation": "YES"}, "burned_in"),
-    ],
-)
-def test_missing_and_odd_tags(tmp_path: Path, tags: dict[str, object], warning: str) -> None:
-    paths = series(tmp_path, **tags)
-    if warning == "dicom_no_position":
-        for path in paths:
-            change(path, InstanceNumber=int(pydicom.dcmread(path).PixelData[0:1] == b"") + int(path.name[2:]))
-    volume = one(paths)
+    [({"PixelSpacing": None}, "dicom_no_spacing"), ({"PixelSpacing": [0, 0]}, "dicom_no_spacing"),
+     ({"BurnedInAnnotation": "YES"}, "burned_in")],
+)  # fmt: skip
+def test_odd_tags_are_said(tmp_path: Path, tags: dict[str, object], warning: str) -> None:
+    volume = one(series(tmp_path, **tags))
     assert warned(volume) == [warning]
-    if warning == "dicom_no_position":
-        assert [p.name for p in volume.paths] == sorted(p.name for p in paths) and volume.instances == ()
-    else:
-        np.testing.assert_array_equal(stack_of(volume), STACK)
+    np.testing.assert_array_equal(stack_of(volume), STACK)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None}, {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}],
+)
+@pytest.mark.parametrize("numbered", [True, False])
+def test_without_a_place_slices_come_by_their_numbers_or_those_in_their_names(
+    tmp_path: Path, tags: dict[str, object], numbered: bool
+) -> None:
+    paths = series(tmp_path, **tags)
+    order = sorted(paths, key=lambda path: int(pydicom.dcmread(path).InstanceNumber))
+    if not numbered:
+        for n, path in enumerate(paths := order):
+            change(path, InstanceNumber=None)
+            order[n] = path.rename(tmp_path / f"s{n + 1}")
+    volume = one(sorted(order))
+    assert list(volume.paths) == order and warned(volume) == ["dicom_no_position"] and volume.instances == ()
 
 
 def test_without_uids_and_modality(tmp_path: Path) -> None:
@@ -179,16 +180,6 @@ def test_a_constant_uid_does_not_cost_a_slice(tmp_path: Path) -> None:
     assert len(volume.instances) == len(STACK) and warned(volume) == []
 
 
-def test_without_position_slices_come_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
-    paths = series(tmp_path, ImagePositionPatient=None)
-    stack = {path: int(pydicom.dcmread(path).InstanceNumber) for path in paths}
-    renamed = []
-    for path, number in stack.items():
-        change(path, InstanceNumber=None)
-        renamed.append(path.rename(tmp_path / f"s{number}"))
-    assert [p.name for p in one(renamed).paths] == [f"s{n}" for n in range(1, 13)]
-
-
 def test_a_thickness_that_nobody_gives_is_not_measured_by(tmp_path: Path) -> None:
     alone = one(series(tmp_path / "a", STACK[5:6], SliceThickness=None))
     unplaced = one(series(tmp_path / "b", SliceThickness=None, ImagePositionPatient=None))
@@ -200,22 +191,17 @@ def test_a_thickness_that_nobody_gives_is_not_measured_by(tmp_path: Path) -> Non
 
 
 def test_echoes_sizes_and_planes_are_volumes_of_their_own(tmp_path: Path) -> None:
-    first = series(tmp_path / "a", EchoTime=10)
-    second = series(tmp_path / "b", STACK * 2, EchoTime=90)
-    third = series(tmp_path / "c", STACK[:, :40])
-    sagittal = draw_head(20, size=64).flair
-    fourth = series(tmp_path / "d", sagittal, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
-    uid = pydicom.dcmread(first[0]).SeriesInstanceUID
-    study = pydicom.dcmread(first[0]).StudyInstanceUID
-    for n, path in enumerate(fourth):
+    shared = {"SeriesInstanceUID": "1.2.3", "StudyInstanceUID": "1.2.4"}
+    paths = series(tmp_path / "a", EchoTime=10, **shared) + series(tmp_path / "b", STACK * 2, EchoTime=90, **shared)
+    paths += series(tmp_path / "c", STACK[:, :40], **shared)
+    for n, path in enumerate(
+        series(tmp_path / "d", draw_head(20, size=64).flair, ImageOrientationPatient=[0, 1, 0, 0, 0, -1], **shared)
+    ):
         change(path, ImagePositionPatient=[5 * n, 0, 0])
-    for path in second + third + fourth:
-        change(path, SeriesInstanceUID=uid, StudyInstanceUID=study)
-    found, problems = read_dicom(second + third + first + fourth)
+        paths.append(path)
+    found, problems = read_dicom(paths[12:] + paths[:12])
     assert not problems and [v.name for v in found] == ["series-3", "series-3-2", "series-3-3", "series-3-4"]
     assert sorted(v.values.shape for v in found) == [(40, 64, 12), (64, 64, 12), (64, 64, 12), (64, 64, 20)]
-    axial = [v for v in found if v.values.shape == (64, 64, 12)]
-    assert sorted(round(float(v.values.mean() / STACK.mean())) for v in axial) == [1, 2]
 
 
 def test_a_damaged_slice_is_blank_and_the_others_keep_their_place(tmp_path: Path) -> None:
@@ -251,9 +237,7 @@ def test_what_is_no_mri(name: str, key: str) -> None:
 )  # fmt: skip
 def test_files_that_pydicom_ships(name: str) -> None:
     plain = pydicom.dcmread(str(get_testdata_file("MR_small.dcm"))).pixel_array
-    volume = one([Path(str(get_testdata_file(name)))])
-    np.testing.assert_array_equal(volume.values[..., 0], plain)
-    assert "MR" in {ds.Modality for ds in volume.instances} and "CompressedSamples" not in str(volume.instances)
+    np.testing.assert_array_equal(one([Path(str(get_testdata_file(name)))]).values[..., 0], plain)
 
 
 def test_every_file_that_pydicom_ships_is_read_or_refused() -> None:
@@ -287,22 +271,6 @@ def test_segmentation_is_a_mask_on_the_same_lattice(tmp_path: Path, kind: str) -
     volume, seg = one(paths), one([segmentation(tmp_path, paths, mask, kind)])
     assert seg.role == "mask" and set(np.unique(seg.values)) == {0, 1}
     np.testing.assert_array_equal(volume.grid.to_stack(resample(seg, volume.grid)) > 0, mask)
-
-
-def test_instances_are_enough_for_a_segmentation(tmp_path: Path) -> None:
-    paths = series(tmp_path / "s")
-    code = highdicom.sr.CodedConcept("108369006", "SCT", "Neoplasm")
-    description = highdicom.seg.SegmentDescription(1, "lesion", code, code, "MANUAL")
-    for volume in (one(paths), one([enhanced(tmp_path / "e.dcm")])):
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.grid.affine
-        mask = np.moveaxis(volume.grid.to_own(HEAD.mask), -1, 0).astype(np.uint8)
-        cube = highdicom.Volume(mask, affine[:, [2, 0, 1, 3]], "PATIENT", volume.instances[0].FrameOfReferenceUID)
-        seg = highdicom.seg.Segmentation(
-            list(volume.instances), cube, "BINARY", [description], generate_uid(), 9, generate_uid(), 1, "m", "m", "1", "1"
-        )
-        seg.save_as(tmp_path / "out.dcm")
-        back = one([tmp_path / "out.dcm"])
-        np.testing.assert_array_equal(volume.grid.to_stack(resample(back, volume.grid)) > 0, HEAD.mask)
 
 
 # Privacy

@@ -11,14 +11,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 from dicom_files import SPACING, STACK, stack_of, warned
-from nifti_files import nifti, turned
+from nifti_files import nifti, read_nifti, turned
 
 from lgg_demo.case import ReadError, Volume
 from lgg_demo.grid import Grid
-from lgg_demo.reading.nifti import read_nifti
 from lgg_demo.reading.volumes import darken_outside, resample
 
 ORIENTATIONS = ["".join(axes) for order in permutations(("RL", "AP", "SI")) for axes in product(*order)]
+
+
+AFFINE = turned("LPS")[1]
+
+
+def only(path: Path) -> Volume:
+    (volume,) = read_nifti(path)
+    return volume
 
 
 def refused(path: Path) -> str:
@@ -29,10 +36,30 @@ def refused(path: Path) -> str:
     return error.value.sentence.key
 
 
+def patched(path: Path, header: dict[str, object]) -> Path:
+    """A NIfTI with header fields written over, whatever nibabel thinks of them."""
+    data = bytearray(path.read_bytes())
+    head = nib.Nifti1Header(bytes(data[:348]), check=False)
+    for key, value in header.items():
+        head[key] = value
+    data[:348] = head.binaryblock
+    path.write_bytes(data)
+    return path
+
+
+def written(path: Path, sform: np.ndarray | None, qform: np.ndarray | None, **header: object) -> Path:
+    """The stack with forms of its own (None: code 0) and header fields written over."""
+    image = nib.Nifti1Image(turned("LPS")[0], AFFINE)
+    image.set_sform(AFFINE if sform is None else sform, 0 if sform is None else 2)
+    image.set_qform(AFFINE if qform is None else qform, 0 if qform is None else 1)
+    nib.save(image, path)
+    return patched(path, header)
+
+
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_every_orientation_becomes_the_same_stack(tmp_path: Path, codes: str) -> None:
     values, affine = turned(codes)
-    (volume,) = read_nifti(nifti(tmp_path / "a_flair.nii", values.astype(np.int16), affine))
+    volume = only(nifti(tmp_path / "a_flair.nii", values.astype(np.int16), affine))
     assert volume.values.dtype == np.float32 and volume.values.shape == volume.grid.shape == values.shape
     np.testing.assert_array_equal(stack_of(volume), STACK)
     np.testing.assert_allclose(volume.grid.spacing_mm, SPACING, rtol=1e-6)
@@ -48,7 +75,7 @@ def test_every_kind_of_number(tmp_path: Path, dtype: str, suffix: str) -> None:
     if dtype.startswith(">"):
         image = nib.Nifti1Image(values.astype(dtype), affine, header=image.header.as_byteswapped(">"))
     nib.save(image, tmp_path / f"x{suffix}")
-    (volume,) = read_nifti(tmp_path / f"x{suffix}")
+    volume = only(tmp_path / f"x{suffix}")
     np.testing.assert_array_equal(stack_of(volume), STACK // 2)
 
 
@@ -58,7 +85,7 @@ def test_nifti_2_and_scaling(tmp_path: Path) -> None:
     image.header.set_slope_inter(0.5, 10)
     raw = tmp_path / "x.nii.gz"
     nib.save(image, raw)
-    (volume,) = read_nifti(raw)
+    volume = only(raw)
     np.testing.assert_allclose(volume.values, nib.load(raw).get_fdata(), rtol=1e-6)
 
 
@@ -79,32 +106,16 @@ def test_four_and_five_dimensions_give_one_volume_each(tmp_path: Path) -> None:
 def test_no_number_is_no_signal(tmp_path: Path) -> None:
     values, affine = turned("LPS", STACK + 5)
     values[0, 0, 0], values[1, 0, 0], values[2, 0, 0] = np.nan, np.inf, -np.inf
-    (volume,) = read_nifti(nifti(tmp_path / "x.nii", values, affine))
+    volume = only(nifti(tmp_path / "x.nii", values, affine))
     assert np.isfinite(volume.values).all() and volume.values[1, 0, 0] == volume.values.min()
     assert {w.key: w.values["count"] for w in volume.warnings} == {"not_finite": 3}
     assert refused(nifti(tmp_path / "nan.nii", np.full_like(values, np.nan), affine)) == "damaged"
 
 
 def test_without_orientation_a_warning(tmp_path: Path) -> None:
-    values, _ = turned("LAS")
-    image = nib.Nifti1Image(values, None)
-    image.header.set_zooms((1, 2, 3))
-    image.header["sform_code"] = image.header["qform_code"] = 0
-    nib.save(image, tmp_path / "x.nii")
-    (volume,) = read_nifti(tmp_path / "x.nii")
-    assert warned(volume) == ["volume_no_orientation"] and volume.grid.spacing_mm == (3, 2, 1)
-    np.testing.assert_array_equal(stack_of(volume), STACK)
-
-
-def patched(path: Path, header: dict[str, object]) -> Path:
-    """A NIfTI with header fields overwritten, whatever nibabel thinks of it."""
-    data = bytearray(path.read_bytes())
-    head = nib.Nifti1Header(bytes(data[:348]), check=False)
-    for key, value in header.items():
-        head[key] = value
-    data[:348] = head.binaryblock
-    path.write_bytes(data)
-    return path
+    volume = only(written(tmp_path / "x.nii", None, None))
+    assert warned(volume) == ["volume_no_orientation"]
+    np.testing.assert_allclose(volume.grid.spacing_mm, SPACING, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -135,32 +146,17 @@ def patched(path: Path, header: dict[str, object]) -> Path:
     ],
 )
 def test_headers_that_cannot_be_used(tmp_path: Path, header: dict[str, object], key: str) -> None:
-    values, affine = turned("LPS")
-    image = nib.Nifti1Image(values, affine)
-    image.header["qform_code"] = 0
-    nib.save(image, tmp_path / "x.nii")
-    assert refused(patched(tmp_path / "x.nii", {"qform_code": 0} | header)) == key
+    assert refused(written(tmp_path / "x.nii", AFFINE, None, **header)) == key
 
 
-def test_a_good_qform_stands_in_for_a_broken_sform(tmp_path: Path) -> None:
-    values, affine = turned("LPS")
-    image = nib.Nifti1Image(values, affine)
-    image.set_qform(affine, code=1)
-    nib.save(image, tmp_path / "x.nii")
-    (volume,) = read_nifti(patched(tmp_path / "x.nii", {"srow_x": 0, "srow_y": 0}))
-    np.testing.assert_array_equal(stack_of(volume), STACK)
-
-
-def test_a_broken_qform_beside_a_good_sform_costs_nothing(tmp_path: Path) -> None:
-    values, affine = turned("LPS")
-    path = patched(nifti(tmp_path / "x.nii", values, affine), {"qform_code": 1, "quatern_b": 5})
-    (volume,) = read_nifti(path)
-    np.testing.assert_array_equal(stack_of(volume), STACK)
+@pytest.mark.parametrize("broken", [{"srow_x": 0, "srow_y": 0}, {"quatern_b": 5}])
+def test_a_good_form_stands_in_for_a_broken_one(tmp_path: Path, broken: dict[str, object]) -> None:
+    np.testing.assert_array_equal(stack_of(only(written(tmp_path / "x.nii", AFFINE, AFFINE, **broken))), STACK)
 
 
 def test_a_thickness_that_nobody_gives_is_not_measured_by(tmp_path: Path) -> None:
     flat = nifti(tmp_path / "flat.nii", STACK[5].T[..., None].astype(np.float32), np.diag([-1.0, -1, 3, 1]))
-    (picture,) = read_nifti(patched(flat, {"srow_z": 0, "qform_code": 0}))
+    picture = only(patched(flat, {"srow_z": 0, "qform_code": 0}))
     assert "no_thickness" in warned(picture) and picture.grid.measured and picture.grid.physical is None
 
 
@@ -199,35 +195,20 @@ def test_a_huge_header_and_a_gzip_bomb_cost_no_memory(tmp_path: Path) -> None:
 # Where the voxels lie
 
 
-def written(path: Path, sform: np.ndarray | None, qform: np.ndarray | None, **header: object) -> Path:
-    """The stack with forms of its own (None: code 0) and header fields written over."""
-    values, affine = turned("LPS")
-    image = nib.Nifti1Image(values, affine)
-    image.set_sform(affine if sform is None else sform, 0 if sform is None else 2)
-    image.set_qform(affine if qform is None else qform, 0 if qform is None else 1)
-    nib.save(image, path)
-    return patched(path, header)
-
-
-AFFINE = turned("LPS")[1]
-
-
 @pytest.mark.parametrize("qfac", [0, 1, 7])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_any_qfac_but_minus_one_is_one(tmp_path: Path, qfac: float, order: str) -> None:
-    codes = "RPS"  # right-handed: no axis is turned by qfac
-    values, affine = turned(codes)
+    values, affine = turned("RPS")  # right-handed: no axis is turned by qfac
     image = nib.Nifti1Image(values, affine, header=nib.Nifti1Header(endianness=order))
     image.set_sform(affine, 0)
     image.set_qform(affine, 1)
     nib.save(image, tmp_path / "x.nii")
     data = bytearray((tmp_path / "x.nii").read_bytes())
     head = nib.Nifti1Header(bytes(data[:348]), endianness=order, check=False)
-    mirrored = head["pixdim"][0] < 0
-    head["pixdim"][0] = -1 if mirrored else qfac
+    head["pixdim"][0] = -1 if head["pixdim"][0] < 0 else qfac
     data[:348] = head.binaryblock
     (tmp_path / "x.nii").write_bytes(data)
-    (volume,) = read_nifti(tmp_path / "x.nii")
+    volume = only(tmp_path / "x.nii")
     np.testing.assert_allclose(volume.grid.affine, affine, atol=1e-4)
     np.testing.assert_array_equal(stack_of(volume), STACK)
 
@@ -236,7 +217,7 @@ def test_a_quaternion_that_rounding_made_too_long_is_read(tmp_path: Path) -> Non
     path = written(tmp_path / "x.nii", None, AFFINE)
     head = nib.load(path).header
     longer = {f"quatern_{axis}": float(head[f"quatern_{axis}"]) * 1.01 for axis in "bcd"}
-    (volume,) = read_nifti(patched(path, longer))
+    volume = only(patched(path, longer))
     np.testing.assert_allclose(volume.grid.affine, AFFINE, atol=1e-3)
 
 
@@ -245,29 +226,33 @@ def test_a_quaternion_that_is_none_is_no_place(tmp_path: Path, value: float) -> 
     assert refused(written(tmp_path / "x.nii", None, AFFINE, quatern_b=value)) == "volume_geometry"
 
 
-@pytest.mark.parametrize("codes", [(6, 0), (0, 9), (300, -4), (2, 1), (4, 2), (5, 5)])
-def test_any_code_above_0_is_one(tmp_path: Path, codes: tuple[int, int]) -> None:
-    path = written(tmp_path / "x.nii", AFFINE, AFFINE, sform_code=codes[0], qform_code=codes[1])
-    (volume,) = read_nifti(path)
-    np.testing.assert_allclose(volume.grid.affine, AFFINE, atol=1e-4)
-    assert warned(volume) == []
+TURN = np.array([[0.96, -0.28, 0, 10], [0.28, 0.96, 0, -5], [0, 0, 1, 7], [0, 0, 0, 1]])
+SHEARED = AFFINE + np.pad(0.25 * 5 / 3.6 * AFFINE[:3, 1:2], ((0, 1), (2, 1)))
 
 
-def test_the_sform_comes_first_and_a_mirrored_qform_is_said(tmp_path: Path) -> None:
-    turn = np.array([[0.96, -0.28, 0, 10], [0.28, 0.96, 0, -5], [0, 0, 1, 7], [0, 0, 0, 1]])
-    (volume,) = read_nifti(written(tmp_path / "x.nii", turn @ AFFINE, AFFINE))
-    np.testing.assert_allclose(volume.grid.affine, turn @ AFFINE, atol=1e-4)
-    assert warned(volume) == []
-    (volume,) = read_nifti(written(tmp_path / "y.nii", AFFINE, AFFINE @ np.diag([-1, 1, 1, 1])))
-    np.testing.assert_allclose(volume.grid.affine, AFFINE, atol=1e-4)
-    assert warned(volume) == ["volume_mirrored"]
-
-
-def test_a_sheared_sform_is_read_as_it_is(tmp_path: Path) -> None:
-    sheared = AFFINE.copy()
-    sheared[:3, 2] += 0.25 * 5 / 3.6 * AFFINE[:3, 1]
-    (volume,) = read_nifti(written(tmp_path / "x.nii", sheared, None))
-    np.testing.assert_allclose(volume.grid.affine, sheared, atol=1e-4)
+@pytest.mark.parametrize(
+    ("sform", "qform", "header", "expected", "keys"),
+    [
+        *((AFFINE, AFFINE, {"sform_code": s, "qform_code": q}, AFFINE, []) for s, q in
+          ((6, 0), (0, 9), (300, -4), (2, 1), (4, 2), (5, 5))),
+        (TURN @ AFFINE, AFFINE, {}, TURN @ AFFINE, []),
+        (AFFINE, AFFINE @ np.diag([-1, 1, 1, 1]), {}, AFFINE, ["volume_mirrored"]),
+        (SHEARED, None, {}, SHEARED, []),
+        (AFFINE, None, {"xyzt_units": 1}, AFFINE, ["volume_unit"]),  # in metres no head is so large
+        (AFFINE, None, {"xyzt_units": 3}, AFFINE, ["volume_unit"]),
+    ],
+)  # fmt: skip
+def test_any_code_above_0_is_one_and_the_sform_comes_first(
+    tmp_path: Path,
+    sform: np.ndarray,
+    qform: np.ndarray | None,
+    header: dict[str, object],
+    expected: np.ndarray,
+    keys: list[str],
+) -> None:
+    volume = only(written(tmp_path / "x.nii", sform, qform, **header))
+    np.testing.assert_allclose(volume.grid.affine, expected, atol=1e-4)
+    assert warned(volume) == keys
 
 
 @pytest.mark.parametrize(("code", "length"), [(0, 1.0), (1, 1e-3), (2, 1.0), (3, 1e3), (7, 1.0)])
@@ -285,13 +270,6 @@ def test_lengths_are_in_the_units_of_the_header(tmp_path: Path, code: int, lengt
     assert warned(volume) == (["volume_no_orientation"] if form == "none" else [])
 
 
-@pytest.mark.parametrize("code", [1, 3])
-def test_a_unit_that_cannot_be_is_not_believed_and_said(tmp_path: Path, code: int) -> None:
-    (volume,) = read_nifti(written(tmp_path / "x.nii", AFFINE, None, xyzt_units=code))
-    np.testing.assert_allclose(volume.grid.spacing_mm, SPACING, rtol=1e-4)
-    assert warned(volume) == ["volume_unit"]
-
-
 # What is around the head
 
 
@@ -299,7 +277,7 @@ def test_a_unit_that_cannot_be_is_not_believed_and_said(tmp_path: Path, code: in
 def test_a_negative_number_where_nothing_was_measured_is_as_dark_as_air(tmp_path: Path, number: int) -> None:
     values, affine = turned("LPS", STACK.copy())
     values[:6] = number
-    (volume,) = read_nifti(nifti(tmp_path / "x.nii", values.astype(np.int16), affine))
+    volume = only(nifti(tmp_path / "x.nii", values.astype(np.int16), affine))
     assert volume.values.min() == 0 and not volume.values[:6].any()
     np.testing.assert_array_equal(volume.values[6:], values[6:])
 
@@ -321,12 +299,9 @@ def test_outside_of_its_field_of_view_a_sequence_is_dark_and_a_mask_empty() -> N
     assert not resample(Volume(np.ones((4, 4, 4), np.float32), small, "m", "", "mask", ()), large)[5:].any()
 
 
-# Resampling
-
-
 def test_resample(tmp_path: Path) -> None:
     values, affine = turned("LPS")
-    (volume,) = read_nifti(nifti(tmp_path / "x.nii", values, affine))
+    volume = only(nifti(tmp_path / "x.nii", values, affine))
     other_values, other_affine = turned("SAR")
     onto = Grid(other_values.shape, other_affine)
     np.testing.assert_allclose(resample(volume, onto), other_values, atol=1e-2)

@@ -1,11 +1,9 @@
-"""Files of every kind, whole and broken: pixels arrive as they were written, and anything else is one sentence."""
+"""Pictures of every kind: pixels arrive as they were written, and anything else is one sentence."""
 
 from __future__ import annotations
 
 import os
-import random
 import struct
-import tempfile
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -15,35 +13,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from picture_files import COLOUR, GREY, HEIGHT, WIDTH, alpha, noise, png, refused, tiff, with_palette
 from PIL import Image
 
-from lgg_demo.case import ReadError, Scan
+from lgg_demo.case import ReadError
 from lgg_demo.reading import limits, raster
-from lgg_demo.reading.pictures import is_picture, read_labels, read_mask, read_pages, read_scan
-
-HEIGHT, WIDTH = 40, 48  # not square, so that an exchange of axes shows
-
-
-def noise(*shape: int, dtype: type = np.uint8, high: int = 256, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, high, shape).astype(dtype)
-
-
-GREY = noise(HEIGHT, WIDTH)
-COLOUR = noise(HEIGHT, WIDTH, 3, seed=1)
-
-
-def png(path: Path, values: np.ndarray = GREY) -> Path:
-    """An 8-bit PNG, grey or RGB; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values).save(path)
-    return path
-
-
-def tiff(path: Path, values: np.ndarray = GREY, **how: object) -> Path:
-    tifffile.imwrite(path, values, **({"photometric": "minisblack", "metadata": None} | how))
-    return path
+from lgg_demo.reading.pictures import is_picture, read_mask, read_pages, read_scan
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -57,124 +32,113 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + rest
 
 
-def raw_tiff(
-    width: int, height: int, data: bytes, compression: int = 1, samples: int = 1, photometric: int = 1, tile: int = 0
-) -> bytes:
-    """A little TIFF of one page, 8 bits a sample, written tag by tag: no library writes broken ones."""
-    tags = {256: width, 257: height, 258: 8, 259: compression, 262: photometric, 277: samples}
-    end = 8 + 2 + 12 * (len(tags) + (4 if tile else 3)) + 4
-    place = {322: tile, 323: tile, 324: end, 325: len(data)} if tile else {273: end, 278: height, 279: len(data)}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted((tags | place).items()))
-    return b"II*\0" + struct.pack("<IH", 8, len(tags | place)) + entries + struct.pack("<I", 0) + data
+def raw_tiff(width: int, height: int, data: bytes, compression: int = 1) -> bytes:
+    """A little grey TIFF of one page, written tag by tag: no library writes broken ones."""
+    tags = {256: width, 257: height, 258: 8, 259: compression, 262: 1, 273: 8, 277: 1, 278: height, 279: len(data)}
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory(tags) + bytes(4)
+
+
+def directory(tags: dict[int, int]) -> bytes:
+    """A page's tags, without the offset of the next page."""
+    return struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in sorted(tags.items()))
 
 
 def endless_tiff(pages: int) -> bytes:
     """A chain of pages that share one picture, the last of which points back at the second last."""
     data = bytes(16 * 16)
     tags = {256: 16, 257: 16, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 16, 279: len(data)}
-    entries = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in sorted(tags.items()))
+    entries = directory(tags)
     size, first = len(entries) + 4, 8 + len(data)
     after = [first + size * (n + 1) for n in range(pages - 1)] + [first + size * max(pages - 2, 0)]
     return b"II*\0" + struct.pack("<I", first) + data + b"".join(entries + struct.pack("<I", a) for a in after)
 
 
-def refused(path: Path, read: Callable[[Path], object] = read_scan) -> str:
-    """The key of the sentence a file is refused with, which names the file in both languages."""
-    with pytest.raises(ReadError) as caught:
-        read(path)
-    error = caught.value
-    assert error.file == path.name
-    assert error.__context__ is None or error.__suppress_context__  # one sentence, no traceback of another kind
-    english, french = error.sentence.say("en"), error.sentence.say("fr")
-    assert str(error) == english != french
-    assert path.name in english and path.name in french
-    return error.sentence.key
-
-
-def memory_of(work: Callable[[], object]) -> int:
-    """The most bytes held at once during some work."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+def same_pixels(path: Path, expected: np.ndarray) -> None:
+    """A file is one slice of these values, (HEIGHT, WIDTH) or (HEIGHT, WIDTH, 3); a grey one has them in each channel."""
+    scan = read_scan(path)
+    assert scan.pixels.dtype == np.float32 and scan.size == (HEIGHT, WIDTH) and scan.grey == (expected.ndim == 2)
+    wanted = expected if expected.ndim == 3 else np.dstack([expected] * 3)
+    np.testing.assert_array_equal(scan.pixels, wanted.astype(np.float32)[None], err_msg=path.name)
 
 
 # What is written is what arrives
 
 
-def alpha(values: np.ndarray) -> np.ndarray:
-    return np.dstack([values, noise(HEIGHT, WIDTH, seed=9)])
+GREY_16 = noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536)
+COLOUR_16 = noise(HEIGHT, WIDTH, 4, dtype=np.uint16, high=4096)  # as a scanner fills them
+FLOAT = noise(HEIGHT, WIDTH, dtype=np.float32) / 7
+PLANES = np.moveaxis(COLOUR, -1, 0)
+PALETTE = noise(3, 256, dtype=np.uint16, high=65536)
+DEFLATE = {"compression": "deflate", "predictor": True}
+ALPHA = {"extrasamples": ["unassalpha"], "planarconfig": "contig"}
 
 
-@pytest.mark.parametrize(
-    ("write", "expected"),
-    [
-        (lambda p: Image.fromarray(GREY).save(p), GREY),
-        (lambda p: Image.fromarray(noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536)).save(p),
-         noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536)),
-        (lambda p: Image.fromarray(COLOUR).save(p), COLOUR),
-        (lambda p: Image.fromarray(alpha(COLOUR), "RGBA").save(p), COLOUR),
-        (lambda p: Image.fromarray(alpha(GREY), "LA").save(p), GREY),
-        (lambda p: Image.fromarray(GREY).convert("P").save(p), GREY),
-        (lambda p: Image.fromarray(GREY > 99).save(p), (GREY > 99) * 255),
-    ],
-    ids=["grey", "grey 16 bit", "RGB", "RGBA", "LA", "palette", "1 bit"],
-)  # fmt: skip
-def test_png(tmp_path: Path, write: Callable[[Path], None], expected: np.ndarray) -> None:
-    write(tmp_path / "a.png")
-    scan = read_scan(tmp_path / "a.png")
-    assert scan.pixels.dtype == np.float32
-    assert scan.grey == (expected.ndim == 2)
-    assert scan.size == (HEIGHT, WIDTH)
-    wanted = expected if expected.ndim == 3 else np.dstack([expected] * 3)
-    np.testing.assert_array_equal(scan.pixels, wanted[None])
+# For each file what is written, how, and what arrives where that is something else.
+PNGS: dict[str, tuple[Image.Image | np.ndarray, np.ndarray]] = {
+    "grey": (Image.fromarray(GREY), GREY),
+    "grey 16 bit": (Image.fromarray(GREY_16), GREY_16),
+    "RGB": (Image.fromarray(COLOUR), COLOUR),
+    "RGBA": (Image.fromarray(alpha(COLOUR), "RGBA"), COLOUR),
+    "LA": (Image.fromarray(alpha(GREY), "LA"), GREY),
+    "palette of greys": (Image.fromarray(GREY).convert("P"), GREY),
+    "palette": (with_palette(GREY, (PALETTE.T % 256)), (PALETTE.T % 256)[GREY]),
+    "1 bit": (Image.fromarray(GREY > 99), (GREY > 99) * 255),
+    "RGB 16 bit": (COLOUR_16[..., :3], COLOUR_16[..., :3]),
+    "RGBA 16 bit": (COLOUR_16, COLOUR_16[..., :3]),
+    "LA 16 bit": (COLOUR_16[..., :2], COLOUR_16[..., 0]),
+}
+TIFFS: dict[str, tuple[np.ndarray, dict[str, object], np.ndarray | None]] = {
+    "uint8": (GREY, {}, None),
+    "uint16": (GREY_16, {}, None),
+    "int16": (GREY.astype(np.int16) - np.int16(100), {}, None),
+    "float32": (FLOAT, {}, None),
+    "float64": (GREY.astype(np.float64), {}, None),
+    "bool": (GREY > 99, {}, None),
+    "big endian": (GREY_16, {"byteorder": ">"}, None),
+    "bigtiff": (GREY, {"bigtiff": True}, None),
+    "LZW": (GREY, {"compression": "lzw"}, None),
+    "LZW with predictor": (GREY_16, {"compression": "lzw", "predictor": True}, None),
+    "deflate": (GREY, {"compression": "deflate"}, None),
+    "float predictor": (FLOAT, DEFLATE, None),
+    "packbits": (GREY, {"compression": "packbits"}, None),
+    "strips": (GREY, {"rowsperstrip": 7}, None),
+    "tiles": (GREY, {"tile": (16, 16), "compression": "deflate"}, None),
+    "RGB": (COLOUR, {"photometric": "rgb"}, None),
+    "RGB 16 bit": (COLOUR_16[..., :3], {"photometric": "rgb"}, None),
+    "RGB float": (COLOUR.astype(np.float32) / 7, {"photometric": "rgb"}, None),
+    "RGB deflate": (COLOUR, {"photometric": "rgb"} | DEFLATE, None),
+    "three channels": (COLOUR, {"planarconfig": "contig"}, None),
+    "planes": (PLANES, {"photometric": "rgb", "planarconfig": "separate", "compression": "deflate"}, COLOUR),
+    "RGBA": (alpha(COLOUR), {"photometric": "rgb"} | ALPHA, COLOUR),
+    "LA": (alpha(GREY), ALPHA, GREY),
+    "palette": (GREY, {"photometric": "palette", "colormap": PALETTE}, PALETTE.T[GREY]),
+    "white is zero": (GREY, {"photometric": "miniswhite"}, GREY.max() - GREY),
+}
 
 
-@pytest.mark.parametrize("channels", [2, 3, 4])
-def test_png_of_16_bits_in_colour_is_not_cut_to_8(tmp_path: Path, channels: int) -> None:
-    values = noise(HEIGHT, WIDTH, channels, dtype=np.uint16, high=4096)  # as a scanner fills them
-    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(values))
-    wanted = values[..., :3] if channels > 2 else np.dstack([values[..., 0]] * 3)
-    np.testing.assert_array_equal(read_scan(tmp_path / "a.png").pixels[0], wanted)
+@pytest.mark.parametrize("name", PNGS)
+def test_png(tmp_path: Path, name: str) -> None:
+    written, expected = PNGS[name]
+    if isinstance(written, Image.Image):
+        written.save(tmp_path / "a.png")
+    else:
+        (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(written)))
+    same_pixels(tmp_path / "a.png", expected)
 
 
-def test_palette_of_colours_is_resolved(tmp_path: Path) -> None:
-    picture = Image.fromarray(noise(HEIGHT, WIDTH, high=3), "P")
-    picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    picture.save(tmp_path / "a.png")
-    palette = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])
-    np.testing.assert_array_equal(read_scan(tmp_path / "a.png").pixels[0], palette[noise(HEIGHT, WIDTH, high=3)])
+@pytest.mark.parametrize("name", TIFFS)
+def test_tiff(tmp_path: Path, name: str) -> None:
+    values, how, expected = TIFFS[name]
+    same_pixels(tiff(tmp_path / "a.tif", values, **how), values if expected is None else expected)
 
 
 def test_jpeg(tmp_path: Path) -> None:
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    grey = (3 * x + y).astype(np.uint8)
-    Image.fromarray(grey).save(tmp_path / "grey.jpg", quality=95)
-    scan = read_scan(tmp_path / "grey.jpg")
-    assert scan.grey and np.abs(scan.pixels[0] - grey[..., None]).max() <= 4
-    colour = np.dstack([3 * x, 4 * y, 200 - 3 * x]).astype(np.uint8)
-    Image.fromarray(colour).save(tmp_path / "colour.jpeg", quality=95, subsampling=0)
-    scan = read_scan(tmp_path / "colour.jpeg")
-    assert not scan.grey and np.abs(scan.pixels[0] - colour).max() <= 8
-    Image.fromarray(colour).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
-    assert np.abs(read_scan(tmp_path / "print.jpg").pixels[0] - colour).max() <= 12
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_jpeg_is_read_as_it_is_shown(tmp_path: Path, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    corner = np.zeros((HEIGHT, WIDTH), np.uint8)
-    corner[:8, :16] = 255
-    shown = {1: corner, 2: corner[:, ::-1], 3: corner[::-1, ::-1], 4: corner[::-1], 5: corner.T, 6: np.rot90(corner, -1),
-             7: corner[::-1, ::-1].T, 8: np.rot90(corner)}[orientation]  # fmt: skip
-    for name in ("a.jpg", "a_mask.jpg"):
-        Image.fromarray(corner).save(tmp_path / name, quality=95, exif=exif)
-    scan, mask = read_scan(tmp_path / "a.jpg"), read_mask(tmp_path / "a_mask.jpg")
-    np.testing.assert_array_equal(scan.pixels[0, ..., 0] > 127, shown > 127)
-    np.testing.assert_array_equal(mask[0], shown > 127)
+    grey, colour = (3 * x + y).astype(np.uint8), np.dstack([3 * x, 4 * y, 200 - 3 * x]).astype(np.uint8)
+    for picture, mode, off in ((grey, "L", 4), (colour, "RGB", 8), (colour, "CMYK", 12)):
+        Image.fromarray(picture).convert(mode).save(tmp_path / "a.jpg", quality=95, subsampling=0)
+        scan = read_scan(tmp_path / "a.jpg")
+        assert scan.grey == (mode == "L") and np.abs(scan.pixels[0] - np.atleast_3d(picture)).max() <= off
 
 
 def test_broken_exif_is_passed_over(tmp_path: Path) -> None:
@@ -182,95 +146,34 @@ def test_broken_exif_is_passed_over(tmp_path: Path) -> None:
     assert read_scan(tmp_path / "a.jpg").size == (HEIGHT, WIDTH)
 
 
-TIFFS: list[tuple[str, np.ndarray, dict[str, object]]] = [
-    ("uint8", GREY, {}),
-    ("uint16", noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536), {}),
-    ("int16", noise(HEIGHT, WIDTH, dtype=np.int16, high=4000) - np.int16(1000), {}),
-    ("float32", noise(HEIGHT, WIDTH, dtype=np.float32) / 7, {}),
-    ("float64", noise(HEIGHT, WIDTH, dtype=np.float64), {}),
-    ("bool", GREY > 99, {}),
-    ("big endian", noise(HEIGHT, WIDTH, dtype=np.uint16, high=65536), {"byteorder": ">"}),
-    ("bigtiff", GREY, {"bigtiff": True}),
-    ("LZW", GREY, {"compression": "lzw"}),
-    ("LZW with predictor", noise(HEIGHT, WIDTH, dtype=np.uint16), {"compression": "lzw", "predictor": True}),
-    ("deflate", GREY, {"compression": "deflate"}),
-    ("float predictor", noise(HEIGHT, WIDTH, dtype=np.float32), {"compression": "deflate", "predictor": True}),
-    ("packbits", GREY, {"compression": "packbits"}),
-    ("strips", GREY, {"rowsperstrip": 7}),
-    ("tiles", GREY, {"tile": (16, 16), "compression": "deflate"}),
-    ("RGB", COLOUR, {"photometric": "rgb"}),
-    ("RGB 16 bit", noise(HEIGHT, WIDTH, 3, dtype=np.uint16, high=65536), {"photometric": "rgb"}),
-    ("RGB float", noise(HEIGHT, WIDTH, 3, dtype=np.float32), {"photometric": "rgb"}),
-    ("RGB deflate", COLOUR, {"photometric": "rgb", "compression": "deflate", "predictor": True}),
-    ("three channels", COLOUR, {"planarconfig": "contig"}),
-]
-
-
-@pytest.mark.parametrize(("values", "how"), [t[1:] for t in TIFFS], ids=[t[0] for t in TIFFS])
-def test_tiff(tmp_path: Path, values: np.ndarray, how: dict[str, object]) -> None:
-    scan = read_scan(tiff(tmp_path / "a.tif", values, **how))
-    assert scan.pixels.dtype == np.float32
-    assert scan.grey == (values.ndim == 2)
-    wanted = values if values.ndim == 3 else np.dstack([values] * 3)
-    np.testing.assert_array_equal(scan.pixels, wanted.astype(np.float32)[None])
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_tiff_with_channels_one_after_the_other(tmp_path: Path, dtype: type) -> None:
-    planes = noise(3, HEIGHT, WIDTH, dtype=dtype, high=np.iinfo(dtype).max)
-    path = tiff(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", compression="deflate")
-    np.testing.assert_array_equal(read_scan(path).pixels[0], np.moveaxis(planes, 0, -1))
-
-
-@pytest.mark.parametrize("values", [alpha(COLOUR), alpha(GREY)], ids=["RGBA", "LA"])
-def test_tiff_drops_transparency(tmp_path: Path, values: np.ndarray) -> None:
-    colours = values.shape[-1] - 1
-    photometric = "rgb" if colours == 3 else "minisblack"
-    path = tiff(tmp_path / "a.tif", values, photometric=photometric, extrasamples=["unassalpha"], planarconfig="contig")
-    np.testing.assert_array_equal(read_scan(path).pixels[0], np.broadcast_to(values[..., :colours], (HEIGHT, WIDTH, 3)))
-
-
-def test_tiff_palette_is_resolved(tmp_path: Path) -> None:
-    colours = noise(3, 256, dtype=np.uint16, high=65536)
-    path = tiff(tmp_path / "a.tif", GREY, photometric="palette", colormap=colours)
-    np.testing.assert_array_equal(read_scan(path).pixels[0], np.moveaxis(colours[:, GREY], 0, -1))
-
-
-def test_white_is_zero(tmp_path: Path) -> None:
-    pages = noise(2, HEIGHT, WIDTH)
-    scan = read_scan(tiff(tmp_path / "a.tif", pages, photometric="miniswhite"))
-    np.testing.assert_array_equal(scan.pixels[..., 0], float(pages.max()) - pages)
+def test_of_a_stack_the_brightest_is_white_and_what_is_no_number_is_not(tmp_path: Path) -> None:
     Image.fromarray(GREY > 99).save(tmp_path / "g4_mask.tif", compression="group4")
     np.testing.assert_array_equal(read_mask(tmp_path / "g4_mask.tif")[0], GREY > 99)
-    values = GREY.astype(np.float32)
-    values[0, :3] = np.nan, np.inf, -np.inf
-    got = read_scan(tiff(tmp_path / "b.tif", values, photometric="miniswhite")).pixels[0, ..., 0]
-    np.testing.assert_array_equal(got[1:], float(values[1:].max()) - values[1:])
+    pages = noise(2, HEIGHT, WIDTH).astype(np.float32)
+    pages[0, 0, :3] = np.nan, np.inf, -np.inf
+    got = read_scan(tiff(tmp_path / "b.tif", pages, photometric="miniswhite")).pixels[..., 0]
+    np.testing.assert_array_equal(got[:, 1:], pages[:, 1:].max() - pages[:, 1:])
 
 
 @pytest.mark.parametrize("slices", [2, 3, 4, 5])
-def test_tiff_of_several_pages(tmp_path: Path, slices: int) -> None:
+def test_stacks(tmp_path: Path, slices: int) -> None:
     pages = noise(slices, HEIGHT, WIDTH)
-    scan = read_scan(tiff(tmp_path / "a.tif", pages))
-    assert len(scan) == slices and scan.files == (("a.tif", slices),)
-    np.testing.assert_array_equal(scan.pixels[..., 2], pages)
-
-
-def test_imagej_and_pillow_stacks(tmp_path: Path) -> None:
-    pages = noise(4, HEIGHT, WIDTH)
+    tiff(tmp_path / "plain.tif", pages)
     tifffile.imwrite(tmp_path / "imagej.tif", pages, imagej=True, metadata={"axes": "ZYX"})
     first, *rest = (Image.fromarray(page) for page in pages)
     first.save(tmp_path / "pillow.tif", save_all=True, append_images=rest, compression="tiff_lzw")
-    for name in ("imagej.tif", "pillow.tif"):
-        np.testing.assert_array_equal(read_scan(tmp_path / name).pixels[..., 0], pages)
+    for path in sorted(tmp_path.iterdir()):
+        scan = read_scan(path)
+        assert scan.files == ((path.name, slices),)
+        np.testing.assert_array_equal(scan.pixels[..., 0], pages)
 
 
 def test_what_is_no_number_becomes_the_darkest_value(tmp_path: Path) -> None:
     values = GREY.astype(np.float32) + 5
     values[0, :4] = np.nan, np.inf, -np.inf, -3.4e38  # the last is how some programs write "no value"
-    pixels = read_scan(tiff(tmp_path / "a.tif", values)).pixels[0, ..., 0]
-    np.testing.assert_array_equal(pixels[0, :4], values[1:].min())
-    np.testing.assert_array_equal(pixels[1:], values[1:])
+    mended = values.copy()
+    mended[0, :4] = values[1:].min()
+    same_pixels(tiff(tmp_path / "a.tif", values), mended)
     wide = GREY.astype(np.float64)
     wide[0, 0] = 1e300
     assert read_scan(tiff(tmp_path / "b.tif", wide)).pixels.max() == 255
@@ -298,7 +201,7 @@ SHOWN = {  # what viewers show of it, by the number of the tag
 
 
 @pytest.mark.parametrize("tag", SHOWN)
-def test_a_tiff_and_a_png_are_turned_as_they_are_shown(tmp_path: Path, tag: int) -> None:
+def test_pictures_are_turned_as_they_are_shown(tmp_path: Path, tag: int) -> None:
     turned = {"extratags": [(274, "H", 1, tag, True)]}
     exif = Image.Exif()
     exif[274] = tag
@@ -309,101 +212,14 @@ def test_a_tiff_and_a_png_are_turned_as_they_are_shown(tmp_path: Path, tag: int)
         np.testing.assert_array_equal(read_scan(path).pixels[-1, ..., 1], SHOWN[tag], err_msg=path.name)
         np.testing.assert_array_equal(read_mask(path)[-1], SHOWN[tag] > 0, err_msg=path.name)
     rgba = np.dstack([CORNER * 0, CORNER * 0, CORNER * 0, CORNER])  # a mask drawn in transparency
+    Image.fromarray(CORNER).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.jpg")[0], SHOWN[tag] > 0)
     path = tiff(tmp_path / "rgba.tif", rgba, photometric="rgb", extrasamples=["unassalpha"], **turned)
     np.testing.assert_array_equal(read_mask(path)[0], SHOWN[tag] > 0)
 
 
-# Channels, times, frames
-
-
 def said(path: Path) -> list[str]:
     return [w.key for w in read_pages(path).warnings]
-
-
-def stack(path: Path, axes: str, *shape: int, ome: bool = False, **metadata: object) -> tuple[Path, np.ndarray]:
-    """A TIFF of ImageJ, or of OME, and its values: every plane different."""
-    values = noise(*shape, HEIGHT, WIDTH)
-    tifffile.imwrite(path, values, imagej=not ome, ome=ome, photometric="minisblack", metadata={"axes": axes, **metadata})
-    return path, values
-
-
-@pytest.mark.parametrize(
-    ("ome", "axes", "shape", "order"),
-    [
-        (False, "ZCYX", (4, 3), (0, 2, 3, 1)),
-        (True, "ZCYX", (4, 3), (0, 2, 3, 1)),
-        (True, "CZYX", (3, 4), (1, 2, 3, 0)),
-        (True, "TCZYX", (1, 3, 4), (0, 2, 3, 4, 1)),
-    ],
-)
-def test_three_channels_are_sequences(
-    tmp_path: Path, ome: bool, axes: str, shape: tuple[int, ...], order: tuple[int, ...]
-) -> None:
-    path, values = stack(tmp_path / "a.tif", axes, *shape, ome=ome, **({} if ome else {"mode": "composite"}))
-    scan = read_scan(path)
-    assert len(scan) == 4 and not scan.grey and said(path) == []
-    np.testing.assert_array_equal(scan.pixels, values.transpose(order).reshape(4, HEIGHT, WIDTH, 3))
-
-
-@pytest.mark.parametrize("ome", [False, True])
-@pytest.mark.parametrize(("axes", "shape"), [("ZCYX", (4, 2)), ("ZCYX", (4, 4)), ("CYX", (2,)), ("TZCYX", (2, 2, 5))])
-def test_other_channels_are_refused(tmp_path: Path, ome: bool, axes: str, shape: tuple[int, ...]) -> None:
-    path, _ = stack(tmp_path / "a.tif", axes, *shape, ome=ome)
-    assert refused(path) == "channels"
-
-
-@pytest.mark.parametrize("ome", [False, True])
-def test_times(tmp_path: Path, ome: bool) -> None:
-    path, values = stack(tmp_path / "a.tif", "TYX", 5, ome=ome)
-    np.testing.assert_array_equal(read_scan(path).pixels[..., 0], values)
-    assert said(path) == ["times_as_slices"]
-    path, values = stack(tmp_path / "b.tif", "TZYX", 3, 4, ome=ome)
-    np.testing.assert_array_equal(read_scan(path).pixels[..., 0], values[0])
-    assert said(path) == ["first_time"]
-
-
-def test_images_that_a_program_without_axes_calls_channels(tmp_path: Path) -> None:
-    path, values = stack(tmp_path / "a.tif", "CYX", 7)
-    np.testing.assert_array_equal(read_scan(path).pixels[..., 0], values)
-    assert said(path) == ["channels_as_slices"]
-    assert refused(stack(tmp_path / "b.tif", "CYX", 7, mode="composite")[0]) == "channels"
-
-
-@pytest.mark.parametrize("axes", ["ZYX", "TYX"])
-def test_an_imagej_stack_with_one_directory_has_all_its_slices(tmp_path: Path, axes: str) -> None:
-    path, values = stack(tmp_path / "a.tif", axes, 8)
-    data = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as opened:
-        first = opened.pages.first.offset
-        after = first + 2 + 12 * struct.unpack(f"{opened.byteorder}H", data[first : first + 2])[0]
-    data[after : after + 4] = bytes(4)
-    path.write_bytes(data)
-    np.testing.assert_array_equal(read_scan(path).pixels[..., 0], values)
-    path.write_bytes(data[: len(data) * 2 // 3])
-    assert refused(path) == "damaged"
-
-
-def test_an_ome_tiff_does_not_open_other_files(tmp_path: Path) -> None:
-    stack(tmp_path / "secret.ome.tif", "ZYX", 2, ome=True)
-    xml = (
-        tifffile.tiffcomment(tmp_path / "secret.ome.tif")
-        .replace('<TiffData IFD="0" PlaneCount="2">', "")
-        .replace("</TiffData>", "")
-    )
-    uid = "urn:uuid:00000000-0000-0000-0000-000000000001"
-    data = "".join(
-        f'<TiffData IFD="0" FirstZ="{n}" PlaneCount="1"><UUID FileName="{f}">{uid[:-1]}{n}</UUID></TiffData>'
-        for n, f in enumerate(("a.ome.tif", "secret.ome.tif"))
-    )
-    head, tail = xml.split("</Pixels>")
-    path = tmp_path / "a.ome.tif"
-    tifffile.imwrite(
-        path, GREY, photometric="minisblack", description=f"{head.split('<TiffData')[0]}{data}</Pixels>{tail}".encode()
-    )
-    try:
-        assert len(read_scan(path)) == 1
-    except ReadError as error:
-        assert error.sentence.key == "damaged"
 
 
 def test_of_an_animated_png_the_first_frame_is_read_and_said(tmp_path: Path) -> None:
@@ -414,216 +230,28 @@ def test_of_an_animated_png_the_first_frame_is_read_and_said(tmp_path: Path) -> 
     assert said(png(tmp_path / "b.png")) == []
 
 
-# Masks
-
-SQUARE = np.zeros((HEIGHT, WIDTH), dtype=bool)
-SQUARE[9:21, 13:30] = True
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        SQUARE.astype(np.uint8),
-        SQUARE.astype(np.uint8) * 255,
-        SQUARE.astype(np.uint16) * 65535,
-        SQUARE.astype(np.float32) * 0.3,
-        SQUARE,
-        np.dstack([SQUARE * 0, SQUARE * 200, SQUARE * 0]).astype(np.uint8),
-        SQUARE * np.tile([1, 2, 4], WIDTH // 3).astype(np.uint8),
-    ],
-    ids=["0/1", "0/255", "0/65535", "float", "bool", "one colour", "labels 1, 2, 4"],
-)
-def test_mask_values(tmp_path: Path, values: np.ndarray) -> None:
-    how = {"photometric": "rgb"} if values.ndim == 3 else {}
-    mask = read_mask(tiff(tmp_path / "a_mask.tif", values, **how), (HEIGHT, WIDTH))
-    assert mask.dtype == bool and mask.shape == (1, HEIGHT, WIDTH)
-    np.testing.assert_array_equal(mask[0], SQUARE)
-
-
-def test_empty_and_full_masks(tmp_path: Path) -> None:
-    assert not read_mask(png(tmp_path / "a.png", np.zeros((HEIGHT, WIDTH), np.uint8))).any()
-    assert read_mask(png(tmp_path / "b.png", np.full((HEIGHT, WIDTH), 7, np.uint8))).all()
-
-
-def test_softened_mask_is_cut_at_half(tmp_path: Path) -> None:
-    ramp = np.broadcast_to(np.arange(WIDTH, dtype=np.uint8) * 5, (HEIGHT, WIDTH))
-    mask = read_mask(png(tmp_path / "a.png", np.ascontiguousarray(ramp)))[0]
-    np.testing.assert_array_equal(mask, ramp >= ramp.max() / 2)
-
-
-def in_blocks(labels: int, first: int = 1, step: int = 1) -> np.ndarray:
-    """The square in as many parts, each of one value."""
-    values = np.zeros((HEIGHT, WIDTH))
-    parts = np.array_split(np.arange(9, 21), labels) if labels <= 6 else np.array_split(np.arange(13, 30), labels // 3 + 1)
-    n = 0
-    for part in parts:
-        for rows in (slice(9, 13), slice(13, 17), slice(17, 21)):
-            values[rows, part[0] : part[-1] + 1] = first + step * min(n, labels - 1)
-            n += 1
-    return values
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        in_blocks(15).astype(np.uint8),
-        in_blocks(15, step=10).astype(np.uint8),
-        in_blocks(15, first=200, step=20).astype(np.uint16),
-        in_blocks(12).astype(np.int32),
-        in_blocks(12).astype(np.float32),
-        np.dstack([in_blocks(15, 10, 15), in_blocks(15, 5, 11), in_blocks(15, 0, 8)]).astype(np.uint8),
-    ],
-    ids=["uint8", "far apart", "uint16", "int32", "float", "colours"],
-)
-def test_labels_however_many_are_all_lesion(tmp_path: Path, values: np.ndarray) -> None:
-    how = {"photometric": "rgb"} if values.ndim == 3 else {}
-    mask, warnings = read_labels(tiff(tmp_path / "a_mask.tif", values, **how), None)
-    np.testing.assert_array_equal(mask[0], SQUARE)
-    assert warnings == ()
-
-
-def test_labels_with_a_palette(tmp_path: Path) -> None:
-    picture = Image.fromarray(in_blocks(15).astype(np.uint8), "P")
-    picture.putpalette([0, 0, 0, *(value for n in range(1, 16) for value in (6 * n, 90 - 6 * n, n))])  # dark colours
-    picture.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.png")[0], SQUARE)
-
-
-@pytest.mark.parametrize("top", [200, 255, 40, 65535])
-def test_soft_edges_are_cut_at_half_without_a_word(tmp_path: Path, top: int) -> None:
-    large = np.kron(SQUARE, np.ones((8, 8)))
-    disc = np.hypot(*(np.mgrid[:320, :384] - 160)) < 97
-    for mask in (large > 0, disc):
-        soft = np.asarray(Image.fromarray(mask.astype(np.float32)).resize((101, 83), Image.Resampling.BILINEAR))
-        values = np.round(soft * top).astype(np.uint16 if top > 255 else np.uint8)
-        got, warnings = read_labels(tiff(tmp_path / "a.tif", values), None)
-        np.testing.assert_array_equal(got[0], values >= top / 2)
-        assert warnings == ()
-
-
-@pytest.mark.parametrize("quality", [50, 75, 90])
-def test_a_png_that_was_a_jpeg_is_cut_at_half(tmp_path: Path, quality: int) -> None:
-    Image.fromarray(SQUARE.astype(np.uint8) * 255).save(tmp_path / "a.jpg", quality=quality)
-    Image.open(tmp_path / "a.jpg").save(tmp_path / "b.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "b.png")[0], SQUARE)
-
-
-def test_fractions_are_probabilities_and_said(tmp_path: Path) -> None:
-    ramp = np.broadcast_to(np.linspace(0, 1, WIDTH, dtype=np.float32), (HEIGHT, WIDTH))
-    for scale, cut in ((1.0, 0.5), (0.8, 0.5), (40.0, 20.0)):
-        mask, warnings = read_labels(tiff(tmp_path / "a.tif", ramp * np.float32(scale)), None)
-        np.testing.assert_array_equal(mask[0], ramp * np.float32(scale) >= cut)
-        assert [(w.key, w.values["cut"]) for w in warnings] == [("mask_graded", cut)]
-    few = np.where(SQUARE, 0.9, 0.2).astype(np.float32)
-    np.testing.assert_array_equal(read_mask(tiff(tmp_path / "b.tif", few))[0], SQUARE)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_no_number_in_a_mask_is_background_and_said(tmp_path: Path, value: float) -> None:
-    path = tiff(tmp_path / "a_mask.tif", np.where(SQUARE, 1, value).astype(np.float32))
-    mask, warnings = read_labels(path, None)
-    np.testing.assert_array_equal(mask[0], SQUARE)
-    assert [w.key for w in warnings] == ["mask_not_finite"]
-
-
-@pytest.mark.parametrize("quality", [75, 90, 95, 100])
-@pytest.mark.parametrize("mask", [SQUARE, np.hypot(*(np.mgrid[:HEIGHT, :WIDTH] - 20)) < 9], ids=["square", "disc"])
-def test_noise_of_jpeg_is_no_tumour(tmp_path: Path, mask: np.ndarray, quality: int) -> None:
-    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "a.jpg", quality=quality)
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.jpg")[0], mask)
-
-
-INK = SQUARE[..., None]
-WHITE = np.full((HEIGHT, WIDTH, 3), 255)
-RED = np.where(INK, [255, 0, 0], WHITE)
-
-
-def with_alpha(colours: np.ndarray | int, opacity: np.ndarray = SQUARE) -> np.ndarray:
-    """An RGBA picture, (HEIGHT, WIDTH, 4) uint8; opacity: (HEIGHT, WIDTH) bool."""
-    return np.dstack([np.broadcast_to(colours, (HEIGHT, WIDTH, 3)), opacity * 255]).astype(np.uint8)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        with_alpha(0),
-        with_alpha(255),
-        with_alpha(np.where(INK, 0, WHITE)),
-        with_alpha(RED),
-        with_alpha(INK * 255, SQUARE | True),
-        with_alpha(INK * 255, SQUARE & False),
-        with_alpha(RED, SQUARE | True),
-        RED.astype(np.uint8),
-        np.where(INK & (np.arange(WIDTH) < 20)[:, None], [255, 200, 0], RED).astype(np.uint8),
-    ],
-    ids=["black in alpha", "white in alpha", "black on white with alpha", "red with alpha", "opaque", "alpha says nothing",
-         "red on white, opaque", "red on white", "red and orange on white"],
-)  # fmt: skip
-def test_mask_drawn_in_transparency_or_on_white(tmp_path: Path, values: np.ndarray) -> None:
-    extra = {"extrasamples": ["unassalpha"]} if values.shape[-1] == 4 else {}
-    pages = np.stack([values, values])
-    for mask in (png(tmp_path / "a.png", values), tiff(tmp_path / "a.tif", pages, photometric="rgb", **extra)):
-        np.testing.assert_array_equal(
-            read_mask(mask), np.broadcast_to(SQUARE, (1 + (mask.suffix == ".tif"), *SQUARE.shape))
-        )
-
-
-def test_mask_with_a_palette_or_grey_transparency(tmp_path: Path) -> None:
-    red = Image.fromarray(SQUARE.astype(np.uint8), "P")
-    red.putpalette([255, 255, 255, 255, 0, 0])
-    red.save(tmp_path / "white.png")
-    red.putpalette([255, 0, 0, 255, 0, 0])
-    red.save(tmp_path / "clear.png", transparency=0)
-    Image.fromarray(np.dstack([SQUARE * 0, SQUARE * 255]).astype(np.uint8), "LA").save(tmp_path / "grey.png")
-    deep = with_alpha(0).astype(np.uint16) * 257
-    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
-    tiff(tmp_path / "grey.tif", deep[..., [0, 3]], extrasamples=["unassalpha"], planarconfig="contig")
-    for path in sorted(tmp_path.iterdir()):
-        np.testing.assert_array_equal(read_mask(path)[0], SQUARE, err_msg=path.name)
-
-
-def test_jpeg_of_a_drawing_on_white(tmp_path: Path) -> None:
-    Image.fromarray(RED.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95, subsampling=0)
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.jpg")[0], SQUARE)
-
-
-@pytest.mark.parametrize(("alpha", "expected"), [(0, 0), (255, HEIGHT * WIDTH)])
-def test_mask_of_one_colour_is_empty_where_it_is_transparent(tmp_path: Path, alpha: int, expected: int) -> None:
-    mask = png(tmp_path / "a.png", with_alpha(255, np.full((HEIGHT, WIDTH), alpha > 0)))
-    assert read_mask(mask).sum() == expected
-    assert not read_mask(png(tmp_path / "b.png", with_alpha(0, np.full((HEIGHT, WIDTH), alpha > 0)))).any()
-
-
-def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
-    path = png(tmp_path / "a_mask.png")
-    assert refused(path, lambda p: read_mask(p, (WIDTH, HEIGHT))) == "mask_size_differs"
-
-
 # Files that cannot be used
 
 
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [(b"", "empty_file"), (b"patient, slice\n" * 20, "not_an_image"), (bytes(128) + b"DICM" + bytes(99), "dicom_as_image")],
+)
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
-def test_empty_file(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"vide{suffix}").touch()
-    assert refused(tmp_path / f"vide{suffix}") == "empty_file"
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
-def test_text_with_the_name_of_a_picture(tmp_path: Path, suffix: str) -> None:
+def test_what_only_has_the_name_of_a_picture(tmp_path: Path, content: bytes, suffix: str, key: str) -> None:
     path = tmp_path / f"coupe{suffix}"
-    path.write_text("patient, slice\n" * 20)
-    assert refused(path) == "not_an_image"
-    assert refused(path, read_mask) == "not_an_image"
+    path.write_bytes(content)
+    assert refused(path) == refused(path, read_mask) == key
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".jfif", ".tif", ".dat", ""])
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
 def test_the_content_tells_the_kind_of_a_picture(tmp_path: Path, form: str, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    Image.fromarray(SQUARE.astype(np.uint8) * 255).save(path, format=form)
+    Image.fromarray(CORNER).save(path, format=form, quality=95)
     assert is_picture(path)
-    np.testing.assert_array_equal(read_scan(path).pixels[0, ..., 0] > 127, SQUARE)
-    np.testing.assert_array_equal(read_mask(path)[0], SQUARE)
+    np.testing.assert_array_equal(read_scan(path).pixels[0, ..., 0] > 127, CORNER > 0)
+    np.testing.assert_array_equal(read_mask(path)[0], CORNER > 0)
 
 
 @pytest.mark.parametrize("form", ["BMP", "GIF", "WEBP"])
@@ -631,12 +259,6 @@ def test_other_kinds_are_refused_under_any_name(tmp_path: Path, form: str) -> No
     for name, key in (("b.png", "not_an_image"), (f"b.{form.lower()}", "unknown_type"), ("b", "unknown_type")):
         Image.fromarray(GREY).save(tmp_path / name, format=form)
         assert not is_picture(tmp_path / name) and refused(tmp_path / name) == key
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
-def test_dicom_under_the_name_of_a_picture(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(bytes(128) + b"DICM" + bytes(100))
-    assert refused(tmp_path / name) == "dicom_as_image"
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.dcm", "a", "a.gif", "{file}.pdf"])
@@ -654,8 +276,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(15, 40), (40, 15), (1, 1)])
 def test_too_small(tmp_path: Path, size: tuple[int, int]) -> None:
-    assert refused(png(tmp_path / "a.png", noise(*size))) == "too_small"
-    assert refused(tiff(tmp_path / "a.tif", noise(*size))) == "too_small"
+    assert refused(png(tmp_path / "a.png", noise(*size))) == refused(tiff(tmp_path / "a.tif", noise(*size))) == "too_small"
 
 
 def test_smallest_and_largest_are_read(tmp_path: Path) -> None:
@@ -670,10 +291,14 @@ def test_too_large_is_refused_on_its_header(tmp_path: Path) -> None:
         "bomb.tif": raw_tiff(60000, 60000, zlib.compress(bytes(100)), compression=8),
         "wide.tif": raw_tiff(16, 4097, bytes(16 * 4097)),
     }
-    for name, content in bombs.items():
-        (tmp_path / name).write_bytes(content)
-    assert memory_of(lambda: [refused(tmp_path / name) for name in bombs]) < 5_000_000
-    assert {refused(tmp_path / name) for name in bombs} == {"too_large"}
+    tracemalloc.start()
+    try:
+        for name, content in bombs.items():
+            (tmp_path / name).write_bytes(content)
+            assert refused(tmp_path / name) == "too_large"
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_too_many_pages(tmp_path: Path) -> None:
@@ -694,41 +319,33 @@ def test_more_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(read_scan(tiff(tmp_path / "two.tif", noise(2, HEIGHT, WIDTH)))) == 2
 
 
+def pages_of(path: Path, *pages: tuple[np.ndarray, str]) -> None:
+    with tifffile.TiffWriter(path) as file:
+        for values, photometric in pages:
+            file.write(values, photometric=photometric)
+
+
 @pytest.mark.parametrize("channels", [2, 4, 5])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_channels_nobody_can_tell_apart(tmp_path: Path, channels: int, planar: str) -> None:
-    values = noise(HEIGHT, WIDTH, channels)
-    if planar == "separate":
-        values = np.moveaxis(values, -1, 0)
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, values, photometric="minisblack", planarconfig=planar, metadata=None)
-    assert refused(path) == "channels"
+    values = noise(*(HEIGHT, WIDTH, channels) if planar == "contig" else (channels, HEIGHT, WIDTH))
+    assert refused(tiff(tmp_path / "a.tif", values, planarconfig=planar)) == "channels"
 
 
-def test_ink_is_no_sequence(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    Image.fromarray(alpha(COLOUR), "CMYK").save(path)
-    assert refused(path) == "channels"
-
-
-def test_complex_numbers(tmp_path: Path) -> None:
-    assert refused(tiff(tmp_path / "a.tif", GREY.astype(np.complex64))) == "damaged"
-
-
-def test_pages_that_differ(tmp_path: Path) -> None:
-    with tifffile.TiffWriter(tmp_path / "sizes.tif") as file:
-        file.write(GREY, photometric="minisblack")
-        file.write(GREY[:20], photometric="minisblack")
-    assert refused(tmp_path / "sizes.tif") == "size_differs"
-    with tifffile.TiffWriter(tmp_path / "kinds.tif") as file:
-        file.write(GREY, photometric="minisblack")
-        file.write(COLOUR, photometric="rgb")
-    assert refused(tmp_path / "kinds.tif") == "damaged"
-
-
-def test_page_without_data(tmp_path: Path) -> None:
-    (tmp_path / "a.tif").write_bytes(raw_tiff(32, 32, b"", compression=8))
-    assert refused(tmp_path / "a.tif") == "damaged"
+@pytest.mark.parametrize(
+    ("write", "key"),
+    [
+        (lambda path: Image.fromarray(alpha(COLOUR), "CMYK").save(path), "channels"),
+        (lambda path: tiff(path, GREY.astype(np.complex64)), "damaged"),
+        (lambda path: pages_of(path, (GREY, "minisblack"), (GREY[:20], "minisblack")), "size_differs"),
+        (lambda path: pages_of(path, (GREY, "minisblack"), (COLOUR, "rgb")), "damaged"),
+        (lambda path: path.write_bytes(raw_tiff(32, 32, b"", compression=8)), "damaged"),
+    ],
+    ids=["ink", "complex numbers", "pages of two sizes", "pages of two kinds", "a page without data"],
+)
+def test_a_tiff_that_is_no_scan(tmp_path: Path, write: Callable[[Path], object], key: str) -> None:
+    write(tmp_path / "a.tif")
+    assert refused(tmp_path / "a.tif") == key
 
 
 @pytest.mark.parametrize(
@@ -763,70 +380,6 @@ def test_pillow_stack_that_lost_its_last_pages(tmp_path: Path) -> None:
     first.save(path, save_all=True, append_images=rest)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
     assert refused(path) == "damaged"
-
-
-# Anything at all
-
-
-def usable_or_one_sentence(content: bytes, suffix: str) -> None:
-    """Bytes under a name give a scan, or an ReadError with a sentence; any other exception fails the test."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"any{suffix}"
-        path.write_bytes(content)
-        try:
-            scan = read_scan(path)
-        except ReadError as error:
-            assert path.name in str(error) and path.name in error.sentence.say("fr")
-            return
-        assert isinstance(scan, Scan)
-        assert scan.pixels.dtype == np.float32 and scan.pixels.ndim == 4 and scan.pixels.shape[-1] == 3
-        assert len(scan) >= 1 and min(scan.size) >= limits.SMALLEST_SIDE
-        assert np.isfinite(scan.pixels).all()
-
-
-quietly = settings(deadline=None, database=None, derandomize=True)
-HEADS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0"]
-
-
-@settings(quietly, max_examples=150)
-@given(st.sampled_from(HEADS), st.binary(max_size=400), st.sampled_from(limits.IMAGE_SUFFIXES))
-def test_arbitrary_bytes(head: bytes, content: bytes, suffix: str) -> None:
-    usable_or_one_sentence(head + content, suffix)
-
-
-@pytest.fixture(scope="module")
-def whole_files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
-    """Suffix and content of valid files of many kinds."""
-    folder = tmp_path_factory.mktemp("whole")
-    small = noise(2, 20, 24)
-    for n, how in enumerate(
-        [{}, {"compression": "lzw"}, {"compression": "deflate", "predictor": True}, {"compression": "packbits"},
-         {"bigtiff": True}, {"tile": (16, 16), "compression": "zstd"}, {"byteorder": ">"}]
-    ):  # fmt: skip
-        tiff(folder / f"{n}.tif", small, **how)
-    tiff(folder / "colour.tif", noise(20, 24, 3), photometric="rgb")
-    tiff(folder / "float.tif", small[0].astype(np.float32), compression="deflate", predictor=True)
-    tiff(folder / "palette.tif", small[0], photometric="palette", colormap=noise(3, 256, dtype=np.uint16))
-    Image.fromarray(small[0] > 99).save(folder / "g4.tif", compression="group4")
-    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
-        Image.fromarray(small[0]).convert(mode).save(folder / f"{mode}.png")
-    for mode in ("L", "RGB", "CMYK"):
-        Image.fromarray(small[0]).convert(mode).save(folder / f"{mode}.jpg")
-    (folder / "deep.png").write_bytes(imagecodecs.png_encode(noise(20, 24, 3, dtype=np.uint16)))
-    return [(path.suffix, path.read_bytes()) for path in sorted(folder.iterdir())]
-
-
-@settings(quietly, max_examples=400)
-@given(data=st.data())
-def test_valid_files_with_flipped_bytes(whole_files: list[tuple[str, bytes]], data: st.DataObject) -> None:
-    suffix, content = whole_files[data.draw(st.integers(0, len(whole_files) - 1))]
-    rng = random.Random(data.draw(st.integers(0, 2**32)))
-    # Half of the time where headers are: at the beginning, or where Pillow puts a TIFF's tags.
-    start, stop = rng.choice([(0, len(content)), (0, min(300, len(content))), (max(0, len(content) - 300), len(content))])
-    changed = bytearray(content)
-    for _ in range(rng.randint(1, 4)):
-        changed[rng.randrange(start, stop)] = rng.choice([0, 1, 255, rng.randrange(256)])
-    usable_or_one_sentence(bytes(changed), suffix)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")

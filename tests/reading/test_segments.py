@@ -5,27 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import highdicom
 import numpy as np
 import pytest
-from dicom_files import HEAD, PLANTED, one, series, sources, warned
-from highdicom.seg import SegmentDescription
+from dicom_files import HEAD, NEOPLASM, PLANTED, Part, one, read_dicom, segmentation, series, warned
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
-from pydicom.uid import generate_uid
 
+from lgg_demo.case import Volume
 from lgg_demo.reading.segments import Segment, choose_segments, read_segments
-from lgg_demo.reading.series import drawn_on, find_dicom, read_dicom
+from lgg_demo.reading.series import drawn_on, find_dicom
 from lgg_demo.reading.volumes import resample
 
 MORPHOLOGY = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")
 ANATOMY = CodedConcept("123037004", "SCT", "Anatomical Structure")
 TISSUE = CodedConcept("85756007", "SCT", "Tissue")
-NEOPLASM = CodedConcept("108369006", "SCT", "Neoplasm")
 OEDEMA = CodedConcept("79654002", "SCT", "Edema")
 NECROSIS = CodedConcept("6574001", "SCT", "Necrosis")
 BRAIN = CodedConcept("12738006", "SCT", "Brain")
-Part = tuple[str, CodedConcept, CodedConcept, np.ndarray]
 
 LESION = HEAD.mask
 WHOLE = np.zeros_like(LESION)
@@ -34,23 +30,9 @@ CORE, RIM = LESION.copy(), LESION.copy()
 CORE[:, :, 32:], RIM[:, :, :32] = False, False
 
 
-def segmentation(folder: Path, paths: list[Path], parts: list[Part], kind: str = "BINARY") -> Path:
-    """A DICOM SEG of a series with a segment for each part: label, category, type, mask (slices, rows, columns)."""
-    images = sources(paths)
-    described = [
-        SegmentDescription(n, label, category, of, "MANUAL") for n, (label, category, of, _) in enumerate(parts, 1)
-    ]
-    masks = np.stack([mask for *_, mask in parts], axis=-1)
-    if kind == "LABELMAP":
-        values = (masks * np.arange(1, len(parts) + 1)).max(axis=-1).astype(np.uint8)
-    else:
-        values = masks.astype(np.uint8 if kind == "BINARY" else np.float32)
-    seg = highdicom.seg.Segmentation(
-        images, values, kind, described, generate_uid(), 100, generate_uid(), 1, "m", "m", "1", "1"
-    )
-    path = folder / "seg.dcm"
-    seg.save_as(path)
-    return path
+def lesion_of(seg: Volume, volume: Volume) -> np.ndarray:
+    """What a segmentation marks on the slices of a volume."""
+    return volume.grid.to_stack(resample(seg, volume.grid)) > 0
 
 
 def test_the_tumour_is_taken_by_its_code_and_the_brain_is_not(tmp_path: Path) -> None:
@@ -59,7 +41,7 @@ def test_the_tumour_is_taken_by_its_code_and_the_brain_is_not(tmp_path: Path) ->
         both = [("Segment_1", ANATOMY, BRAIN, WHOLE), ("Segment_2", MORPHOLOGY, NEOPLASM, LESION)]
         for kind in ("BINARY", "FRACTIONAL"):
             seg = one([segmentation(tmp_path, paths, [both[n] for n in parts], kind)])
-            np.testing.assert_array_equal(volume.grid.to_stack(resample(seg, volume.grid)) > 0, LESION)
+            np.testing.assert_array_equal(lesion_of(seg, volume), LESION)
             assert warned(seg) == []
 
 
@@ -72,7 +54,7 @@ def test_parts_of_a_tumour_are_one_lesion_and_said(tmp_path: Path) -> None:
     ]
     for kind in ("BINARY", "LABELMAP"):
         seg = one([segmentation(tmp_path, paths, parts, kind)])
-        np.testing.assert_array_equal(volume.grid.to_stack(resample(seg, volume.grid)) > 0, LESION)
+        np.testing.assert_array_equal(lesion_of(seg, volume), LESION)
         assert warned(seg) == ["segments_taken"]
         assert "2 (core), 3 (peritumoral oedema)" in str(seg.warnings[0]) and "ZZTOP" not in str(seg.warnings).upper()
 
@@ -97,7 +79,7 @@ def test_one_segment_is_taken_as_it_is(
 ) -> None:
     volume = one(paths := series(tmp_path / "s"))
     seg = one([segmentation(tmp_path, paths, [(*part, LESION)])])
-    np.testing.assert_array_equal(volume.grid.to_stack(resample(seg, volume.grid)) > 0, LESION)
+    np.testing.assert_array_equal(lesion_of(seg, volume), LESION)
     assert warned(seg) == keys
 
 
@@ -123,30 +105,18 @@ def described(label: str, code: str = "", meaning: str = "", category: str = "")
 
 
 @pytest.mark.parametrize(
-    ("segment", "kind"),
+    ("kind", "segments"),
     [
-        (("1", "M-80003"), "lesion"),
-        (("1", "M-93803"), "lesion"),
-        (("1", "M-36300"), "lesion"),
-        (("1", "", "Enhancing Lesion"), "lesion"),
-        (("1", "", "Anything", "49755003"), "lesion"),
-        (("Tumeur",), "lesion"),
-        (("œdème",), "lesion"),
-        (("Läsion",), "lesion"),
-        (("Non-enhancing tumor core",), "lesion"),
-        (("WT",), "lesion"),
-        (("FLAIR abnormality",), "lesion"),
-        (("Brain tumor", "12738006"), "lesion"),
-        (("Whole brain",), "healthy"),
-        (("cerveau et ventricules",), "healthy"),
-        (("Normal-appearing white matter", "108369006"), "healthy"),
-        (("tumour-free tissue",), "healthy"),
-        (("1", "", "", "123037004"), "healthy"),
-        (("Segment_1", "85756007", "Tissue", "85756007"), "unknown"),
+        ("lesion", [("1", "M-80003"), ("1", "M-93803"), ("1", "M-36300"), ("1", "", "Enhancing Lesion"),
+                    ("1", "", "Anything", "49755003"), ("Tumeur",), ("œdème",), ("Läsion",), ("Non-enhancing tumor core",),
+                    ("WT",), ("FLAIR abnormality",), ("Brain tumor", "12738006")]),
+        ("healthy", [("Whole brain",), ("cerveau et ventricules",), ("Normal-appearing white matter", "108369006"),
+                     ("tumour-free tissue",), ("1", "", "", "123037004")]),
+        ("unknown", [("Segment_1", "85756007", "Tissue", "85756007")]),
     ],
-)
-def test_what_a_segment_is_of(segment: tuple[str, ...], kind: str) -> None:
-    assert described(*segment).kind == kind
+)  # fmt: skip
+def test_what_a_segment_is_of(kind: str, segments: list[tuple[str, ...]]) -> None:
+    assert {segment: described(*segment).kind for segment in segments} == dict.fromkeys(segments, kind)
 
 
 def test_the_background_of_a_label_map_is_no_segment() -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import STACK, change, enhanced, one, series, stack_of, warned
+from dicom_files import STACK, change, enhanced, one, read_dicom, series, stack_of, warned
 from pydicom.uid import generate_uid
 
 from lgg_demo.case import Volume
 from lgg_demo.output.dicom_seg import why_no_segmentation
 from lgg_demo.page.phantom import draw_head
-from lgg_demo.reading.series import read_dicom
 
 
 def slices(folder: Path, stack: np.ndarray = STACK, **tags: object) -> list[Path]:
@@ -55,22 +54,33 @@ def test_slices_with_a_series_number_each_are_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stack_of(one(paths)), STACK)
 
 
-def test_two_series_in_pieces_are_two(tmp_path: Path) -> None:
-    study, paths = generate_uid(), []
-    for number, words in ((3, "AX FLAIR"), (4, "AX T1")):
-        own = slices(tmp_path / words, STACK * (number - 2), SeriesNumber=number, SeriesDescription=words)
-        paths += each(own, lambda n: {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": study})
-    found, problems = read_dicom(paths)
-    assert not problems and {v.role: round(float(v.values.mean() / STACK.mean())) for v in found} == {"flair": 1, "pre": 2}
+def study(folder: Path, *parts: dict[str, object], uid: str | None = None) -> list[Path]:
+    """Series of one study, the n-th of n times the stack. uid: of the series of all, None for one each slice."""
+    shared, paths = {"StudyInstanceUID": generate_uid()}, []
+    for n, tags in enumerate(parts, 1):
+        own = slices(folder / str(n), STACK * n, **shared, **tags)
+        paths += each(own, lambda n: {"SeriesInstanceUID": uid or generate_uid()})
+    return paths
 
 
-def test_two_echoes_in_pieces_are_two_volumes(tmp_path: Path) -> None:
-    study, paths = generate_uid(), []
-    for echo in (10, 90):
-        own = slices(tmp_path / str(echo), STACK * (1 + (echo == 90)), EchoTime=echo)
-        paths += each(own, lambda n: {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": study})
-    found, problems = read_dicom(paths)
-    assert not problems and [round(float(v.values.mean() / STACK.mean())) for v in found] == [1, 2]
+def multiples(found: list[Volume]) -> list[int]:
+    """How many times the stack each volume is."""
+    return [round(float(v.values.mean() / STACK.mean())) for v in found]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "uid", "expected"),
+    [
+        ({"SeriesNumber": 3}, {"SeriesNumber": 4, "SeriesDescription": "AX T1"}, None, [1, 2]),
+        ({"EchoTime": 10}, {"EchoTime": 90}, None, [1, 2]),
+        ({"ImageType": ["DERIVED", "PRIMARY"]}, {"ImageType": ["ORIGINAL", "PRIMARY"]}, "1.2.3", [2, 1]),  # original first
+    ],
+)
+def test_two_series_and_two_kinds_of_picture_are_two_volumes(
+    tmp_path: Path, first: dict[str, object], second: dict[str, object], uid: str | None, expected: list[int]
+) -> None:
+    found, problems = read_dicom(study(tmp_path, first, second, uid=uid))
+    assert not problems and multiples(found) == expected and [v.values.shape[2] for v in found] == [12, 12]
 
 
 @pytest.mark.parametrize(
@@ -116,24 +126,11 @@ def test_enhanced_files_are_one_series(tmp_path: Path, parts: list[range]) -> No
 
 
 def test_a_slice_less_of_one_echo_does_not_mix_the_two(tmp_path: Path) -> None:
-    uid, study = generate_uid(), generate_uid()
-    paths = []
-    for echo in (10, 90):
-        own = slices(tmp_path / str(echo), STACK * (1 + (echo == 90)), EchoTime=echo)
-        paths += each(own, lambda n: {"SeriesInstanceUID": uid, "StudyInstanceUID": study})
+    paths = study(tmp_path, {"EchoTime": 10}, {"EchoTime": 90}, uid="1.2.3")
     found, problems = read_dicom([*paths[:4], *paths[5:]])
     assert not problems and [warned(v) for v in found] == [["series_missing"], []]
     np.testing.assert_array_equal(np.delete(stack_of(found[0]), 4, axis=0), np.delete(STACK, 4, axis=0))
     np.testing.assert_array_equal(stack_of(found[1]), STACK * 2)
-
-
-def test_the_original_comes_before_what_was_derived_from_it(tmp_path: Path) -> None:
-    uid, study, paths = generate_uid(), generate_uid(), []
-    for kind in ("DERIVED", "ORIGINAL"):
-        own = slices(tmp_path / kind, STACK * (1 + (kind == "DERIVED")), ImageType=[kind, "PRIMARY"])
-        paths += each(own, lambda n: {"SeriesInstanceUID": uid, "StudyInstanceUID": study})
-    found, _ = read_dicom(paths)
-    np.testing.assert_array_equal(stack_of(found[0]), STACK)
 
 
 # Without places
@@ -141,14 +138,9 @@ def test_the_original_comes_before_what_was_derived_from_it(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("located", [True, False])
 def test_one_position_for_all_is_none(tmp_path: Path, located: bool) -> None:
-    paths = each(
-        slices(tmp_path),
-        lambda n: (
-            {"InstanceNumber": 1 if located else n + 1}
-            | ({"SliceLocation": -3.0 + 6 * n} if located else {})
-            | {"ImagePositionPatient": [-110, -115, 0]}
-        ),
-    )
+    order = (lambda n: {"InstanceNumber": 1, "SliceLocation": 6.0 * n}) if located else lambda n: {"InstanceNumber": n + 1}
+    paths = each(slices(tmp_path), order)
+    each(paths, lambda n: {"ImagePositionPatient": [-110, -115, 0]})
     volume = one(paths)
     np.testing.assert_array_equal(stack_of(volume), STACK)
     assert warned(volume) == ["dicom_one_position"] and volume.instances == ()
@@ -223,24 +215,15 @@ def test_a_tilted_gantry_stays_sheared_and_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("apart", "tags", "key"),
     [
-        (5.0, {}, None),
-        (6.5, {}, None),
-        (7.5, {}, None),
-        (10.0, {}, None),  # a gap as wide as the slices
-        (11.0, {}, "slices_apart"),
-        (16.5, {}, "slices_apart"),
-        (27.0, {}, "slices_apart"),
-        (11.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"),
-        (9.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"),
-        (9.0, {"SpacingBetweenSlices": 9}, None),
-        (5.5, {"SpacingBetweenSlices": 0.5}, None),
-        (1.0, {"SliceThickness": 2}, None),
-        (27.0, {"SliceThickness": None}, "slices_far"),
-        (7.0, {"SliceThickness": None}, None),
-        (27.0, {"SliceThickness": 27}, "slices_far"),
+        (5.0, {}, None), (6.5, {}, None), (7.5, {}, None), (10.0, {}, None),  # a gap as wide as the slices
+        (11.0, {}, "slices_apart"), (16.5, {}, "slices_apart"), (27.0, {}, "slices_apart"),
+        (11.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"), (9.0, {"SpacingBetweenSlices": 5.5}, "slices_apart"),
+        (9.0, {"SpacingBetweenSlices": 9}, None), (5.5, {"SpacingBetweenSlices": 0.5}, None),
+        (1.0, {"SliceThickness": 2}, None), (7.0, {"SliceThickness": None}, None),
+        (27.0, {"SliceThickness": None}, "slices_far"), (27.0, {"SliceThickness": 27}, "slices_far"),
         (27.0, {"SliceThickness": None, "SpacingBetweenSlices": 5}, "slices_far"),
     ],
-)
+)  # fmt: skip
 def test_slices_further_apart_than_anybody_plans(
     tmp_path: Path, apart: float, tags: dict[str, object], key: str | None
 ) -> None:
@@ -358,3 +341,24 @@ def test_files_of_another_folder_do_not_trouble_a_series(tmp_path: Path) -> None
     (tmp_path / "b" / "x.dcm").write_bytes(paths[0].read_bytes()[:200])
     found, problems = keys_of([*paths, tmp_path / "b" / "x.dcm"])
     assert problems == ["damaged"] and warned(found[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"SeriesInstanceUID": ""}, []),  # it lies between the others
+        ({"SeriesInstanceUID": "", "SeriesDescription": ""}, ["series_strays"]),
+        ({"SeriesInstanceUID": generate_uid(), "SeriesDescription": ""}, ["series_strays"]),
+        ({"Rows": 32, "SeriesDescription": ""}, ["series_strays"]),
+        ({"Rows": 32, "SeriesInstanceUID": "", "SeriesDescription": "", "SeriesNumber": None}, ["series_strays"]),
+        ({"ImageOrientationPatient": None, "SeriesDescription": ""}, ["series_strays"]),
+        ({"SeriesInstanceUID": "", "SeriesDescription": "", "BitsAllocated": None}, ["damaged", "series_unread"]),
+    ],
+)
+def test_a_slice_that_leaves_its_series_is_said(tmp_path: Path, damage: dict[str, object], said: list[str]) -> None:
+    paths = slices(tmp_path)
+    change(paths[0], **damage)
+    found, problems = keys_of(paths)
+    whole = next(volume for volume in found if volume.values.shape[2] > 1)
+    assert problems + [key for key in warned(whole) if key != "series_missing"] == said
+    assert sum(volume.values.shape[2] for volume in found) == (12 - ("damaged" in said))
