@@ -144,12 +144,15 @@ function pinch(event, last) {
   pointers.set(event.pointerId, now);
 }
 
+// A busy browser may end a finger's scrolling without having cancelled it.
+const isTap = (event, { from }) => from && Math.hypot(event.clientX - from.x, event.clientY - from.y) < SIDEWAYS;
+
 function onEnd(event) {
   pointers.delete(event.pointerId);
   const { gesture } = state;
   const own = gesture?.id === event.pointerId;
   if (own && gesture.kind === "stroke") keep(gesture.stroke);
-  if (own && gesture.from && event.type === "pointerup") follow(event, 0, 0); // a tap
+  if (own && event.type === "pointerup" && isTap(event, gesture)) follow(event, 0, 0);
   if (own || pointers.size < 2) state.gesture = null;
 }
 

@@ -2,7 +2,7 @@
 import { rounded } from "./counts.js";
 
 // Put values into a sentence: `{mm}`, or `{slices:slice|slices}` for a number and the word that goes with it, which French
-// has in the singular below two, English at one alone (as `_Written` of messages.py has it).
+// has in the singular below two, English at one alone (CLDR's plural rules, as on the server).
 export function fillIn(sentence, values, language) {
   const singular = language === "fr" ? ["0", "1"] : ["1"];
   return sentence.replace(/\{(\w+)(?::(.*?)\|(.*?))?\}/g, (_, name, one, several) =>
