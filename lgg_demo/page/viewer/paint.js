@@ -119,9 +119,14 @@ function drawSheet(context, { sheet, alpha, smooth }, { scaleX, scaleY, left, to
 }
 
 function drawPath(context, { path, colour, line }, { scaleX, scaleY, left, top }, ratio) {
-  const whole = new Path2D(); // a line as wide upright as across, whatever the shape of a pixel
-  whole.addPath(path, new DOMMatrix([scaleX, 0, 0, scaleY, left, top]));
   context.strokeStyle = css(colour);
   context.lineWidth = line * ratio;
+  if (scaleX === scaleY) {
+    context.setTransform(scaleX, 0, 0, scaleY, left, top);
+    context.lineWidth /= scaleX;
+    return context.stroke(path);
+  }
+  const whole = new Path2D(); // a line as wide upright as across, whatever the shape of a pixel
+  whole.addPath(path, new DOMMatrix([scaleX, 0, 0, scaleY, left, top]));
   context.stroke(whole);
 }
