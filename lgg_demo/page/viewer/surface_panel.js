@@ -21,7 +21,7 @@ export function forgetSurface() {
   Object.assign(surface, { key: null, prediction: null, reference: null });
 }
 
-export function makeSurface() {
+function makeSurface() {
   if (state.layout !== "planes" || !state.frames.length) return;
   const own = series();
   const { width, height } = own[0];

@@ -14,7 +14,7 @@ export function sliderNow() {
   return isThreshold(now) ? now : null;
 }
 
-export function useThreshold(value) {
+function useThreshold(value) {
   state.threshold = value;
   refresh();
 }
