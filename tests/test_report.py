@@ -346,14 +346,16 @@ def test_page_and_report_round_alike() -> None:
     areas = [pixel_mm2(Grid((9, 9, 9), np.diag([a, b, 3.3, 1]))) for a in sides for b in sides[:4]]
     values = [n * area for area in areas for n in (*range(1, 40), 128, 129, 1000, 4095, 65535)]
     values += [n / 8 for n in range(-50, 50)] + [n / 1000 for n in range(2000)] + [-v for v in values[::7]]
-    code = (ROOT / "lgg_demo" / "page" / "viewer" / "counts.js").read_text(encoding="utf-8")
-    code += """
-    const values = JSON.parse(require("fs").readFileSync(0, "utf-8"));
-    const format = (d) => new Intl.NumberFormat("en",
-      { minimumFractionDigits: d, maximumFractionDigits: d, useGrouping: false });
-    const formats = [0, 1, 2, 3, 4].map(format);
+    counts = (ROOT / "lgg_demo" / "page" / "viewer" / "counts.js").as_uri()
+    code = f"""
+    import {{ readFileSync }} from "node:fs";
+    import {{ rounded }} from "{counts}";
+    const values = JSON.parse(readFileSync(0, "utf-8"));
+    const formats = [0, 1, 2, 3, 4].map((d) => new Intl.NumberFormat("en",
+      {{ minimumFractionDigits: d, maximumFractionDigits: d, useGrouping: false }}));
     console.log(JSON.stringify(values.map((v) => formats.map((f, d) => [rounded(v, d), f.format(rounded(v, d))]))));"""
-    said = subprocess.run([node, "-e", code], input=json.dumps(values), capture_output=True, text=True, check=True).stdout
+    command = [node, "--input-type=module", "-e", code]
+    said = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=True).stdout
     for value, theirs in zip(values, json.loads(said), strict=True):
         ours = [[rounded(value, d), f"{rounded(value, d):.{d}f}"] for d in range(5)]
         assert ours == theirs, value

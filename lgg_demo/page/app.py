@@ -11,6 +11,7 @@ import base64
 import ctypes
 import io
 import os
+import re
 import resource
 import shutil
 import signal
@@ -20,6 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ from lgg_demo.reading.studies import Read, Request
 from lgg_demo.scratch import clear_left_behind, scratch
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
-SCRIPTS = ("counts.js", "paint.js", "volume.js", "viewer.js")  # one script: gr.HTML runs one, and modules would be fetched
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 CHOICES: tuple[Role, ...] = ("flair", "pre", "post")
@@ -116,8 +118,10 @@ def says_mask(upload: Path) -> bool:
 
 
 def viewer_script() -> str:
-    """The viewer's JavaScript, in one piece."""
-    return "\n".join((VIEWER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    """The viewer's ES modules as one script, each after those it imports: gr.HTML runs a text, which can fetch no other."""
+    modules = {p.name: p.read_text(encoding="utf-8") for p in sorted(VIEWER.glob("*.js")) if p.name != "line.js"}
+    order = TopologicalSorter({name: IMPORT.findall(text) for name, text in modules.items()}).static_order()
+    return "\n".join(re.sub(r"^export ", "", IMPORT.sub("", modules[name]), flags=re.MULTILINE) for name in order)
 
 
 def segment_cases(

@@ -1,192 +1,26 @@
-// A study as a volume: its coronal and sagittal planes, and a surface of a mask, turned and shaded without WebGL, which a
-// browser behind a remote desktop often has not.
+// A series as a volume: its spacing, and its coronal and sagittal planes. No document: node tests it alone.
 
-// Proportions of a stack whose spacing nobody knows: as high as 0.6 of its width, as the head in such a series mostly is.
+// Proportions of a series whose spacing nobody knows: as high as 0.6 of its width, as the head in such a series mostly is.
 const GUESSED_HEIGHT = 0.6;
 
-function spacingOf(frames) {
+// Millimetres between slices, of a row and of a column; relative ones where the series does not say them.
+export function spacingOf(frames) {
   const { spacing, width } = frames[0];
   return spacing ?? [(GUESSED_HEIGHT * width) / frames.length, 1, 1];
 }
 
-// Pixels of a coronal (one row of each slice) or sagittal plane (one column), head up; `value` gives a frame's pixel i.
-function sliceAcross(words, frames, plane, at, value) {
-  const { width, height } = frames[0];
-  const across = plane === "coronal" ? width : height;
-  const first = plane === "coronal" ? at * width : at;
-  const step = plane === "coronal" ? 1 : width;
+export const acrossOf = (plane, { width, height }) => (plane === "coronal" ? width : height);
+
+// Pixels of a coronal plane (row `at` of each slice) or a sagittal one (column `at`), head up; `value` gives a frame's
+// pixel i.
+export function sliceAcross(frames, plane, at, value) {
+  const { width } = frames[0];
+  const across = acrossOf(plane, frames[0]);
+  const [first, step] = plane === "coronal" ? [at * width, 1] : [at, width];
+  const pixels = new Uint8Array(across * frames.length);
   frames.forEach((frame, s) => {
     const row = (frames.length - 1 - s) * across;
-    for (let k = 0, i = first; k < across; k++, i += step) words[row + k] = value(frame, i);
+    for (let k = 0, i = first; k < across; k++, i += step) pixels[row + k] = value(frame, i);
   });
-}
-
-const FINEST = 64; // cells along the longest side of a surface: enough to see a shape, few enough to turn it
-
-// The surface of masks (one Uint8Array a slice) by surface nets (Gibson 1998): vertices (mm, from the middle of the
-// volume; right, back, up) with normals, and triangles; null where the masks are empty.
-function surfaceOf(masks, width, height, spacing) {
-  const low = [Infinity, Infinity, Infinity], high = [-1, -1, -1];
-  masks.forEach((mask, z) => {
-    for (let y = 0, i = 0; y < height; y++)
-      for (let x = 0; x < width; x++, i++)
-        if (mask[i]) {
-          if (z < low[0]) low[0] = z;
-          if (z > high[0]) high[0] = z;
-          if (y < low[1]) low[1] = y;
-          if (y > high[1]) high[1] = y;
-          if (x < low[2]) low[2] = x;
-          if (x > high[2]) high[2] = x;
-        }
-  });
-  if (high[0] < 0) return null;
-  const extent = [0, 1, 2].map((a) => (high[a] - low[a] + 1) * spacing[a]);
-  const cell = Math.max(...extent) / FINEST;
-  const factor = spacing.map((mm) => Math.max(1, Math.round(cell / mm))); // voxels of a cell along each axis
-  // Two empty cells around: one closes the surface, one is what smoothing needs.
-  const n = [0, 1, 2].map((a) => Math.ceil((high[a] - low[a] + 1) / factor[a]) + 4);
-  const stride = [n[1] * n[2], n[2], 1];
-  let field = new Float32Array(n[0] * n[1] * n[2]);
-  const share = 1 / (factor[0] * factor[1] * factor[2]);
-  for (let z = low[0]; z <= high[0]; z++) {
-    const cz = ((z - low[0]) / factor[0] | 0) + 2;
-    for (let y = low[1]; y <= high[1]; y++) {
-      const row = cz * stride[0] + (((y - low[1]) / factor[1] | 0) + 2) * stride[1];
-      for (let x = low[2]; x <= high[2]; x++)
-        if (masks[z][y * width + x]) field[row + ((x - low[2]) / factor[2] | 0) + 2] += share;
-    }
-  }
-  // Smoothed a little along each axis, or a mask of whole voxels would look like stairs; where that would make a small
-  // thing vanish, it stays as it is.
-  let smooth = field;
-  for (const step of stride) {
-    const next = new Float32Array(smooth.length);
-    for (let i = step; i < smooth.length - step; i++) next[i] = (smooth[i - step] + 2 * smooth[i] + smooth[i + step]) / 4;
-    smooth = next;
-  }
-  const most = (values) => values.reduce((a, b) => Math.max(a, b), 0);
-  if (most(smooth) > 0.5) field = smooth;
-  const iso = Math.min(0.5, most(field) / 2);
-
-  const middle = [masks.length / 2, height / 2, width / 2];
-  const place = (a, c) => ((c - 2 + 0.5) * factor[a] + low[a] - middle[a]) * spacing[a];
-  const index = new Int32Array(field.length).fill(-1);
-  const points = [], faces = [];
-  const corners = [];
-  for (let k = 0; k < 8; k++) corners.push([k >> 2, (k >> 1) & 1, k & 1]);
-  const offsets = corners.map(([a, b, c]) => a * stride[0] + b * stride[1] + c * stride[2]);
-  for (let z = 0; z < n[0] - 1; z++)
-    for (let y = 0; y < n[1] - 1; y++)
-      for (let x = 0; x < n[2] - 1; x++) {
-        const base = z * stride[0] + y * stride[1] + x;
-        let within = 0;
-        for (let k = 0; k < 8; k++) if (field[base + offsets[k]] > iso) within++;
-        if (within === 0 || within === 8) continue;
-        const sum = [0, 0, 0];
-        let crossings = 0;
-        for (let k = 0; k < 8; k++)
-          for (let axis = 0; axis < 3; axis++) {
-            const other = k | (4 >> axis);
-            if (other === k) continue;
-            const a = field[base + offsets[k]], b = field[base + offsets[other]];
-            if (a > iso === b > iso) continue;
-            const t = (iso - a) / (b - a);
-            for (let d = 0; d < 3; d++) sum[d] += corners[k][d] + (d === axis ? t : 0);
-            crossings++;
-          }
-        index[base] = points.length / 3;
-        points.push(
-          place(2, x + sum[2] / crossings), place(1, y + sum[1] / crossings), place(0, z + sum[0] / crossings),
-        );
-      }
-  // A square for each pair of neighbours of which one is inside, seen from outside.
-  for (let z = 1; z < n[0] - 1; z++)
-    for (let y = 1; y < n[1] - 1; y++)
-      for (let x = 1; x < n[2] - 1; x++) {
-        const here = z * stride[0] + y * stride[1] + x;
-        const inside = field[here] > iso;
-        for (let axis = 0; axis < 3; axis++) {
-          if (inside === field[here + stride[axis]] > iso) continue;
-          const [u, v] = [stride[(axis + 1) % 3], stride[(axis + 2) % 3]];
-          const [a, b, c, d] = [index[here], index[here - u], index[here - u - v], index[here - v]];
-          if (inside) faces.push(a, c, b, a, d, c);
-          else faces.push(a, b, c, a, c, d);
-        }
-      }
-  const vertices = Float32Array.from(points);
-  const normals = new Float32Array(vertices.length);
-  for (let f = 0; f < faces.length; f += 3) {
-    const [a, b, c] = [faces[f] * 3, faces[f + 1] * 3, faces[f + 2] * 3];
-    const e = [0, 1, 2].map((d) => vertices[b + d] - vertices[a + d]);
-    const g = [0, 1, 2].map((d) => vertices[c + d] - vertices[a + d]);
-    const normal = [e[1] * g[2] - e[2] * g[1], e[2] * g[0] - e[0] * g[2], e[0] * g[1] - e[1] * g[0]];
-    for (const p of [a, b, c]) for (let d = 0; d < 3; d++) normals[p + d] += normal[d];
-  }
-  for (let p = 0; p < normals.length; p += 3) {
-    const length = Math.hypot(normals[p], normals[p + 1], normals[p + 2]) || 1;
-    for (let d = 0; d < 3; d++) normals[p + d] /= length;
-  }
-  return { vertices, normals, faces: Uint32Array.from(faces) };
-}
-
-// Right, back, up to the screen's right, down, away; turned about the upright axis, then tilted towards the reader.
-function turned(x, y, z, { turn, tilt }) {
-  const ct = Math.cos(turn), st = Math.sin(turn), ci = Math.cos(tilt), si = Math.sin(tilt);
-  const right = ct * x - st * y, back = st * x + ct * y;
-  return [right, -(ci * z + si * back), ci * back - si * z];
-}
-
-// Draw a surface into 32-bit pixels with a depth for each; light comes from the reader, a little from above. hatch: 0, or
-// the distance of stripes with nothing between them, so that a surface underneath keeps its own colour.
-function shade(surface, words, depth, width, height, pose, scale, colour, hatch) {
-  depth.fill(Infinity);
-  const { vertices, normals, faces } = surface;
-  const count = vertices.length / 3;
-  const screen = new Float32Array(count * 4);
-  for (let p = 0; p < count; p++) {
-    const [x, y, z] = turned(vertices[3 * p], vertices[3 * p + 1], vertices[3 * p + 2], pose);
-    const [, ny, nz] = turned(normals[3 * p], normals[3 * p + 1], normals[3 * p + 2], pose);
-    screen[4 * p] = width / 2 + x * scale;
-    screen[4 * p + 1] = height / 2 + y * scale;
-    screen[4 * p + 2] = z;
-    screen[4 * p + 3] = 0.22 + 0.78 * Math.max(0, -0.87 * nz - 0.5 * ny);
-  }
-  for (let f = 0; f < faces.length; f += 3) {
-    const [a, b, c] = [faces[f] * 4, faces[f + 1] * 4, faces[f + 2] * 4];
-    const ax = screen[a], ay = screen[a + 1], bx = screen[b], by = screen[b + 1], cx = screen[c], cy = screen[c + 1];
-    const area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax);
-    if (!area) continue;
-    const top = Math.max(0, Math.ceil(Math.min(ay, by, cy))), bottom = Math.min(height - 1, Math.floor(Math.max(ay, by, cy)));
-    const left = Math.max(0, Math.ceil(Math.min(ax, bx, cx))), right = Math.min(width - 1, Math.floor(Math.max(ax, bx, cx)));
-    for (let y = top; y <= bottom; y++)
-      for (let x = left; x <= right; x++) {
-        const u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area;
-        const v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area;
-        const w = 1 - u - v;
-        if (u < 0 || v < 0 || w < 0) continue;
-        const z = u * screen[a + 2] + v * screen[b + 2] + w * screen[c + 2];
-        const i = y * width + x;
-        if (z >= depth[i]) continue;
-        depth[i] = z;
-        if (hatch && (x + y) % hatch >= hatch / 3) continue;
-        const light = u * screen[a + 3] + v * screen[b + 3] + w * screen[c + 3];
-        words[i] = word([colour[0] * light, colour[1] * light, colour[2] * light]);
-      }
-  }
-}
-
-// The box of the whole volume as lines of the screen, for the eye to hold on to.
-function boxOf(size, pose, scale, width, height) {
-  const at = ([x, y, z]) => {
-    const [sx, sy] = turned((x * size[2]) / 2, (y * size[1]) / 2, (z * size[0]) / 2, pose);
-    return [width / 2 + sx * scale, height / 2 + sy * scale];
-  };
-  const path = new Path2D();
-  for (const a of [-1, 1])
-    for (const b of [-1, 1])
-      for (const [from, to] of [[[-1, a, b], [1, a, b]], [[a, -1, b], [a, 1, b]], [[a, b, -1], [a, b, 1]]]) {
-        path.moveTo(...at(from));
-        path.lineTo(...at(to));
-      }
-  return { path, at };
+  return pixels;
 }

@@ -1,0 +1,127 @@
+// What a user can do, by key, button or pointer alike.
+import { ADDED, REMOVED } from "./counts.js";
+import { dab, keepStroke, newStroke, takeBack } from "./corrections.js";
+import { changed } from "./dials.js";
+import { refresh, root, tell } from "./dom.js";
+import { findings } from "./figures.js";
+import { clamp, crossFrom, panned, zoomed } from "./geometry.js";
+import { render } from "./render.js";
+import { frameNow, layersNow, resetView, series, state } from "./state.js";
+import { buttons, layouts, writeTools } from "./toolbar.js";
+import { say } from "./words.js";
+
+// Set something that texts or buttons depend on.
+export function show(changes) {
+  Object.assign(state, changes);
+  render();
+}
+
+const after = (names, name) => names[(names.indexOf(name) + 1) % names.length];
+export const cycleLayout = () => show({ layout: after(layouts(), state.layout) });
+export const cycleChannel = () => show({ channel: after(Object.keys(frameNow().image), state.channel) });
+
+export function toggleLayer(name) {
+  if (buttons.get(name).disabled) return;
+  layersNow()[name] = !layersNow()[name];
+  render();
+}
+
+export function reset() {
+  resetView();
+  render();
+}
+
+export function blink(on) {
+  if (state.blink === on) return;
+  state.blink = on;
+  refresh();
+}
+
+// Slices
+
+export function go(to) {
+  const { frames, cross } = state;
+  if (!frames.length) return;
+  state.place = clamp(to, 0, frames.length - 1);
+  const { width, height, image } = frameNow();
+  Object.assign(cross, { x: Math.min(cross.x, width - 1), y: Math.min(cross.y, height - 1) });
+  if (!(state.channel in image)) state.channel = "flair";
+  render();
+}
+
+export function goFinding(step) {
+  const { frames, place } = state;
+  if (frames[place].pending) return;
+  const there = findings();
+  for (let to = place + step; to >= 0 && to < frames.length; to += step) if (there[to]) return go(to);
+  tell(say("no_finding"));
+}
+
+// Move the cross to a pixel of a plane: the place goes along.
+export function moveCross(plane, at) {
+  const { width, height, slice } = frameNow();
+  const own = series();
+  const { x, y, slice: to } = crossFrom(plane, at, state.cross, slice, { width, height, slices: own.length });
+  show({ cross: { x, y }, place: state.frames.indexOf(own[to]) });
+}
+
+// The next or previous coronal or sagittal plane.
+export function stepAcross(plane, step) {
+  const { cross } = state, { width, height } = frameNow();
+  if (plane === "coronal") cross.y = clamp(cross.y + step, 0, height - 1);
+  else cross.x = clamp(cross.x + step, 0, width - 1);
+  changed();
+}
+
+// The view
+
+export function zoomAt(factor, x = 0.5, y = 0.5) {
+  state.view = zoomed(state.view, factor, x, y);
+  root.classList.toggle("lgg-zoomed", state.view.zoom > 1);
+  refresh();
+}
+
+export function pan(dx, dy) {
+  state.view = panned(state.view, dx, dy);
+  refresh();
+}
+
+// Corrections
+
+export const setTool = (name) => {
+  const tool = state.tool === name || frameNow().pending ? null : name;
+  show({ tool, cursor: tool && state.cursor });
+};
+
+export function setBrush(to) {
+  state.brush = clamp(to, 1, 60);
+  changed();
+}
+
+// A stroke from one point of its slice to the next, in pixels.
+export function mark(stroke, from, to) {
+  if (stroke.frame !== frameNow()) return; // the wheel or a key went on to another slice
+  dab(stroke, state.tool === "brush" ? ADDED : REMOVED, from, to, state.brush);
+  refresh();
+}
+
+export function beginStroke(at) {
+  const stroke = newStroke(frameNow());
+  mark(stroke, at, at);
+  return stroke;
+}
+
+export function keep(stroke) {
+  keepStroke(state.strokes, stroke);
+  writeTools();
+}
+
+export function cancel(stroke) {
+  takeBack(stroke);
+  go(state.frames.indexOf(stroke.frame));
+}
+
+export function undo() {
+  const stroke = state.strokes.pop();
+  if (stroke) cancel(stroke);
+}

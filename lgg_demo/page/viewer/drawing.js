@@ -1,0 +1,70 @@
+// Drawing: every panel, and the figures under them. Only what has changed is drawn.
+import { canvasOf, drawWith, figures, ratioNow, root } from "./dom.js";
+import { writeFigures } from "./figures.js";
+import { centredOn, placing } from "./geometry.js";
+import { layered, parts, sourceOf } from "./layers.js";
+import { brushRing, crossLines, crossOn, sideLetters, swipeDivider } from "./overlays.js";
+import { compose } from "./paint.js";
+import { PLANES, frameNow, layersNow, state } from "./state.js";
+import { drawSurface } from "./surface_panel.js";
+
+const panels = new Map(); // canvas to what it shows: {key, placed}
+
+export const placedOn = (canvas) => panels.get(canvas)?.placed;
+
+export function size(canvas, width, height) {
+  if (canvas.width === width && canvas.height === height) return;
+  Object.assign(canvas, { width, height });
+  if (panels.has(canvas)) panels.get(canvas).key = null; // empty now, but a hand on it still knows where it is
+}
+
+function swipeParts(source) {
+  const on = layersNow();
+  const part = (layers, from, to) => layers.map((p) => ({ ...p, clip: { from, to }, id: `${p.id}/${from}/${to}` }));
+  const left = layered(source, { ...on, prediction: false, agreement: false, uncertainty: false });
+  const right = layered(source, { ...on, reference: false, agreement: false });
+  return [...part(left, 0, state.swipe), ...part(right, state.swipe, 1), swipeDivider()];
+}
+
+function panelParts(name, source) {
+  if (PLANES.includes(name)) return [...layered(source), crossLines(name)];
+  if (name === "main") return state.layout === "swipe" ? swipeParts(source) : layered(source);
+  if (name === "image" || state.blink || frameNow().pending) return parts.image(source);
+  const dimmed = (name === "agreement" && state.fill) || name === "uncertainty"; // colour carries the message
+  return [...parts.image(source, dimmed ? 0.55 : 1), ...parts[name](source)];
+}
+
+function drawPanel(figure) {
+  const name = figure.dataset.panel;
+  const canvas = canvasOf(figure);
+  if (name === "surface") return drawSurface(canvas);
+  const plane = PLANES.includes(name) ? name : "axial";
+  const source = sourceOf(plane);
+  const all = panelParts(name, source);
+  if (plane === "axial" && state.tool && state.cursor) all.push(brushRing());
+  if (frameNow().of.oriented) all.push(sideLetters(plane));
+  const { zoom } = state.view;
+  const centre = state.layout === "planes" ? centredOn(crossOn(name), source, zoom) : state.view;
+  const key = [canvas.width, canvas.height, zoom, centre.x, centre.y, ...all.map((p) => `${p.id}:${p.alpha}:${p.line}`)].join();
+  if (panels.get(canvas)?.key === key) return;
+  const placed = placing(canvas, source, zoom, centre);
+  const ratio = ratioNow();
+  compose(canvas, all.filter((p) => !p.draw), placed, zoom, ratio);
+  const context = canvas.getContext("2d");
+  for (const part of all.filter((p) => p.draw)) {
+    context.save();
+    part.draw(context, canvas, ratio, placed);
+    context.restore();
+  }
+  panels.set(canvas, { key, placed });
+}
+
+export function draw() {
+  if (!frameNow()) return;
+  const started = performance.now();
+  for (const figure of figures) if (!figure.hidden) drawPanel(figure);
+  writeFigures();
+  root.dataset.milliseconds = (performance.now() - started).toFixed(2);
+  root.dataset.draws = Number(root.dataset.draws ?? 0) + 1;
+}
+drawWith(draw);

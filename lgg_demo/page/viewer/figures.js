@@ -1,0 +1,109 @@
+// Below the pictures: the table of figures, the curve of Dice against the threshold, the strip of all slices, the notes.
+import { curveOf, doubtOf, figuresOf, isUnsure, predictedOf } from "./counts.js";
+import { canvasOf, create, find, note, ratioNow } from "./dom.js";
+import { drawCurve, drawStrip } from "./graphs.js";
+import { PREDICTION, REFERENCE, css } from "./paint.js";
+import { cutoff, frameNow, isTuned, series, state, versionsOf } from "./state.js";
+import { number, say } from "./words.js";
+
+const COLOURS = {
+  text: "#e6eaee", line: "#39434e", bar: css(PREDICTION), reference: css(REFERENCE), current: "rgb(255 255 255 / 0.28)",
+};
+// Name of a figure, its decimals, the keys of its label and of its unit.
+const ROWS = [
+  ["dice", 3, "dice"], ["iou", 3, "iou"], ["precision", 3, "precision"], ["recall", 3, "recall"], ["expected", 3, "expected"],
+  ["predicted", 0, "area", "pixels"], ["reference", 0, "reference_area", "pixels"], ["corrected", 0, "corrected_area", "pixels"],
+  ["area", 0, "area", "unit_area"], ["volume", 2, "predicted_volume", "unit_volume"],
+];
+
+let written = ""; // which rows and columns the table has
+const cells = new Map();
+
+// The rows that have a value in some column.
+export const rowsOf = (columns) =>
+  ROWS.filter(([name]) => columns.some(({ values }) => values[name] !== undefined)).map(([name, digits, key, unit]) => ({
+    name, digits, label: unit ? `${say(key)} (${say(unit)})` : say(key),
+  }));
+
+export function columnsNow() {
+  const { frames } = state;
+  const columns = [["slice", "this_slice", [frameNow()]]];
+  // Two patients at once: each has a score of its own beside the one of all slices.
+  if (frames.some((f) => f.case) && frames.some((f) => f.slice)) columns.push(["series", "this_series", series()]);
+  if (frames.length > 1) columns.push(["all", "all_slices", frames]);
+  return columns.map(([name, key, some]) => ({ name, key, values: figuresOf(some, cutoff()) }));
+}
+
+function buildTable(rows, columns) {
+  cells.clear();
+  find("tbody").replaceChildren(...rows.map(({ name, label }) => create("tr", {},
+    create("th", { scope: "row" }, label),
+    ...columns.map((column) => {
+      const cell = create("td");
+      Object.assign(cell.dataset, { figure: name, of: column.name });
+      cells.set(`${name}/${column.name}`, cell);
+      return cell;
+    }))));
+  for (const head of element.querySelectorAll("[data-column]")) {
+    const column = columns.find(({ name }) => name === head.dataset.column);
+    head.hidden = !column;
+    head.textContent = column ? say(column.key) : "";
+  }
+}
+
+export function writeFigures() {
+  writeStrip();
+  if (frameNow().pending) return;
+  const columns = columnsNow();
+  const rows = rowsOf(columns);
+  const form = [props.language, ...rows.map((r) => r.name), ...columns.map((c) => c.name)].join();
+  if (form !== written) {
+    written = form;
+    buildTable(rows, columns);
+  }
+  for (const { name, digits } of rows)
+    for (const column of columns) {
+      const cell = cells.get(`${name}/${column.name}`);
+      cell.dataset.exact = column.values[name];
+      cell.textContent = number(column.values[name], digits);
+    }
+  note("caution", isTuned() ? say("caution") : "");
+  const { corrected } = columns.at(-1).values;
+  note("corrected", corrected === undefined ? "" : say("corrected_note", { pixels: number(corrected, 0) }));
+  writeCurve();
+}
+
+const curve = { key: null, whole: null, own: null };
+
+function writeCurve() {
+  const { frames, place, shown, best, threshold } = state;
+  const figure = find(".lgg-curve");
+  const key = `${shown}/${place}/${versionsOf(frames)}`;
+  if (curve.key !== key)
+    Object.assign(curve, { key, whole: curveOf(frames), own: frames.length > 1 ? curveOf([frames[place]]) : null });
+  figure.hidden = !curve.whole;
+  if (!curve.whole) return;
+  const marks = [{ threshold: 0.5, label: "", dashed: true }];
+  if (best !== null) marks.push({ threshold: best, label: say("best_mark", { threshold: number(best, 2) }), dashed: true });
+  marks.push({ threshold, label: "", strong: true });
+  const style = { ...COLOURS, number: (v) => number(v, v % 1 ? 1 : 0) };
+  drawCurve(canvasOf(figure), curve.whole, curve.own, marks, style, ratioNow());
+}
+
+// Which frames there is something to see in.
+export const findings = () => state.frames.map((f) => predictedOf(f, cutoff()) > 0 || isUnsure(f));
+
+function writeStrip() {
+  const { frames, place } = state;
+  if (frames.length < 2) return;
+  const canvas = find(".lgg-strip");
+  const slices = frames.map((f) => ({
+    area: predictedOf(f, cutoff()), doubt: doubtOf(f), unsure: isUnsure(f), reference: f.reference && f.known,
+  }));
+  drawStrip(canvas, slices, place, COLOURS, ratioNow());
+  const filled = slices.filter((s) => s.area).length, unsure = slices.filter((s) => s.unsure).length;
+  const label = frames[place].pending ? say("slice") : say("strip", { filled, unsure, slices: slices.length });
+  if (canvas.title === label) return;
+  canvas.setAttribute("aria-label", label);
+  canvas.title = label;
+}

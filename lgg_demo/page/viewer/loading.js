@@ -1,0 +1,115 @@
+// What the server sends: images, probability and reference of each case, 8-bit and deflated.
+import { inflate } from "./corrections.js";
+import { tally } from "./counts.js";
+import { tell } from "./dom.js";
+import { render } from "./render.js";
+import { frameNow, resetView, state } from "./state.js";
+import { forgetSurface } from "./surface_panel.js";
+import { sliderNow } from "./threshold.js";
+
+// A stack (S * pixels) as an array for each slice; null where nothing was sent.
+async function slicesOf(sent, pixels) {
+  if (!sent) return null;
+  const stack = await inflate(sent);
+  return Array.from({ length: stack.length / pixels }, (_, s) => stack.subarray(s * pixels, (s + 1) * pixels));
+}
+
+async function framesOf(sent, index) {
+  const { labels, width, height, spacing, oriented, pixel_mm2, voxel_ml } = sent;
+  const images = {}, windows = {};
+  for (const [name, { image, window }] of Object.entries({ flair: sent, ...sent.channels })) {
+    images[name] = await slicesOf(image, width * height);
+    windows[name] = { low: window[0], high: window[1] };
+  }
+  const of = { sent: windows, windows: structuredClone(windows), oriented, pixel_mm2, voxel_ml };
+  return labels.map((label, slice) => ({
+    case: index, slice, label, of, width, height, spacing, reference: null, edits: null,
+    image: Object.fromEntries(Object.entries(images).map(([name, stack]) => [name, stack[slice]])),
+    // A study is shown while the network still runs: nothing is predicted yet.
+    probability: new Uint8Array(width * height), pending: true,
+  }));
+}
+
+// The prediction where it was still awaited, and a reference, of each case.
+async function attach(cases, frames) {
+  for (const [c, sent] of cases.entries()) {
+    const own = frames.filter((f) => f.case === c);
+    const pixels = sent.width * sent.height;
+    const references = await slicesOf(sent.reference, pixels);
+    const probabilities = own[0].pending ? await slicesOf(sent.probability, pixels) : null;
+    own.forEach((f, s) => {
+      f.reference = references && sent.referenced[s] ? references[s] : null;
+      if (probabilities) Object.assign(f, { probability: probabilities[s], pending: false });
+      tally(f);
+    });
+  }
+}
+
+async function open({ id, cases }) {
+  const frames = [];
+  for (const [c, sent] of cases.entries()) frames.push(...await framesOf(sent, c));
+  await attach(cases, frames);
+  // All at once, and only now: what draws in the meantime draws the case before, whole.
+  clear();
+  Object.assign(state, { shown: id, frames, place: frames[0].pending ? frames.length >> 1 : 0 });
+  goMost();
+  resetView();
+}
+
+// Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
+function clear() {
+  Object.assign(state, { frames: [], strokes: [], shown: null, tool: null, cursor: null, gesture: null });
+  forgetSurface();
+  tell("");
+}
+
+// Begin where most is segmented; where nothing is, stay.
+function goMost() {
+  const { frames } = state;
+  state.place = frames.reduce((most, f, i) => (f.all[128] > frames[most].all[128] ? i : most), state.place);
+  crossToMiddle(frameNow());
+}
+
+// The planes begin at the middle of what is segmented, or of the picture.
+function crossToMiddle({ probability, width, height }) {
+  let x = 0, y = 0, n = 0;
+  probability.forEach((p, i) => {
+    if (p < 128) return;
+    x += i % width;
+    y += Math.floor(i / width);
+    n++;
+  });
+  state.cross = n ? { x: Math.round(x / n), y: Math.round(y / n) } : { x: width >> 1, y: height >> 1 };
+}
+
+// A study that was looked at while the network ran stays as the hand has left it, zoom and slice and all.
+async function complete({ cases }) {
+  const isUnmoved = () => state.place === state.frames.length >> 1;
+  const unmoved = frameNow().pending && isUnmoved();
+  await attach(cases, state.frames);
+  if (unmoved && isUnmoved()) goMost();
+}
+
+async function load(value) {
+  const fresh = value?.cases && value.id !== state.shown;
+  if (!value?.cases) clear();
+  else {
+    state.best = value.best_threshold ?? state.best;
+    state.model = value.model ?? state.model;
+    await (fresh ? open(value) : complete(value));
+    state.threshold = sliderNow() ?? value.threshold; // it may have been moved since the server was asked
+    if (!(state.channel in frameNow().image)) state.channel = "flair";
+  }
+  render();
+  // One column: the result lies far below the box, and nothing else would tell that it is there.
+  if (fresh && window.innerWidth <= 700) document.querySelector("#threshold")?.scrollIntoView();
+}
+
+let loading = Promise.resolve();
+
+// Show a value after the ones before, since unpacking takes its time; one that cannot be unpacked keeps no other out.
+export function loadNext(value) {
+  const next = () => load(value);
+  loading = loading.then(next, next);
+  return loading;
+}

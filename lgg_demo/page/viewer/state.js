@@ -1,0 +1,51 @@
+// What is on screen and how it is shown. Whatever changes it has the pictures drawn again.
+import { cutoffOf } from "./counts.js";
+
+export const PANELS = ["image", "prediction", "reference", "agreement", "uncertainty"]; // side by side, each a layer
+export const PLANES = ["axial", "coronal", "sagittal"];
+export const CHANNELS = ["pre", "flair", "post"];
+const FEWEST_FOR_PLANES = 9; // slices: fewer are no volume
+
+const newLayers = () => ({ image: true, prediction: true, reference: true, agreement: false, uncertainty: false });
+
+export const state = {
+  frames: [], // one a slice, over all cases
+  place: 0, // the frame on screen
+  threshold: 0.5,
+  best: null, // the threshold that was best in cross-validation, where the model's record has one
+  model: null,
+  shown: null, // identity of the result on screen
+  strokes: [], // for undo
+  layout: "side",
+  layers: { side: newLayers(), over: newLayers() }, // "over": one over the other, in all other layouts
+  fill: true,
+  opacity: 0.6,
+  channel: "flair",
+  tool: null, // "brush", "eraser"
+  brush: 9, // pixels across
+  cursor: null, // where the brush is, in pixels of the slice
+  blink: false,
+  gesture: null,
+  cross: { x: 0, y: 0 },
+};
+
+// Zoom, swipe and pose as they are at first; `of` of a frame holds its case's windows, and those that were sent.
+export function resetView() {
+  Object.assign(state, { view: { zoom: 1, x: 0.5, y: 0.5 }, swipe: 0.5, pose: { turn: 0.6, tilt: 0.3 } });
+  for (const of of new Set(state.frames.map((f) => f.of))) of.windows = structuredClone(of.sent);
+}
+resetView();
+
+export const frameNow = () => state.frames[state.place];
+export const cutoff = () => cutoffOf(state.threshold);
+export const layersNow = () => state.layers[state.layout === "side" ? "side" : "over"];
+export const series = () => state.frames.filter((f) => f.of === frameNow().of);
+export const isVolume = () => series().length >= FEWEST_FOR_PLANES;
+export const hasReference = () => state.frames.some((f) => f.reference !== null);
+export const isTuned = () => state.threshold !== 0.5 && hasReference(); // a threshold chosen with a view to the reference
+export const imageOf = (frame) => frame.image[state.channel] ?? frame.image.flair;
+export const windowNow = () => {
+  const { windows } = frameNow().of;
+  return windows[state.channel] ?? windows.flair;
+};
+export const versionsOf = (frames) => frames.reduce((sum, f) => sum + f.version, 0);

@@ -1,0 +1,28 @@
+"""The viewer's modules without a page: their arithmetic by node, and no word in the template."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lgg_demo.page.app import VIEWER
+
+
+def test_arithmetic_by_node() -> None:
+    """Counts, corrections, geometry, surface and words, each module alone."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    files = sorted(str(p) for p in Path(__file__).parent.glob("*.test.mjs"))
+    done = subprocess.run([node, "--test", *files], capture_output=True, text=True)
+    assert len(files) > 4 and done.returncode == 0, done.stdout
+
+
+def test_the_template_has_no_words() -> None:
+    text = (VIEWER / "viewer.html").read_text(encoding="utf-8")
+    assert not re.search(r">[^<]*[A-Za-z][^<]*<", text)
+    assert not re.search(r"\b(aria-label|title|alt|placeholder)=", text)
