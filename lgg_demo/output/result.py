@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,12 @@ class Result:
         return int(self.probability.shape[1]), int(self.probability.shape[2])
 
     @property
-    def entries(self) -> tuple[tuple[str, int], ...]:
-        """Name and number of slices of each entry of the report: a picture's file, or a volume whatever its files."""
-        return self.files if self.grid is None else ((self.files[0][0], len(self.probability)),)
+    def entries(self) -> tuple[tuple[str, slice], ...]:
+        """Name and place in the stack of each entry of the report: a picture's file, or a volume whatever its files."""
+        if self.grid is not None:
+            return ((self.files[0][0], slice(0, len(self.probability))),)
+        ends = itertools.accumulate(self.slices)
+        return tuple((name, slice(end - slices, end)) for (name, slices), end in zip(self.files, ends, strict=True))
 
     @property
     def slices(self) -> tuple[int, ...]:
