@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,22 +191,20 @@ class _Report:
     def figures(self, entry: Mapping[str, Any], result: Result) -> Flowable:
         """The measures of one file: prediction beside reference, and their agreement on the right."""
         scored, grid = "dice" in entry, result.physical
-        lines = [self.diameters(entry, whose, in_slice=True) for whose in ("", "reference_")]
+        rows = {"measures": [self.say("panel_prediction"), self.say("panel_reference")]}
         if grid is None:
-            rows = [("report_area", self.area(entry["predicted_pixels"]), self.area(entry.get("reference_pixels")))]
+            rows["report_area"] = [self.area(entry.get(key)) for key in ("predicted_pixels", "reference_pixels")]
         else:
-            masks = (result.mask(self.threshold), result.reference if scored else None)
-            rows = [
-                ("volume", self.volume(entry["volume_ml"]), self.volume(entry.get("reference_volume_ml"))),
-                ("largest_area", self.largest_area(masks[0], grid), self.largest_area(masks[1], grid)),
-            ]
-        rows.append(("diameters", lines[0], lines[1]))
-        heading = (self.say(key) for key in ("measures", "panel_prediction", "panel_reference"))
-        table = [[*heading], *([self.say(key), *values] for key, *values in rows)]
+            rows["volume"] = [self.volume(entry.get(key)) for key in ("volume_ml", "reference_volume_ml")]
+            rows["largest_area"] = [self.largest_area(m, grid) for m in (result.mask(self.threshold), result.reference)]
+        rows["diameters"] = [self.diameters(entry, whose, in_slice=True) for whose in ("", "reference_")]
+        table = [[self.say(key), *values[: 1 + scored]] for key, values in rows.items()]
         if not scored:
-            return paper.ruled([row[:2] for row in table], [1.2 * inch, WIDTH - 1.2 * inch], figures=0)
+            return paper.ruled(table, [1.2 * inch, WIDTH - 1.2 * inch], figures=0)
+        surfaces = ("hd95", "surface_dice", "volume_difference") if "hd95_mm" in entry else ()
+        agreement = [[self.say(key), self.cell(entry, key)] for key in ("panel_agreement", "dice", "iou", *surfaces)]
         left = paper.ruled(table, [1.15 * inch, 1.8 * inch, 1.8 * inch], figures=0)
-        right = paper.ruled(self.agreement(entry), [1.4 * inch, WIDTH - 6.4 * inch], figures=1)
+        right = paper.ruled(agreement, [1.4 * inch, WIDTH - 6.4 * inch], figures=1)
         return Table([[left, right]], [5 * inch, WIDTH - 5 * inch], style=paper.TIGHT)
 
     def largest_area(self, mask: np.ndarray | None, grid: Grid) -> str:
@@ -216,16 +214,6 @@ class _Report:
         areas = mask.sum(axis=(1, 2))
         return self.in_slice(self.area(int(areas.max()), grid), int(areas.argmax()) + 1, len(mask))
 
-    def agreement(self, entry: Mapping[str, Any]) -> list[list[str]]:
-        rows = {"panel_agreement": "", "dice": self.number(entry["dice"]), "iou": self.number(entry["iou"])}
-        if "hd95_mm" in entry:
-            difference = entry["volume_difference_ml"]
-            sign = "+" if difference > 0 else "−" if difference < 0 else ""
-            rows["hd95"] = self.unit(entry["hd95_mm"], "mm")
-            rows["surface_dice"] = self.number(entry["surface_dice_2mm"])
-            rows["volume_difference"] = sign + self.volume(abs(difference))
-        return [[self.say(key), value] for key, value in rows.items()]
-
     def table(self, images: Sequence[Mapping[str, Any]]) -> Flowable:
         """A row a file, the largest first, and all together."""
         total = self.report["total"]
@@ -233,30 +221,37 @@ class _Report:
         widths = {"slices": 0.6, "volume" if sized else "report_area": 1.0, "diameters": 1.5}
         widths |= {"dice": 0.6, "iou": 0.6} if "dice" in total else {}
         widths |= {"hd95": 1.1} if sized and any("hd95_mm" in image for image in images) else {}
-        largest = sorted(images, key=lambda image: -image["volume_ml" if sized else "predicted_pixels"])
         columns = [width * inch for width in widths.values()]
         room = WIDTH - sum(columns)
         rows = [[self.say(key) for key in ("file", *widths)]]
-        rows += [[shortened(i["file"], int(room / 5.5)), *self.cells(i, widths)] for i in largest[:MOST_ROWS]]
+        for entry in sorted(images, key=lambda image: -image["volume_ml" if sized else "predicted_pixels"])[:MOST_ROWS]:
+            rows.append([shortened(entry["file"], int(room / 5.5)), *(self.cell(entry, key) for key in widths)])
         if len(images) > MOST_ROWS:
             rows.append([self.say("report_more", more=len(images) - MOST_ROWS), *[""] * len(widths)])
-        sums = self.cells(total, [key if key not in ("diameters", "hd95") else "" for key in widths])
-        rows.append([self.say("report_all"), *sums])
+        rows.append([self.say("report_all"), *(self.cell(total, key) for key in widths)])
         return paper.ruled(rows, [room, *columns], figures=len(columns), sums=True)
 
-    def cells(self, entry: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
-        """What a table says of an entry, or of all together; an empty key is an empty cell."""
-        said = {
-            "slices": str(entry["slices"]),
-            "volume": self.volume(entry.get("volume_ml")),
-            "report_area": self.area(entry["predicted_pixels"]),
-            "diameters": self.diameters(entry),
-            "dice": self.number(entry.get("dice")),
-            "iou": self.number(entry.get("iou")),
-            "hd95": self.unit(entry.get("hd95_mm"), "mm"),
-            "": "",
-        }
-        return [said[key] for key in keys]
+    def cell(self, entry: Mapping[str, Any], key: str) -> str:
+        """What a table says of an entry, or of all together."""
+        match key:
+            case "slices":
+                return str(entry["slices"])
+            case "volume":
+                return self.volume(entry.get("volume_ml"))
+            case "report_area":
+                return self.area(entry["predicted_pixels"])
+            case "diameters":
+                return self.diameters(entry)
+            case "hd95":
+                return self.unit(entry.get("hd95_mm"), "mm")
+            case "surface_dice":
+                return self.number(entry["surface_dice_2mm"])
+            case "volume_difference":
+                difference = entry["volume_difference_ml"]
+                return ("+" if difference > 0 else "−" if difference < 0 else "") + self.volume(abs(difference))
+            case "dice" | "iou":
+                return self.number(entry.get(key))
+        return ""
 
 
 def _plane(result: Result) -> tuple[float, float]:
