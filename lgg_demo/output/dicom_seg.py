@@ -139,8 +139,8 @@ def write_segmentation(
     The type is Lesion: a FLAIR abnormality is tumour and oedema together, so that either name would say too much. Nothing
     of the source is taken over but the UIDs of study, frame of reference and instances, and the geometry. Slices without
     anything are left out, as is usual; where all are empty, all are written. model: the report's entry.
-    corrected: whether a hand had a part in it. Raises NoSegmentation, see `why_no_segmentation`, OSError where the file
-    cannot be written, and whatever highdicom raises of headers that it will not take.
+    corrected: whether by hand. Raises NoSegmentation, see `why_no_segmentation`, OSError where the file cannot be written,
+    and whatever highdicom raises of headers that it will not take.
     """
     frames = source_frames(grid.to_own(mask), grid, instances)
     # Without a character set named, DICOM knows ASCII alone, and a backslash parts values.

@@ -19,8 +19,8 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
 
     `NAME_mask` is a TIFF where the input was one, else a PNG; `NAME_probability` a PNG, or a TIFF of as many pages as
     the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
-    its headers can be referred to, `NAME_seg.dcm`. What a hand corrected is `NAME_corrected_mask`, `NAME_corrected_seg`. A
-    name is cut where one of its outputs would be longer than file systems take.
+    its headers can be referred to, `NAME_seg.dcm`. Corrected by hand, mask and SEG are `NAME_corrected_mask` and
+    `NAME_corrected_seg`. A name is cut where one of its outputs would be longer than file systems take.
     """
     taken: set[str] = set()  # stems, and the files: `a_corrected_mask` is of `a`, corrected, or of `a_corrected`
     return [[_unused(whole, endings, taken) for whole, endings in _wanted(result)] for result in results]

@@ -111,10 +111,10 @@ def build_report(
     `images` has one entry a file or volume, `series` one for what was scaled together (a patient's slices, as a rule),
     `total` all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where
     prediction and reference are both empty; null is a ratio without a denominator). Millimetres where the spacing is
-    known, see `measure_volume`; else diameters in pixels, where anything is outlined. `expected_dice`: what the
-    probabilities alone lead one to expect (see `expected_dice`), left out where a hand changed the outline. What a
-    hand corrected says `corrected: true` with the number of pixels that differ from the network's at this threshold.
-    `unreadable`: the files that could not be used; `notices`: those that were passed over as they should be.
+    known, see `measure_volume`; else diameters in pixels, where anything is segmented. `expected_dice`: what the
+    probabilities alone lead one to expect (see `overlap.expected_dice`), left out where the mask was corrected by hand;
+    there `corrected: true` and the number of pixels that differ from the network's at this threshold. `unreadable`: the
+    files that could not be used; `notices`: those that were skipped as they should be.
     """
     images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []

@@ -27,7 +27,7 @@ class Result:
     paths: where each file was read, to match a reference by name. probability: quantised, (S, H, W) uint8, 255 for 1.
     reference, referenced, warnings and reference_warnings: as in `Case`.
     grid, instances: as in `Scan`; None and empty for pictures.
-    edits: what a hand corrected, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
+    edits: corrections by hand, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
     """
 
     files: tuple[tuple[str, int], ...]
@@ -42,7 +42,7 @@ class Result:
     reference_warnings: tuple[Sentence, ...] = ()
 
     def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
-        """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool; of these slices alone."""
+        """The mask at a threshold in [0, 1], with the corrections: (S, H, W) bool, of these slices alone."""
         mask = binarise(self.probability[place], threshold)
         if self.edits is None:
             return mask
@@ -58,7 +58,7 @@ class Result:
 
     @property
     def touched(self) -> np.ndarray:
-        """Which slices a hand has corrected, (S,) bool."""
+        """Which slices were corrected by hand, (S,) bool."""
         if self.edits is None:
             return np.zeros(len(self.probability), dtype=bool)
         return np.asarray(self.edits.any(axis=(1, 2)))

@@ -22,12 +22,11 @@ from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output import files
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.report import build_report
-from lgg_demo.output.result import result_of
 from lgg_demo.predict import predict
 from lgg_demo.probability import binarise
 from lgg_demo.reading.earlier import PAGE, REPORT, TABLE, written_by
 from lgg_demo.reading.pictures import read_mask
-from lgg_demo.reading.studies import Request, read_all
+from lgg_demo.reading.studies import Request
 
 SEGMENTER = cast(Segmenter, type("Everything", (), {
     "record": RECORD, "threshold": 0.5, "segment": lambda _, scan: np.full(scan.pixels.shape[:3], 255, np.uint8),
@@ -105,15 +104,6 @@ def test_report_is_the_json_beside_the_masks(tmp_path: Path, name: str) -> None:
     assert (tmp_path / REPORT).read_text(encoding="utf-8").endswith("}\n")
 
 
-def test_report_of_a_volume_without_a_surface_is_json(tmp_path: Path) -> None:
-    empty = volume_result(series()[1], reference=True)
-    empty.probability[:] = 0
-    write_outputs([empty], 0.5, build_report([empty], 0.5, RECORD), tmp_path)
-    (entry,) = stored(tmp_path)["images"]
-    assert entry["hd95_mm"] is None and entry["diameters_mm"] is None
-    assert entry["volume_ml"] == entry["surface_dice_2mm"] == 0
-
-
 def test_nothing_at_all(tmp_path: Path) -> None:
     report = build_report([], 0.5, RECORD, [ReadError("a.png", "empty_file")])
     assert report["images"] == [] and report["total"] == {"images": 0, "slices": 0, "predicted_pixels": 0}
@@ -130,25 +120,6 @@ def test_what_a_report_lists_is_what_a_run_writes_below_it(tmp_path: Path, monke
     assert written_by(written[-1]) == {p.relative_to(tmp_path).as_posix() for p in written}
     monkeypatch.setattr("lgg_demo.reading.earlier.MOST_JSON", 10)
     assert written_by(written[-1]) == set()
-
-
-def test_outputs_are_references_of_their_inputs(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for n in (1, 2):
-        Image.fromarray(rng.integers(0, 256, SIDES, dtype=np.uint8)).save(tmp_path / f"s_{n}.png")
-    tifffile.imwrite(tmp_path / "volume.tif", rng.integers(0, 256, (3, *SIDES), dtype=np.uint8))
-    inputs = tuple(sorted(tmp_path.iterdir()))
-    read = read_all(Request(inputs))
-    results = [result_of(c, rng.integers(0, 256, c.scan.pixels.shape[:3]).astype(np.uint8)) for c in read.cases]
-    report = build_report(results, 0.5, RECORD)
-    write_outputs(results, 0.5, report, tmp_path / "out")
-    masks = tuple(tmp_path / "out" / image["mask"] for image in report["images"])
-    (tmp_path / "out" / REPORT).unlink()  # which says whose masks they are
-    again = read_all(Request(inputs, masks))
-    assert not read.errors and not again.errors
-    scored = [result_of(c, r.probability) for c, r in zip(again.cases, results, strict=True)]
-    total = build_report(scored, 0.5, RECORD)["total"]
-    assert total["dice"] == total["iou"] == 1 and total["reference_pixels"] == total["predicted_pixels"] > 0
 
 
 # What cannot be written
@@ -242,7 +213,6 @@ def test_predict_says_what_it_could_not_write_and_does_the_rest(tmp_path: Path, 
         Image.fromarray(rng.integers(0, 256, (64, 64), dtype=np.uint8)).save(tmp_path / f"{name}.png")
     inputs, out = tuple(sorted(tmp_path.iterdir())), tmp_path / "out"
     assert predict(Request(inputs), out, SEGMENTER, 0.5) == ([], [])
-    assert all((out / i[kind]).is_file() for i in stored(out)["images"] for kind in ("mask", "probability"))
     refuse(monkeypatch, "_write_picture", OSError(errno.ENOSPC, "full"), "b_mask.png")
     (failure,), _ = predict(Request(inputs), out, SEGMENTER, 0.5)
     assert isinstance(failure, Sentence) and failure.key == "output_no_room"

@@ -14,7 +14,7 @@ from lgg_demo import __version__
 from lgg_demo.case import Case, Notice, ReadError, Scan
 from lgg_demo.grid import Grid
 from lgg_demo.messages import say
-from lgg_demo.output.report import build_report, slice_counts
+from lgg_demo.output.report import build_report
 from lgg_demo.output.result import ADDED, Result, result_of, warnings_of
 from lgg_demo.probability import binarise
 
@@ -103,12 +103,6 @@ def test_total_is_of_all_pixels_together() -> None:
     assert total["precision"] == pytest.approx(both / predicted.sum())
 
 
-def test_slice_counts_without_reference() -> None:
-    r = picture_result(("a.tif", 2))
-    parts = slice_counts(r, 0.5)
-    assert [(c.predicted, known) for c, known in parts] == [(n, False) for n in (r.probability >= 128).sum(axis=(1, 2))]
-
-
 def test_figures_of_a_volume() -> None:
     probability = blank(3)
     probability[1, 4:6, 2:12] = 255  # 20 pixels of 0.4 mm²
@@ -128,6 +122,9 @@ def test_figures_of_a_volume() -> None:
     assert report["total"]["volume_ml"] == 0.04
     (entry,) = build_report([replace(scored, referenced=np.array([True, True, False]))], 0.5, RECORD)["images"]
     assert entry["dice"] == 1 and "hd95_mm" not in entry, "a surface needs every slice"
+    report = build_report([replace(scored, probability=blank(3))], 0.5, RECORD)
+    (entry,) = json.loads(json.dumps(report, allow_nan=False))["images"]
+    assert entry["hd95_mm"] is entry["diameters_mm"] is None and entry["surface_dice_2mm"] == entry["volume_ml"] == 0
 
 
 def test_a_tilted_gantry_does_not_lengthen_distances() -> None:
