@@ -190,8 +190,8 @@ def _header_of_all(instances: Sequence[Dataset], grid: Grid) -> Dataset:
     """One enhanced header with a frame for each of the source's: the geometry, the UIDs, and nothing else of a reader's.
 
     highdicom takes several files of one frame or one file of several, and of one series; a source may be several of either.
-    `_refer` gives each frame its own file back. A `highdicom.Volume` would need no source, but takes right angles and even
-    distances alone: slices that are missing, slide or stand at a tilt would not lie where their source does.
+    `_refer` gives each frame its own file back. A `highdicom.Volume` has right angles and even distances alone: slices that
+    slide, stand at a tilt or are rounded would not lie where their source does.
     """
     frames = _frames_of(instances)
     first, planes = instances[0], [RAS @ _plane(instance, n) for instance, n in frames]
