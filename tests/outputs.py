@@ -24,6 +24,7 @@ from PIL import Image
 
 PATIENTS = 8
 NO_TWO_SHARE = ("seconds_per_slice",)
+TIMES = ("ContentDate", "ContentTime", "ContributionDateTime", "InstanceCreationDate", "InstanceCreationTime")
 
 
 def draw_inputs(folder: Path, data: Path) -> None:
@@ -93,8 +94,7 @@ def content(path: Path) -> object:
         return [
             (e.tag, e.VR, e.value) if e.VR != "SQ" else (e.tag, _without_uids(e))
             for e in ds
-            if e.VR != "UI"
-            and e.keyword not in ("ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime")
+            if e.VR != "UI" and e.keyword not in TIMES
         ]
     if path.suffix == ".pdf":
         text = subprocess.run(["pdftotext", "-layout", str(path), "-"], capture_output=True, text=True, check=True)
@@ -104,7 +104,12 @@ def content(path: Path) -> object:
 
 def _without_uids(element: pydicom.DataElement) -> list[object]:
     return [
-        [(e.tag, _without_uids(e)) if e.VR == "SQ" else (e.tag, e.value) for e in item if e.VR != "UI"] for item in element
+        [
+            (e.tag, _without_uids(e)) if e.VR == "SQ" else (e.tag, e.value)
+            for e in item
+            if e.VR != "UI" and e.keyword not in TIMES
+        ]
+        for item in element
     ]
 
 

@@ -28,7 +28,7 @@ LAYERS = (
 LAYER_OF = {module: n for n, modules in enumerate(LAYERS) for module in modules}
 HEAVY = {"torch", "monai", "matplotlib", "gradio", "lightning"}
 # What of these a layer may import; an experiment may import any.
-MAY = {"network": {"torch"}, "output": {"matplotlib"}, "page": {"gradio"}, "train": HEAVY - {"gradio"},
+MAY = {"network": {"torch"}, "page": {"gradio"}, "train": HEAVY - {"gradio"},
        "evaluate": {"matplotlib"}, "experiments": HEAVY}  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from lgg_demo.measure.intervals import bootstrap_ci95
 from lgg_demo.measure.overlap import Counts, count, expected_dice, pooled
-from lgg_demo.measure.surfaces import hausdorff95
+from lgg_demo.measure.surfaces import compare_surfaces, finite
 from lgg_demo.probability import LEVELS, binarise
 
 PROTOCOL = (
@@ -42,7 +42,7 @@ def score(patient: str, probability: np.ndarray, reference: np.ndarray, threshol
     predicted = binarise(probability, threshold)
     own = [count(p, r) for p, r in zip(predicted, reference, strict=True)]
     whole = pooled(own)
-    hd95 = hausdorff95(predicted, reference)
+    hd95, _ = compare_surfaces(predicted, reference)
     row = {
         "patient": patient,
         "slices": len(own),
@@ -50,7 +50,7 @@ def score(patient: str, probability: np.ndarray, reference: np.ndarray, threshol
         "iou": whole.iou,
         "predicted_pixels": whole.predicted,
         "reference_pixels": whole.reference,
-        "hd95_px": hd95 if math.isfinite(hd95) else None,
+        "hd95_px": finite(hd95),
         "expected_dice": expected_dice(probability, threshold),
     }
     return Scored(row, own, hd95, dice_by_level(probability, reference))
@@ -61,9 +61,6 @@ def summary(scored: list[Scored]) -> dict[str, Any]:
     dice = [s.row["dice"] for s in scored]
     counts = [c for s in scored for c in s.slices]
     total = pooled(counts)
-    tumour = [c for c in counts if c.reference]
-    empty = [c for c in counts if not c.reference]
-    hd95 = float(np.median([s.hd95 for s in scored]))
     return {
         "patients": len(scored),
         "slices": len(counts),
@@ -72,8 +69,14 @@ def summary(scored: list[Scored]) -> dict[str, Any]:
         "volume_dice_ci95": list(bootstrap_ci95(dice)),
         "pooled_dice": total.dice,
         "pooled_iou": total.iou,
-        "tumour_slice_dice_mean": float(np.mean([c.dice for c in tumour])) if tumour else None,
+        "tumour_slice_dice_mean": _mean(c.dice for c in counts if c.reference),
         "slice_dice_mean_empty_as_one": float(np.mean([c.dice for c in counts])),
-        "empty_slice_false_positive_rate": float(np.mean([c.predicted > 0 for c in empty])) if empty else None,
-        "hd95_px_median": hd95 if math.isfinite(hd95) else None,
+        "empty_slice_false_positive_rate": _mean(c.predicted > 0 for c in counts if not c.reference),
+        "hd95_px_median": finite(float(np.median([s.hd95 for s in scored]))),
     }
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    """None where there are none."""
+    known = list(values)
+    return float(np.mean(known)) if known else None

@@ -11,8 +11,7 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
-from pydicom.valuerep import DSfloat
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
 
 from lgg_demo import __version__
 from lgg_demo.case import LggDemoError
@@ -21,6 +20,11 @@ from lgg_demo.output.display import BLUE
 
 SEGMENT = "FLAIR abnormality"
 REFERRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
+    "ReferringPhysicianName",
+)  # fmt: skip
+RAS = np.diag([-1, -1, 1])  # DICOM counts towards the left and the back, NIfTI to the right and the front
 SERIES_NUMBER = 9000  # far from a scanner's own, so that it is listed after them
 
 
@@ -44,26 +48,26 @@ def source_frames(volume: np.ndarray, grid: Grid, instances: Sequence[Dataset]) 
     if len({i.SOPInstanceUID for i in instances}) < len(instances):
         raise NoSegmentation("seg_shared_uids")
     try:
-        planes = [_plane(i, n) for i, n in _frames_of(instances)]
+        planes = np.stack([_plane(instance, n) for instance, n in _frames_of(instances)])
         sizes = {(int(i.Rows), int(i.Columns)) for i in instances}
     except (AttributeError, IndexError, TypeError, ValueError):
         raise NoSegmentation("seg_no_position") from None
-    _, (along_row, along_column), (row_step, column_step) = planes[0]
     inverse = np.linalg.inv(grid.affine)[:3]
-    down, right = inverse[:, :3] @ (along_column * row_step), inverse[:, :3] @ (along_row * column_step)
+    right, down = (inverse[:, :3] @ planes[0, :, :2]).T  # voxels of a step to the next column and to the next row
     rows, columns = int(np.abs(down).argmax()), int(np.abs(right).argmax())
     if rows == columns or sizes != {(grid.shape[rows], grid.shape[columns])}:
         raise NoSegmentation("seg_off_grid")
     through = 3 - rows - columns
-    corners = np.array([inverse[:, :3] @ position + inverse[:, 3] for position, _, _ in planes])  # of each first pixel
-    corner = [0 if step > 0 else grid.shape[axis] - 1 for axis, step in ((rows, down[rows]), (columns, right[columns]))]
+    signs = np.sign([down[rows], right[columns]]).astype(int)
     whole = np.zeros((2, 3))
-    whole[0, rows], whole[1, columns] = np.sign(down[rows]), np.sign(right[columns])
+    whole[[0, 1], [rows, columns]] = signs
     # A frame is its own slice, pixel by pixel, wherever in the plane it lies: slices of a slanted or jittery series slide.
-    room = [grid.shape[rows] / 4, grid.shape[columns] / 4]
-    if not np.allclose([down, right], whole, atol=0.01) or (np.abs(corners[:, [rows, columns]] - corner) > room).any():
+    corners = planes[:, :, 2] @ inverse[:, :3].T + inverse[:, 3]  # of each first pixel
+    sides = np.array([grid.shape[rows], grid.shape[columns]])
+    slid = np.abs(corners[:, [rows, columns]] - np.where(signs > 0, 0, sides - 1))
+    if not np.allclose([down, right], whole, atol=0.01) or (slid > sides / 4).any():
         raise NoSegmentation("seg_off_grid")
-    turned = volume.transpose(through, rows, columns)[:, :: int(whole[0, rows]), :: int(whole[1, columns])]
+    turned = volume.transpose(through, rows, columns)[:, :: signs[0], :: signs[1]]
     return np.asarray(turned[_places_of(corners[:, through], grid.shape[through])])
 
 
@@ -90,31 +94,27 @@ def _places_of(along: np.ndarray, depth: int) -> np.ndarray:
     return np.asarray(places[ranks])
 
 
-def _plane(instance: Dataset, frame: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], tuple[float, float]]:
-    """Position of the first pixel, directions along a row and along a column (all RAS+), steps between rows and columns.
+def _plane(instance: Dataset, frame: int) -> np.ndarray:
+    """Steps to the next column and to the next row, and the first pixel's position: columns of (3, 3), in mm, RAS+.
 
-    frame: from 0. Enhanced objects keep what all frames share apart from what is each frame's own.
+    frame: from 0. Raises ValueError and whatever else a header without a geometry leads to.
     """
     groups = [instance]
-    if "PerFrameFunctionalGroupsSequence" in instance:
-        shared = list(instance.get("SharedFunctionalGroupsSequence", []))
-        for group in (instance.PerFrameFunctionalGroupsSequence[frame], *shared):
-            groups += [item for element in group if element.VR == "SQ" for item in element.value[:1]]
+    if "PerFrameFunctionalGroupsSequence" in instance:  # enhanced: what is a frame's own, and what all of them share
+        both = [instance.PerFrameFunctionalGroupsSequence[frame], *instance.get("SharedFunctionalGroupsSequence", [])]
+        groups += [element.value[0] for group in both for element in group if element.VR == "SQ" and element.value]
+    position = _numbers(groups, "ImagePositionPatient", 3)
+    orientation, spacing = _numbers(groups, "ImageOrientationPatient", 6), _numbers(groups, "PixelSpacing", 2)
+    lps = np.stack([orientation[:3] * spacing[1], orientation[3:] * spacing[0], position], axis=1)
+    return np.asarray(RAS @ lps)
 
-    def numbers(keyword: str, count: int) -> np.ndarray:
-        value = next(g[keyword].value for g in groups if g.get(keyword) is not None)
-        found = np.array([float(v) for v in value])
-        if found.shape != (count,) or not np.isfinite(found).all():
-            raise ValueError(keyword)
-        return found
 
-    try:
-        position, spacing = numbers("ImagePositionPatient", 3), numbers("PixelSpacing", 2)
-        orientation = numbers("ImageOrientationPatient", 6)
-    except StopIteration:
-        raise ValueError("no geometry") from None
-    turn = np.array([-1, -1, 1])  # DICOM counts towards the left and the back, NIfTI to the right and the front
-    return position * turn, (orientation[:3] * turn, orientation[3:] * turn), (float(spacing[0]), float(spacing[1]))
+def _numbers(groups: Iterable[Dataset], keyword: str, count: int) -> np.ndarray:
+    """The values of the first group that has them, (count,) float64."""
+    found = next((np.array(list(map(float, g[keyword].value))) for g in groups if g.get(keyword) is not None), np.zeros(0))
+    if found.shape != (count,) or not np.isfinite(found).all():
+        raise ValueError(keyword)
+    return found
 
 
 def why_no_segmentation(grid: Grid, instances: Sequence[Dataset]) -> str | None:
@@ -139,8 +139,8 @@ def write_segmentation(
     The type is Lesion: a FLAIR abnormality is tumour and oedema together, so that either name would say too much. Nothing
     of the source is taken over but the UIDs of study, frame of reference and instances, and the geometry. Slices without
     anything are left out, as is usual; where all are empty, all are written. model: the report's entry.
-    corrected: whether a hand had a part in it. Raises NoSegmentation, see `why_no_segmentation`, OSError where the file
-    cannot be written, and whatever highdicom raises of headers that it will not take.
+    corrected: whether by hand. Raises NoSegmentation, see `why_no_segmentation`, OSError where the file cannot be written,
+    and whatever highdicom raises of headers that it will not take.
     """
     frames = source_frames(grid.to_own(mask), grid, instances)
     # Without a character set named, DICOM knows ASCII alone, and a backslash parts values.
@@ -164,7 +164,7 @@ def write_segmentation(
     with warnings.catch_warnings():  # of an empty mask
         warnings.simplefilter("ignore")
         segmentation = hd.seg.Segmentation(
-            source_images=_headers_alone(instances, grid),
+            source_images=[_header_of_all(instances, grid)],
             pixel_array=np.ascontiguousarray(frames.astype(np.uint8)),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[segment],
@@ -186,89 +186,59 @@ def write_segmentation(
     segmentation.save_as(path)
 
 
-def _refer(segmentation: Dataset, instances: Sequence[Dataset]) -> None:
-    """Let a segmentation of `_headers_alone` name the files and series that its frames are of, which may be several."""
-    items = {}
-    series: dict[str, list[Dataset]] = {}
-    for instance in instances:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.SOPClassUID, instance.SOPInstanceUID
-        items[instance.SOPInstanceUID] = item
-        series.setdefault(instance.SeriesInstanceUID, []).append(item)
-    segmentation.SourceImageSequence = list(items.values())
-    segmentation.ReferencedSeriesSequence = []
-    for uid, referenced in series.items():
-        one = Dataset()
-        one.SeriesInstanceUID, one.ReferencedInstanceSequence = uid, referenced
-        segmentation.ReferencedSeriesSequence.append(one)
-    frames = _frames_of(instances)
-    for group in segmentation.PerFrameFunctionalGroupsSequence:
-        for derived in group.DerivationImageSequence:
-            for source in derived.SourceImageSequence:
-                if "ReferencedFrameNumber" in source:
-                    instance, frame = frames[int(source.ReferencedFrameNumber) - 1]
-                    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = (
-                        instance.SOPClassUID, instance.SOPInstanceUID,
-                    )  # fmt: skip
-                    source.ReferencedFrameNumber = frame + 1
+def _header_of_all(instances: Sequence[Dataset], grid: Grid) -> Dataset:
+    """One enhanced header with a frame for each of the source's: the geometry, the UIDs, and nothing else of a reader's.
 
-
-def _headers_alone(instances: Sequence[Dataset], grid: Grid) -> list[Dataset]:
-    """New headers with what a reference needs and nothing else, whatever a reader left in those given.
-
-    highdicom takes one file of several frames, or several files of one: of several that have frames one is made of all. It
-    takes one series: all are said to be of the first's. `_refer` puts both right in what it makes.
+    highdicom takes several files of one frame or one file of several, and of one series; a source may be several of either.
+    `_refer` gives each frame its own file back. A `highdicom.Volume` has right angles and even distances alone: slices that
+    slide, stand at a tilt or are rounded would not lie where their source does.
     """
-    first = instances[0]
-    _, directions, steps = _plane(first, 0)
-    between = abs(float(np.linalg.det(grid.affine[:3, :3]))) / (steps[0] * steps[1])
-    measures, turn = Dataset(), Dataset()
-    measures.PixelSpacing = _decimal(steps)
-    measures.SliceThickness = first.get("SliceThickness") or _decimal([between])[0]
-    measures.SpacingBetweenSlices = _decimal([between])[0]
-    # One orientation for all: scanners round it from slice to slice, and a SEG has one.
-    turn.ImageOrientationPatient = _decimal(np.array(directions).ravel() * [-1, -1, 1, -1, -1, 1])
-    places = []
-    for instance, n in _frames_of(instances):
-        place = Dataset()
-        place.ImagePositionPatient = _decimal(_plane(instance, n)[0] * [-1, -1, 1])
-        places.append(place)
-    if not any("PerFrameFunctionalGroupsSequence" in i for i in instances):
-        headers = [_bare(i, first) for i in instances]
-        for header, place in zip(headers, places, strict=True):
-            for part in (measures, turn, place):
-                header.update(part)
-        return headers
-    header, shared = _bare(first, first), Dataset()
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [turn]
-    header.NumberOfFrames, header.SharedFunctionalGroupsSequence = len(places), [shared]
-    header.PerFrameFunctionalGroupsSequence = []
-    for place in places:
-        group = Dataset()
-        group.PlanePositionSequence = [place]
-        header.PerFrameFunctionalGroupsSequence.append(group)
-    return [header]
-
-
-def _bare(instance: Dataset, first: Dataset) -> Dataset:
-    """UIDs, size and what became of the picture; the series is the first's."""
-    header = Dataset()
+    frames = _frames_of(instances)
+    first, planes = instances[0], [RAS @ _plane(instance, n) for instance, n in frames]
+    steps = np.linalg.norm(planes[0][:, 1::-1], axis=0)  # between rows, between columns
+    between = abs(float(np.linalg.det(grid.affine[:3, :3]))) / float(steps.prod())
+    header, shared = Dataset(), Dataset()
     for keyword in REFERRED:
-        setattr(header, keyword, instance[keyword].value)
-    header.SeriesInstanceUID = first.SeriesInstanceUID
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
+        setattr(header, keyword, first[keyword].value)
+    header.SOPClassUID = EnhancedMRImageStorage
+    for keyword in EMPTY:
         setattr(header, keyword, "")
-    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"):
-        setattr(header, keyword, "")
-    header.Modality = "MR"
-    header.Rows, header.Columns = instance.Rows, instance.Columns
-    if instance.get("LossyImageCompression") == "01" and instance.get("LossyImageCompressionRatio"):
-        for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-            if keyword in instance:
-                setattr(header, keyword, instance[keyword].value)
+    header.Modality, header.Rows, header.Columns, header.NumberOfFrames = "MR", first.Rows, first.Columns, len(frames)
+    shared.PixelMeasuresSequence = hd.PixelMeasuresSequence(steps, float(first.get("SliceThickness") or between), between)
+    # One orientation for all: scanners round it from slice to slice, and a SEG has one.
+    shared.PlaneOrientationSequence = hd.PlaneOrientationSequence("PATIENT", (planes[0][:, :2] / steps[::-1]).T.ravel())
+    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], []
+    for plane in planes:
+        group = Dataset()
+        group.PlanePositionSequence = hd.PlanePositionSequence("PATIENT", plane[:, 2])
+        header.PerFrameFunctionalGroupsSequence.append(group)
+    for lossy in (i for i in instances if i.get("LossyImageCompression") == "01" and i.get("LossyImageCompressionRatio")):
+        header.update({e.tag: e for e in lossy if e.keyword.startswith("LossyImageCompression")})
     return header
 
 
-def _decimal(values: Iterable[float]) -> list[Any]:
-    """Numbers as DICOM's decimal strings, which have 16 characters at most."""
-    return [DSfloat(float(v), auto_format=True) for v in values]
+def _refer(segmentation: Dataset, instances: Sequence[Dataset]) -> None:
+    """Let a segmentation of `_header_of_all` name the files and series that its frames are of."""
+    by_series: dict[str, list[Dataset]] = {}
+    for instance in instances:
+        by_series.setdefault(instance.SeriesInstanceUID, []).append(_reference_to(instance))
+    segmentation.SourceImageSequence = [item for items in by_series.values() for item in items]
+    segmentation.ReferencedSeriesSequence = []
+    for uid, items in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID, series.ReferencedInstanceSequence = uid, items
+        segmentation.ReferencedSeriesSequence.append(series)
+    frames = _frames_of(instances)
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        for source in group.DerivationImageSequence[0].SourceImageSequence:
+            instance, frame = frames[int(source.ReferencedFrameNumber) - 1]
+            source.update(_reference_to(instance))
+            source.ReferencedFrameNumber = frame + 1
+            if "PerFrameFunctionalGroupsSequence" not in instance:
+                del source.ReferencedFrameNumber
+
+
+def _reference_to(instance: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.SOPClassUID, instance.SOPInstanceUID
+    return item

@@ -20,7 +20,7 @@ def grey(scan: Scan) -> np.ndarray:
 
 
 def window(stack: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """A channel (S, H, W) in 8 bits for the viewer, (S, H, W) uint8, and which of its levels are black and white at first.
+    """A channel (S, H, W) in 8 bits for the viewer, (S, H, W) uint8, and which of its greys are black and white at first.
 
     The viewer's window and level act on these 8 bits, whatever depth the scan had: they span a little more than what is
     shown at first, so that a window can be widened, and a narrow one still has some two hundred greys. Sending 16 bits

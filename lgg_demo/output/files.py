@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,38 +42,27 @@ def write_outputs(
 
     All on the input's own grid. Of pictures, a mask is 0 or 255 and a probability 8 bit, 255 for 1; of a volume, NIfTI of
     0 or 1 and of 0 to 1, and a DICOM SEG. documents: whether to add report.csv and report.pdf; None adds them where there
-    is a volume. pictures, language: see `exports.write_pdf`; the language should be the report's.
+    is a volume. pictures, language: see `write_pdf`; the language should be the report's.
 
     What one file cannot be costs that file alone: it is taken out of `report`, which gets a warning. Raises OSError where
     not even a first report can be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = output_names(results)
-    beside = _Written(folder)
-    path = folder / REPORT
     planned = {TABLE, PAGE, *report.get(WRITTEN, ()), *(name for of_one in names for own in of_one for name in own)}
+    path = folder / REPORT
     _write_json(path, {"software": report["software"], "images": [], WRITTEN: sorted(planned)})  # ours, if cut off
+    beside = _Written(folder)
     entries = iter(report["images"])
     for result, outputs in zip(results, names, strict=True):
-        masks = result.mask(threshold)
-        start = 0
-        for (_, slices), own in zip(result.entries, outputs, strict=True):
-            place = slice(start, start + slices)
-            start += slices
-            entry = next(entries)
-            makers = _makers(result, masks, place, report["model"])
-            for kind, name, make in zip(OUTPUTS, own, makers, strict=False):
-                if not beside.write(name, make, entry["file"]):
-                    entry.pop(kind, None)
+        _write_masks(beside, result, outputs, entries, threshold, report["model"])
         path.touch()  # nothing it lists is newer: what is, a hand has drawn since
-    if documents is None:
-        documents = any(r.grid is not None for r in results)
-    said = [s.say(language) for s in beside.failures]
-    report["warnings"] += said
-    if documents:
+    report["warnings"] += [failure.say(language) for failure in beside.failures]
+    if any(r.grid is not None for r in results) if documents is None else documents:
+        before = len(beside.failures)
         beside.write(TABLE, lambda file: write_csv(file, slice_rows(results, threshold)))
         beside.write(PAGE, lambda file: write_pdf(file, results, pictures, report, language))
-    report["warnings"] += [s.say(language) for s in beside.failures[len(said) :]]
+        report["warnings"] += [failure.say(language) for failure in beside.failures[before:]]
     if WRITTEN in report:
         report[WRITTEN] = [name for name in report[WRITTEN] if name == REPORT or exists(folder / name)]
     try:
@@ -80,6 +70,22 @@ def write_outputs(
     except OSError as error:  # the first one is still there
         return beside.files, [*beside.failures, Sentence(_why_not(error), {"file": REPORT})]
     return [*beside.files, path], beside.failures
+
+
+def _write_masks(
+    beside: _Written,
+    result: Result,
+    outputs: Sequence[tuple[str, ...]],
+    entries: Iterator[dict[str, Any]],
+    threshold: float,
+    model: dict[str, Any],
+) -> None:
+    """Write mask, probability and segmentation of each entry of a result; an entry loses what could not be written."""
+    masks = result.mask(threshold)
+    for (_, place), names, entry in zip(result.entries, outputs, islice(entries, len(outputs)), strict=True):
+        for kind, name, make in zip(OUTPUTS, names, _makers(result, masks, place, model), strict=False):
+            if not beside.write(name, make, entry["file"]):
+                entry.pop(kind, None)
 
 
 def _makers(result: Result, masks: np.ndarray, place: slice, model: dict[str, Any]) -> tuple[Callable[[Path], None], ...]:

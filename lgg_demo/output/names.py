@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
 from lgg_demo.output.dicom_seg import why_no_segmentation
@@ -19,37 +19,38 @@ def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
 
     `NAME_mask` is a TIFF where the input was one, else a PNG; `NAME_probability` a PNG, or a TIFF of as many pages as
     the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
-    its headers can be referred to, `NAME_seg.dcm`. What a hand corrected is `NAME_corrected_mask`, `NAME_corrected_seg`. A
-    name is cut where one of its outputs would be longer than file systems take.
+    its headers can be referred to, `NAME_seg.dcm`. Corrected by hand, mask and SEG are `NAME_corrected_mask` and
+    `NAME_corrected_seg`. A name is cut where one of its outputs would be longer than file systems take.
     """
     taken: set[str] = set()  # stems, and the files: `a_corrected_mask` is of `a`, corrected, or of `a_corrected`
-    everything = []
-    for result in results:
-        names: list[tuple[str, ...]] = []
-        start = 0
-        for name, slices in result.entries:
-            corrected = "_corrected" if result.touched[start : start + slices].any() else ""
-            start += slices
-            path = PurePath(name)
-            if result.grid is not None:
-                whole = _volume_stem(path)
-                endings = [f"{corrected}{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
-                referable = result.instances and why_no_segmentation(result.grid, result.instances) is None
-                endings += [f"{corrected}_seg.dcm"] if referable else []
-            else:
-                whole = path.with_suffix("").as_posix()
-                suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
-                endings = [f"{corrected}{MASK_ENDING}{suffix}", f"_probability{'.png' if slices == 1 else '.tif'}"]
-            for n in itertools.count(1):
-                stem = _stem(whole, "" if n == 1 else f"_{n}", endings)
-                files = [f"{stem}{ending}" for ending in endings]
-                own = {name.lower() for name in (stem, *files)}
-                if not own & taken:
-                    break
-            taken |= own
-            names.append(tuple(files))
-        everything.append(names)
-    return everything
+    return [[_unused(whole, endings, taken) for whole, endings in _wanted(result)] for result in results]
+
+
+def _wanted(result: Result) -> Iterator[tuple[str, list[str]]]:
+    """For each entry of the report what its outputs are named after, and how they end."""
+    for name, place in result.entries:
+        path = PurePath(name)
+        corrected = "_corrected" if result.touched[place].any() else ""
+        if result.grid is None:
+            suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
+            several = ".tif" if place.stop - place.start > 1 else ".png"
+            yield path.with_suffix("").as_posix(), [f"{corrected}{MASK_ENDING}{suffix}", f"_probability{several}"]
+        else:
+            endings = [f"{corrected}{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
+            referable = result.instances and why_no_segmentation(result.grid, result.instances) is None
+            yield _volume_stem(path), [*endings, f"{corrected}_seg.dcm"] if referable else endings
+
+
+def _unused(whole: str, endings: Sequence[str], taken: set[str]) -> tuple[str, ...]:
+    """The first names, with a number if need be, that no output has yet; they are taken then."""
+    for n in itertools.count(1):
+        stem = _stem(whole, "" if n == 1 else f"_{n}", endings)
+        files = tuple(f"{stem}{ending}" for ending in endings)
+        own = {name.lower() for name in (stem, *files)}
+        if not own & taken:
+            break
+    taken |= own
+    return files
 
 
 def _stem(whole: str, number: str, endings: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ def write_nifti(path: Path, values: np.ndarray, grid: Grid, slope: float | None 
 
     A NIfTI's own forms and codes are copied as they stand, see `Grid.forms`: which of the two counts differs from program
     to program, and each lays the mask where it lays the image. slope: what software multiplies the stored numbers by; a
-    probability keeps its 255 levels and reads as 0 to 1. Raises OSError where the file cannot be written.
+    quantised probability reads as 0 to 1. Raises OSError where the file cannot be written.
     """
     # Without an affine of its own nibabel leaves the header alone, also codes that it does not know.
     image = nib.Nifti1Image(values.astype(np.uint8), None)

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from lgg_demo import __version__
+from lgg_demo.grid import Grid
 from lgg_demo.measure.diameters import Diameters, largest_diameters
 from lgg_demo.measure.overlap import Counts, count, expected_dice, pooled
-from lgg_demo.measure.surfaces import hausdorff95, surface_dice
+from lgg_demo.measure.surfaces import compare_surfaces
 from lgg_demo.measure.units import area_mm2, voxel_ml
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.output.names import output_names
@@ -31,20 +32,6 @@ class Said(Protocol):
     def sentence(self) -> Sentence: ...
 
 
-def measure(counts: Counts, scored: Counts | None) -> dict[str, Any]:
-    """Figures of one image or of all together; `scored`: the counts over slices with a reference, None without any."""
-    figures: dict[str, Any] = {"predicted_pixels": counts.predicted}
-    if scored is not None:
-        figures |= {
-            "reference_pixels": scored.reference,
-            "dice": scored.dice,
-            "iou": scored.iou,
-            "precision": scored.precision,
-            "recall": scored.recall,
-        }
-    return figures
-
-
 def slice_counts(result: Result, threshold: float) -> list[tuple[Counts, bool]]:
     """For each slice its counts and whether it has a reference (where not, the reference counts as empty)."""
     masks = result.mask(threshold)
@@ -53,29 +40,32 @@ def slice_counts(result: Result, threshold: float) -> list[tuple[Counts, bool]]:
     return [(count(m, r), bool(k)) for m, r, k in zip(masks, reference, known, strict=True)]
 
 
-def _together(parts: Iterable[tuple[Counts, bool]]) -> dict[str, Any]:
-    parts = list(parts)
-    scored = [c for c, known in parts if known]
-    return measure(pooled(c for c, _ in parts), pooled(scored) if scored else None)
+def pooled_figures(parts: Sequence[tuple[Counts, bool]]) -> dict[str, Any]:
+    """Figures of some slices together; scores where any of them has a reference, of those alone."""
+    figures: dict[str, Any] = {"predicted_pixels": pooled(counts for counts, _ in parts).predicted}
+    scored = [counts for counts, known in parts if known]
+    if scored:
+        whole = pooled(scored)
+        figures["reference_pixels"] = whole.reference
+        figures |= {key: getattr(whole, key) for key in ("dice", "iou", "precision", "recall")}
+    return figures
 
 
 def _expected(results: Sequence[Result], threshold: float, place: slice = slice(None)) -> dict[str, float]:
     if not results or any(r.touched[place].any() for r in results):
         return {}
-    levels = [r.probability[place].ravel() for r in results]
-    return {"expected_dice": expected_dice(levels[0] if len(levels) == 1 else np.concatenate(levels), threshold)}
+    probabilities = [r.probability[place].ravel() for r in results]
+    one = probabilities[0] if len(probabilities) == 1 else np.concatenate(probabilities)  # which copies
+    return {"expected_dice": expected_dice(one, threshold)}
 
 
-def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
-    """Figures in millimetres of a result with a grid.
+def measure_volume(result: Result, grid: Grid, threshold: float) -> dict[str, Any]:
+    """Figures in millimetres of a result on its physical grid.
 
     spacing_mm: between slices, rows and columns of the axial stack; areas_mm2: of each slice; diameters: see
-    `metrics.largest_diameters`, null where nothing is there. Where every slice has a reference: its volume and diameters,
+    `largest_diameters`, null where nothing is there. Where every slice has a reference: its volume and diameters,
     the signed difference of volumes, hd95_mm (null where one of the two is empty), surface_dice_2mm.
     """
-    grid = result.physical
-    if grid is None:
-        return {}
     spacing = grid.spacing_mm
     millilitres = voxel_ml(grid)
     mask = result.mask(threshold)
@@ -90,13 +80,13 @@ def measure_volume(result: Result, threshold: float) -> dict[str, Any]:
     if result.reference is None or result.referenced is None or not result.referenced.all():
         return figures  # a surface that ends where the reference does would be no surface
     reference = int(result.reference.sum()) * millilitres
-    distance = hausdorff95(mask, result.reference, spacing)
+    distance, surface_dice = compare_surfaces(mask, result.reference, spacing)
     return figures | {
         "reference_volume_ml": rounded(reference, 4),
         "volume_difference_ml": rounded(volume - reference, 4),
         "reference_diameters_mm": _lines(largest_diameters(result.reference, spacing[1:])),
         "hd95_mm": rounded(distance, 3) if math.isfinite(distance) else None,
-        "surface_dice_2mm": surface_dice(mask, result.reference, spacing),
+        "surface_dice_2mm": surface_dice,
     }
 
 
@@ -121,65 +111,75 @@ def build_report(
     `images` has one entry a file or volume, `series` one for what was scaled together (a patient's slices, as a rule),
     `total` all pixels together; Dice, IoU, precision and recall where a reference is known (Dice and IoU are 1 where
     prediction and reference are both empty; null is a ratio without a denominator). Millimetres where the spacing is
-    known, see `measure_volume`; else diameters in pixels, where anything is outlined. `expected_dice`: what the
-    probabilities alone lead one to expect (see `metrics.expected_dice`), left out where a hand changed the outline. What a
-    hand corrected says `corrected: true` with the number of pixels that differ from the network's at this threshold.
-    `unreadable`: the files that could not be used; `notices`: those that were passed over as they should be.
+    known, see `measure_volume`; else diameters in pixels, where anything is segmented. `expected_dice`: what the
+    probabilities alone lead one to expect (see `overlap.expected_dice`), left out where the mask was corrected by hand;
+    there `corrected: true` and the number of pixels that differ from the network's at this threshold. `unreadable`: the
+    files that could not be used; `notices`: those that were skipped as they should be.
     """
-    images = []
-    series = []
-    warnings = []
+    images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []
     for result, outputs in zip(results, output_names(results), strict=True):
         parts = slice_counts(result, threshold)
         everything += parts
         files = [name for name, _ in result.files]
-        series.append({"files": files, "slices": len(parts), **_together(parts), **_expected([result], threshold)})
+        series.append({"files": files, "slices": len(parts), **pooled_figures(parts), **_expected([result], threshold)})
         warnings += [*result.warnings, *result.reference_warnings]
-        start = 0
-        for (name, slices), names in zip(result.entries, outputs, strict=True):
-            place = slice(start, start + slices)
-            start += slices
-            entry = {
-                "file": name,
-                "slices": slices,
-                "width": int(result.probability.shape[2]),
-                "height": int(result.probability.shape[1]),
-                "pixels": int(slices * result.probability.shape[1] * result.probability.shape[2]),
-                **_together(parts[place]),
-                **_expected([result], threshold, place),
-                **dict(zip(OUTPUTS, names, strict=False)),
-            }
-            if result.physical is not None:
-                entry |= measure_volume(result, threshold)
-            elif lines := _lines(largest_diameters(result.mask(threshold, place))):
-                entry["diameters_px"] = lines
-            if result.touched[place].any():
-                pixels = int(result.corrected(threshold, place).sum())
-                entry |= {"corrected": True, "corrected_pixels": pixels}
-                warnings.append(Sentence("corrected_by_hand", {"file": name, "pixels": pixels}))
+        for (name, place), names in zip(result.entries, outputs, strict=True):
+            entry = _entry(result, name, place, names, parts[place], threshold)
+            if "corrected" in entry:
+                warnings.append(Sentence("corrected_by_hand", {"file": name, "pixels": entry["corrected_pixels"]}))
             images.append(entry)
-    total = {"images": len(images), "slices": len(everything), **_together(everything), **_expected(results, threshold)}
-    if any(r.touched.any() for r in results):
-        total |= {"corrected": True, "corrected_pixels": sum(i.get("corrected_pixels", 0) for i in images)}
-    if images and all("volume_ml" in image for image in images):
-        total["volume_ml"] = rounded(sum(image["volume_ml"] for image in images), 4)
     return {
         "notice": say("not_for_diagnosis", language),
         "threshold": threshold,
-        "model": {
-            "name": record.get("name"),
-            "sha256": record.get("sha256"),
-            "created_by": record.get("created_by"),
-        },
+        "model": {key: record.get(key) for key in ("name", "sha256", "created_by")},
         "software": f"{SOFTWARE}{__version__}",
         "images": images,
         "series": series,
-        "total": total,
+        "total": _total(results, images, everything, threshold),
         "warnings": [s.say(language) for s in warnings],
         "unreadable": [_told(p, language) for p in problems],
         "notices": [_told(n, language) for n in notices],
     }
+
+
+def _entry(
+    result: Result, name: str, place: slice, names: Sequence[str], parts: Sequence[tuple[Counts, bool]], threshold: float
+) -> dict[str, Any]:
+    """One file or volume; names: of its outputs, parts: the counts of its slices."""
+    height, width = result.size
+    entry = {
+        "file": name,
+        "slices": len(parts),
+        "width": width,
+        "height": height,
+        "pixels": len(parts) * height * width,
+        **pooled_figures(parts),
+        **_expected([result], threshold, place),
+        **dict(zip(OUTPUTS, names, strict=False)),
+    }
+    if result.physical is not None:
+        entry |= measure_volume(result, result.physical, threshold)
+    elif lines := _lines(largest_diameters(result.mask(threshold, place))):
+        entry["diameters_px"] = lines
+    if result.touched[place].any():
+        entry |= {"corrected": True, "corrected_pixels": int(result.corrected(threshold, place).sum())}
+    return entry
+
+
+def _total(
+    results: Sequence[Result],
+    images: Sequence[dict[str, Any]],
+    everything: Sequence[tuple[Counts, bool]],
+    threshold: float,
+) -> dict[str, Any]:
+    figures = pooled_figures(everything) | _expected(results, threshold)
+    total = {"images": len(images), "slices": len(everything), **figures}
+    if any("corrected" in image for image in images):
+        total |= {"corrected": True, "corrected_pixels": sum(image.get("corrected_pixels", 0) for image in images)}
+    if images and all("volume_ml" in image for image in images):
+        total["volume_ml"] = rounded(sum(image["volume_ml"] for image in images), 4)
+    return total
 
 
 def _told(said: Said, language: Language) -> dict[str, Any]:
@@ -201,26 +201,25 @@ def without_name(sentence: Sentence) -> Sentence:
 
 
 def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, Any]]:
-    """One row a slice for `exports.write_csv`; slices are counted from 1 in each file, or in the volume from the feet."""
+    """One row a slice for `write_csv`; slices are counted from 1 in each file, or in the volume from the feet."""
     rows = []
     for result in results:
-        parts = iter(slice_counts(result, threshold))
-        corrected = iter(zip(result.touched, result.corrected(threshold), strict=True))
-        for name, slices in result.entries:
-            for number in range(1, slices + 1):
-                counts, known = next(parts)
-                touched, pixels = next(corrected)
-                row: dict[str, Any] = {"file": name, "slice": number, "predicted_pixels": counts.predicted}
-                if touched:
-                    row["corrected_pixels"] = int(pixels)
-                if known:
-                    row |= {
-                        "reference_pixels": counts.reference,
-                        "dice": rounded(counts.dice, 6),
-                        "iou": rounded(counts.iou, 6),
-                    }
-                if (physical := result.physical) is not None:
-                    row["predicted_mm2"] = area_mm2(counts.predicted, physical)
-                    row |= {"reference_mm2": area_mm2(counts.reference, physical)} if known else {}
-                rows.append(row)
+        parts, changed = slice_counts(result, threshold), result.corrected(threshold)
+        for name, place in result.entries:
+            for s in range(place.start, place.stop):
+                row = {"file": name, "slice": s - place.start + 1, **_slice_figures(*parts[s], result.physical)}
+                rows.append(row | {"corrected_pixels": int(changed[s])} if result.touched[s] else row)
     return rows
+
+
+def _slice_figures(counts: Counts, known: bool, grid: Grid | None) -> dict[str, Any]:
+    """What a table has of one slice, scores where its reference is known."""
+    figures: dict[str, Any] = {"predicted_pixels": counts.predicted}
+    if grid is not None:
+        figures["predicted_mm2"] = area_mm2(counts.predicted, grid)
+    if known:
+        figures["reference_pixels"] = counts.reference
+        figures |= {"dice": rounded(counts.dice, 6), "iou": rounded(counts.iou, 6)}
+        if grid is not None:
+            figures["reference_mm2"] = area_mm2(counts.reference, grid)
+    return figures

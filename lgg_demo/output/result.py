@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Result:
     paths: where each file was read, to match a reference by name. probability: quantised, (S, H, W) uint8, 255 for 1.
     reference, referenced, warnings and reference_warnings: as in `Case`.
     grid, instances: as in `Scan`; None and empty for pictures.
-    edits: what a hand corrected, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
+    edits: corrections by hand, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
     """
 
     files: tuple[tuple[str, int], ...]
@@ -41,7 +42,7 @@ class Result:
     reference_warnings: tuple[Sentence, ...] = ()
 
     def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
-        """What is outlined at a threshold in [0, 1], with the corrections: (S, H, W) bool; of these slices alone."""
+        """The mask at a threshold in [0, 1], with the corrections: (S, H, W) bool, of these slices alone."""
         mask = binarise(self.probability[place], threshold)
         if self.edits is None:
             return mask
@@ -57,7 +58,7 @@ class Result:
 
     @property
     def touched(self) -> np.ndarray:
-        """Which slices a hand has corrected, (S,) bool."""
+        """Which slices were corrected by hand, (S,) bool."""
         if self.edits is None:
             return np.zeros(len(self.probability), dtype=bool)
         return np.asarray(self.edits.any(axis=(1, 2)))
@@ -73,9 +74,12 @@ class Result:
         return int(self.probability.shape[1]), int(self.probability.shape[2])
 
     @property
-    def entries(self) -> tuple[tuple[str, int], ...]:
-        """Name and number of slices of each entry of the report: a picture's file, or a volume whatever its files."""
-        return self.files if self.grid is None else ((self.files[0][0], len(self.probability)),)
+    def entries(self) -> tuple[tuple[str, slice], ...]:
+        """Name and place in the stack of each entry of the report: a picture's file, or a volume whatever its files."""
+        if self.grid is not None:
+            return ((self.files[0][0], slice(0, len(self.probability))),)
+        ends = itertools.accumulate(self.slices)
+        return tuple((name, slice(end - slices, end)) for (name, slices), end in zip(self.files, ends, strict=True))
 
     @property
     def slices(self) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ FORMULA = re.compile(r"[\W_]*[=+\-@−]")  # how one may begin, see OWASP's "CSV
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One row a slice with the `COLUMNS`, comma-separated, UTF-8; what is not known stays empty.
 
-    A last column `corrected_pixels` where a hand corrected a slice. Text is cleaned, see `text_cell`, and always quoted:
+    A last column `corrected_pixels` where one was corrected by hand. Text is cleaned, see `text_cell`, and always quoted:
     where a spreadsheet parts cells by semicolons, no name ends one either.
     """
     rows = list(rows)
