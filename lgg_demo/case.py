@@ -32,17 +32,13 @@ class LggDemoError(Exception):
 class ReadError(LggDemoError):
     """One file that cannot be used. `file` is its name, `sentence` says what is wrong and what to do, in any language."""
 
-    def __init__(self, file: str, key: str, **values: object) -> None:
+    def __init__(self, file: str, key: str, /, **values: object) -> None:
+        super().__init__(file, key)  # unpickling calls with these, then sets the attributes
         self.file = file
-        self.sentence = Sentence(key, {"file": file, **values})
-        super().__init__(str(self.sentence))
+        self.sentence = Sentence(key, values | {"file": file})
 
-    def __reduce__(self) -> tuple[object, ...]:  # it crosses from the process that reads
-        return _read_error, (self.file, self.sentence)
-
-
-def _read_error(file: str, sentence: Sentence) -> ReadError:
-    return ReadError(file, sentence.key, **{k: v for k, v in sentence.values.items() if k != "file"})
+    def __str__(self) -> str:
+        return str(self.sentence)
 
 
 @dataclass(frozen=True, init=False)
@@ -52,9 +48,9 @@ class Notice:
     file: str
     sentence: Sentence
 
-    def __init__(self, file: str, key: str, **values: object) -> None:
+    def __init__(self, file: str, key: str, /, **values: object) -> None:
         object.__setattr__(self, "file", file)
-        object.__setattr__(self, "sentence", Sentence(key, {"file": file, **values}))
+        object.__setattr__(self, "sentence", Sentence(key, values | {"file": file}))
 
 
 @dataclass(frozen=True)
@@ -166,7 +162,8 @@ class Found:
 
     role: None where neither name nor description tells. study: what the volumes of one study share (StudyInstanceUID, or
     the file name without the words that tell the sequence). `load` raises ReadError. frame_of_reference: a DICOM
-    series' UID of it. refers_to: UIDs of the series and files that a DICOM segmentation was drawn on.
+    series' UID of it. uids: of a DICOM scan those of its series and files; refers_to: those that a DICOM segmentation was
+    drawn on.
     """
 
     name: str
@@ -180,6 +177,7 @@ class Found:
     number: int = 0
     warnings: tuple[Sentence, ...] = ()
     frame_of_reference: str = ""
+    uids: frozenset[str] = frozenset()
     refers_to: frozenset[str] = frozenset()
 
     @property

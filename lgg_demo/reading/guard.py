@@ -25,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 
 from lgg_demo.case import Case, Notice, ReadError
-from lgg_demo.reading.references import attachable, read_references
+from lgg_demo.reading.references import attachable, read_references, with_events
 from lgg_demo.reading.studies import Request, read_cases
 from lgg_demo.reading.watch import VOLUME_SECONDS, tell
 from lgg_demo.scratch import scratch
@@ -90,14 +90,7 @@ def attach(
     bare = [attachable(result) for result in results]
     deaths: list[ReadError] = []
     while True:
-        attached, errors = list(results), list[ReadError]()
-        for event in call.run(read_references, (bare, paths, call.skip)):
-            if isinstance(event, ReadError):
-                errors.append(event)
-            else:
-                n, case = event
-                changes = {k: getattr(case, k) for k in ("reference", "referenced", "reference_warnings")}
-                attached[n] = replace(attached[n], **changes)
+        attached, errors = with_events(results, call.run(read_references, (bare, paths, call.skip)))
         if call.death is not None:
             deaths.append(call.death)
         if call.death is None or call.given_up:

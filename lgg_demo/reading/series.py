@@ -321,6 +321,7 @@ def _promise(name: str, members: _Members, unread: int, opening: Opening) -> Fou
         dicom=True,
         warnings=tuple(warnings),
         frame_of_reference=str(first.instance.get("FrameOfReferenceUID", "")),
+        uids=frozenset(() if mask else _uids(h.instance for h in members.heads)),
         refers_to=frozenset().union(*(head.refers_to for head in members.heads)),
     )
 
@@ -339,12 +340,17 @@ def _chosen_segments(name: str, members: _Members) -> tuple[dict[Path, set[int]]
     return {head.path: {s.number for s in head.segments if s in lesions} for head in members.heads}, told
 
 
+def _uids(instances: Iterable[Dataset]) -> set[str]:
+    """Those of the series and files of some headers."""
+    return {str(i.get(keyword, "")) for i in instances for keyword in ("SeriesInstanceUID", "SOPInstanceUID")} - {""}
+
+
 def drawn_on(mask: Found, instances: Sequence[Dataset]) -> bool:
     """Whether a segmentation may belong to the series of these headers, as far as the UIDs of both tell.
 
     It does where it refers to the series or to one of its files, or is of the same study.
     """
-    own = {str(i.get(keyword, "")) for i in instances for keyword in ("SeriesInstanceUID", "SOPInstanceUID")} - {""}
+    own = _uids(instances)
     studies = {str(i.get("StudyInstanceUID", "")) for i in instances} - {""}
     return bool(own & mask.refers_to) or not mask.study or not studies or mask.study in studies
 

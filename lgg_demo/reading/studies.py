@@ -9,22 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lgg_demo.case import Case, Listed, Notice, ReadError, Role, Scan
-from lgg_demo.case import Study as StudyCase
+from lgg_demo.case import Case, Listed, Notice, ReadError, Role, Scan, Study
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Given, Item, Walk, walk
 from lgg_demo.reading.checks import inspect
-from lgg_demo.reading.layout import numbered, parse
+from lgg_demo.reading.layout import Key, Layout, folded, key_of, key_of_picture, numbered, parse
 from lgg_demo.reading.limits import CHANNELS, MOST_SLICES, MOST_VALUES
-from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
+from lgg_demo.reading.matching import Target, match_pictures, match_volumes
 from lgg_demo.reading.pictures import Pages, read_pages, stack_pages, told
 from lgg_demo.reading.plan import (
     Header,
-    Pictures,
+    PicturePlan,
     Plan,
     Sorted,
-    Study,
+    StudyPlan,
     free_name,
     given_references,
     nothing_in,
@@ -40,7 +39,8 @@ from lgg_demo.scratch import scratch
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be read. references: given as that, whatever they are called. choose: see `plan.plan_cases`.
+    """What is to be read. references: given as that, whatever they are called. choose: see `plan.plan_cases`. layout: the
+    public one that the names of the inputs are in; of `auto` by the grammar of `layout`.
 
     skip: places that ended an earlier try, and `done`: how many cases of it were read before. most_slices: of all cases
     together; most_files: of all inputs; None is no bound.
@@ -53,6 +53,7 @@ class Request:
     most_files: int | None = None
     skip: frozenset[PurePath] = frozenset()
     done: int = 0
+    layout: Layout = "auto"
 
 
 def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Notice | int]:
@@ -69,8 +70,8 @@ def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Noti
 
 def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | ReadError | Notice | int]:
     """What `read_cases` gives, under the names that the files have on the disk."""
-    found, given = sort_items(scans), sort_items(references)
-    plans, masks, pictures = plan_cases(found, request.choose)
+    found, given = sort_items(scans, request.layout), sort_items(references)
+    plans, masks, pictures = plan_cases(found, request.choose, request.layout)
     matched = _match(plans, found, masks, pictures, given)
     yield from [*found.notices, *given.notices]
     yield from [*found.errors, *given.errors, *matched.errors]
@@ -136,20 +137,19 @@ def _match(
     return matched
 
 
-def _targets(n: int, plan: Plan) -> list[Target]:
-    """What references can belong to in a case that is planned."""
-    if isinstance(plan, Pictures):
-        return [_target(n, item) for item in plan.items]
-    item, found, key = plan.flair.item, plan.flair.found, plan.flair.key
-    target = _target(n, item, found.grid, found.study if found.dicom else "")
-    return [target if key is None else replace(target, key=key)]
+def _targets(n: int, plan: Plan) -> Iterator[Target]:
+    """What references can belong to in a case that is planned: each file of pictures, or FLAIR."""
+    if isinstance(plan, PicturePlan):
+        yield from (Target(n, i.place, _said_of(i, key_of_picture(i.place, i.told))) for i in plan.items)
+        return
+    item, found = plan.flair.item, plan.flair.found
+    key = plan.flair.key or _said_of(item, key_of(item.place, item.told))
+    yield Target(n, item.place, key, found.grid, found.study if found.dicom else "", found.uids)
 
 
-def _target(n: int, item: Item, grid: Grid | None = None, study: str = "") -> Target:
-    target = target_of(n, item.place, item.told, grid, study)
-    if item.subject is None:
-        return target
-    return replace(target, key=replace(target.key, folder=PurePath(), subject=item.subject.casefold()))
+def _said_of(item: Item, key: Key) -> Key:
+    """The key of a file by what a manifest or a flag says of it, else this one, by its name."""
+    return key if item.subject is None else replace(key, folder=PurePath(), subject=folded(item.subject))
 
 
 OTHERS: tuple[Role, ...] = ("pre", "post")
@@ -170,7 +170,7 @@ class _Reader:
         try:
             if self._slices_left is not None and self._slices_left <= 0:
                 raise ReadError(plan.place.name, "too_many_slices", slices=f"> {MOST_SLICES}", most=MOST_SLICES)
-            for case in self._pictures(plan) if isinstance(plan, Pictures) else [self._study(plan)]:
+            for case in self._pictures(plan) if isinstance(plan, PicturePlan) else [self._study(plan)]:
                 if self._bounded:
                     self._values_left -= case.scan.pixels.size if not case.scan.grey else case.scan.pixels[..., 0].size
                 if self._slices_left is not None:
@@ -179,7 +179,7 @@ class _Reader:
         except ReadError as error:
             self.errors.append(error)
 
-    def _pictures(self, plan: Pictures) -> Iterator[Case]:
+    def _pictures(self, plan: PicturePlan) -> Iterator[Case]:
         by_size: dict[tuple[int, ...], list[tuple[Item, Pages]]] = {}
         values = 0
         for item in plan.items:
@@ -210,7 +210,7 @@ class _Reader:
             replace(scan, files=files, name=stems[0]), tuple(Path(i.place) for i in items), warnings=(*warnings, *known)
         )
 
-    def _study(self, plan: Study) -> Case:
+    def _study(self, plan: StudyPlan) -> Study:
         """One study; sequences that cannot be used are errors of their own. Raises ReadError where FLAIR cannot be read.
 
         While it is read, three times the largest volume comes on top of what stays.
@@ -246,7 +246,7 @@ class _Reader:
             for h in plan.volumes
         )
         chosen = {str(role): h.found.name for role, h in plan.picked.items()}
-        return StudyCase(scan, (Path(plan.place),), None, None, tuple(warnings), (), sequences, chosen)
+        return Study(scan, (Path(plan.place),), None, None, tuple(warnings), (), sequences, chosen)
 
     def _other(self, header: Header, flair: str, grid: Grid, warnings: list[Sentence]) -> np.ndarray | None:
         """Another sequence on FLAIR's slices; None where it cannot be read or lies elsewhere."""
