@@ -186,20 +186,21 @@ class _Unzip:
 
     def _entries(self, item: Item, archive: zipfile.ZipFile, folder: Path) -> Iterator[Item]:
         """Each entry, unpacked under an alias. Raises ReadError, and what zipfile raises."""
-        entries = {
-            PurePosixPath(_name_of(e)): e for e in reversed(archive.infolist()) if not e.is_dir()
-        }  # of two the first
-        entries = {inner: e for inner, e in entries.items() if not _hidden(inner)}
+        named = ((PurePosixPath(_name_of(e)), e) for e in reversed(archive.infolist()) if not e.is_dir())
+        entries = {inner: e for inner, e in named if not _hidden(inner)}  # of two of one name the first
         self._check(item, list(entries.values()))
         folders: dict[PurePosixPath, Path] = {}
         for inner in sorted(entries, key=lambda inner: natural_key(str(inner))):
             # A folder of ours for each of theirs, by number: no disk then takes two of them for one.
-            home = folders.setdefault(inner.parent, folder / str(len(folders)))
-            if item.place / inner in self._skip:
+            target = folders.setdefault(inner.parent, folder / str(len(folders))) / self._found.aliases.of(inner.name)
+            place, told = item.place / inner, len(inner.parts) + 1
+            own = replace(item, path=target, place=place, shown=inner.name, told=told, named=False)
+            if place in self._skip:
                 self._found.leave(item.root)
-            elif inner.suffix.lower() == ".zip" or is_zip(
-                own := self._extracted(item, archive, entries[inner], inner, home)
-            ):
+                continue
+            if own.suffix != ".zip":
+                self._extract(item, archive, entries[inner], target)
+            if own.suffix == ".zip" or is_zip(own):
                 self._found.refuse(ReadError(item.place.name, "zip_nested"), item.root)
             else:
                 yield own
@@ -215,12 +216,9 @@ class _Unzip:
         if any(_outside(e) for e in entries):
             raise ReadError(item.place.name, "zip_unsafe")
 
-    def _extracted(
-        self, item: Item, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, inner: PurePosixPath, home: Path
-    ) -> Item:
-        """One entry, its bytes counted as they come, with its date, under an alias in a folder."""
-        home.mkdir(parents=True, exist_ok=True)
-        target = home / self._found.aliases.of(inner.name)
+    def _extract(self, item: Item, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+        """Write one entry's bytes, counted as they come, and its date."""
+        target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(entry) as source, target.open("wb") as file:
             while data := source.read(1 << 20):
                 self._bytes_left -= len(data)
@@ -230,8 +228,6 @@ class _Unzip:
         with suppress(ValueError, OverflowError):  # a date that is none
             date = time.mktime((*entry.date_time, 0, 0, -1))
             os.utime(target, (date, date))
-        place, told = item.place / inner, len(inner.parts) + 1
-        return replace(item, path=target, place=place, shown=inner.name, told=told, named=False)
 
 
 def _too_large(item: Item) -> ReadError:

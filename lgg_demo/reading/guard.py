@@ -13,18 +13,18 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any
 
 import numpy as np
 
-from lgg_demo.case import Case, Notice, ReadError
+from lgg_demo.case import Case, Notice, R, ReadError
 from lgg_demo.reading.references import attachable, read_references, with_events
 from lgg_demo.reading.studies import Request, read_cases
 from lgg_demo.reading.watch import VOLUME_SECONDS, tell
@@ -58,14 +58,15 @@ def read(
     said: set[str] = set()  # a child that goes on where another ended says the same again of what it left out
     deaths = 0  # in the case at hand
     while True:
-        before = frozenset(said)
-        planned = False
+        repeated, planned = frozenset(said), False
         for event in call.run(read_cases, (request,)):
             if isinstance(event, int):
                 deaths = deaths if event == request.done else 0
                 planned, request = True, replace(request, done=event)
-            elif isinstance(event, Case) or (text := f"{event.file}\0{event.sentence}") not in before:
-                said |= set() if isinstance(event, Case) else {text}
+            elif isinstance(event, Case):
+                yield event
+            elif (text := f"{event.file}\0{event.sentence}") not in repeated:
+                said.add(text)
                 yield event
         if call.death is None:
             return
@@ -80,8 +81,8 @@ def read(
 
 
 def attach(
-    results: list[Any], paths: list[Path], stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
-) -> tuple[list[Any], list[ReadError]]:
+    results: Sequence[R], paths: Sequence[Path], stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
+) -> tuple[list[R], list[ReadError]]:
     """Cases, or finished results, with the references that belong to them; and errors.
 
     `references.read_references` in a child process. Raises Stopped.
@@ -113,107 +114,50 @@ class _Call:
     def run(self, job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
         """What the job yields in a child process, until it ends. Raises Stopped."""
         self.death = None
-        with scratch() as work, _Child() as child:
-            child.send((job.__module__, job.__name__, arguments, str(work), self._limits))
-            watch = _Watch(child, self._stop, self._left)
-            at: PurePath | None = None
+        at: PurePath | None = None
+        with scratch() as work, ThreadPoolExecutor(1) as thread, _child() as child:
+            with suppress(BrokenPipeError):  # then it has died, which receiving says
+                _write(child.stdin, (job.__module__, job.__name__, arguments, str(work), self._limits))
             while True:
-                with watch:
-                    message = child.receive()
-                self._left = watch.left
-                if watch.stopped:
-                    raise Stopped
-                value: Any
-                kind, value = message or (_DIED, "reading_too_long" if watch.late else child.reason())
-                if kind == _FAILED:
-                    value, where = value
-                    _LOG.error("reading failed: %s", where)
+                kind, value = self._receive(child, thread)
                 if kind == _OPENING:
                     at = value
                 elif kind == _EVENT:
                     yield _unpacked(value)
                 elif kind == _DONE:
                     return
-                else:
-                    self._end(at, value, late=watch.late)
+                else:  # over the file that it opened last; without one there is none to leave out
+                    self.death = ReadError(at.name if at else "?", value)
+                    self.skip |= {at} if at else set()
+                    self.given_up = kind == _LATE or at is None or len(self.skip) >= MOST_DEATHS
                     return
 
-    def _end(self, at: PurePath | None, key: str, late: bool) -> None:
-        """Take down over which file a child ended; without one there is none to leave out."""
-        self.death = ReadError(at.name if at else "?", key)
-        self.skip |= {at} if at else set()
-        self.given_up = late or at is None or len(self.skip) >= MOST_DEATHS
-
-
-class _Watch:
-    """Kills a child while it is waited for, where nobody wants its answer any more or it takes too long."""
-
-    def __init__(self, child: _Child, stop: Callable[[], bool], seconds: float) -> None:
-        self._child, self._stop, self.left = child, stop, seconds
-        self.stopped = self.late = False
-
-    def __enter__(self) -> None:
-        self._begun = time.monotonic()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        self.left -= time.monotonic() - self._begun
-
-    def _look(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
-            self.stopped = self._stop()
-            self.late = time.monotonic() - self._begun > self.left
-            if self.stopped or self.late:
-                self._child.kill()
-                return
-
-
-class _Child:
-    """A process that reads. Messages are pickles with their arrays behind them, so that no array is copied."""
-
-    def __init__(self) -> None:
-        self._process = _prepared.pop() if _prepared else _spawn()
-
-    def __enter__(self) -> _Child:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                pipe and pipe.close()
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def send(self, job: tuple[Any, ...]) -> None:
-        with suppress(BrokenPipeError):  # then it has died, which `receive` says
-            _write(self._process.stdin, job)
-
-    def receive(self) -> tuple[str, Any] | None:
-        """The next message; None where it died."""
+    def _receive(self, child: _Process, thread: ThreadPoolExecutor) -> tuple[str, Any]:
+        """The next message, or the key of what to say of the file that ended the child. Raises Stopped."""
+        begun = time.monotonic()
+        message = thread.submit(_read, child.stdout)
+        while not wait([message], _LOOK_SECONDS).done:
+            if self._stop():
+                raise Stopped
+            if time.monotonic() - begun > self._left:
+                return _LATE, "reading_too_long"
+        self._left -= time.monotonic() - begun
         try:
-            kind, value = _read(self._process.stdout)
-            return str(kind), value
+            kind, value = message.result()
         except (EOFError, OSError, pickle.UnpicklingError):
-            self._process.wait()
-            return None
+            return _DIED, "reading_too_long" if child.wait() == -_PROF else "reading_ended"
+        if kind == _FAILED:
+            value, where = value
+            _LOG.error("reading failed: %s", where)
+        return kind, value
 
-    def reason(self) -> str:
-        """The key of what to say of the file that ended it."""
-        return "reading_too_long" if self._process.returncode == -_PROF else "reading_ended"
 
-
-_OPENING, _EVENT, _DONE, _FAILED, _DIED = "opening", "event", "done", "failed", "died"
+_Process = subprocess.Popen[bytes]
+_OPENING, _EVENT, _DONE, _FAILED, _DIED, _LATE = "opening", "event", "done", "failed", "died", "late"
 _LOOK_SECONDS = 0.2
 _PROF = getattr(signal, "SIGPROF", 0)
 _LOG = logging.getLogger(__name__)
-_prepared: list[subprocess.Popen[bytes]] = []
+_prepared: list[_Process] = []
 
 
 def prepare() -> None:
@@ -222,7 +166,21 @@ def prepare() -> None:
         _prepared.append(_spawn())
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+@contextmanager
+def _child() -> Iterator[_Process]:
+    """A process that reads, killed on leaving."""
+    process = _prepared.pop() if _prepared else _spawn()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            with suppress(OSError):
+                pipe.close()
+
+
+def _spawn() -> _Process:
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     return subprocess.Popen(
         [sys.executable, "-c", _CHILD],
@@ -234,9 +192,8 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 
 def _write(pipe: IO[bytes] | None, message: Any) -> None:
-    """A message: the sizes of its arrays and of its pickle, the pickle, the arrays."""
-    if pipe is None:
-        return
+    """A message: the sizes of its arrays and of its pickle, the pickle, the arrays, so that no array is copied."""
+    assert pipe is not None
     buffers: list[pickle.PickleBuffer] = []
     packed = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     arrays = [b.raw() for b in buffers]
@@ -249,8 +206,7 @@ def _write(pipe: IO[bytes] | None, message: Any) -> None:
 
 def _read(pipe: IO[bytes] | None) -> Any:
     """A message of `_write`. Raises EOFError where the other side has gone."""
-    if pipe is None:
-        raise EOFError
+    assert pipe is not None
     size, sizes = pickle.load(pipe)
     packed = pipe.read(size)
     arrays = [bytearray(n) for n in sizes]

@@ -146,7 +146,7 @@ def test_a_full_disk_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     lay(tmp_path / "in", {"ann_flair.nii": SCAN})
     packed = zipped(tmp_path / "x.zip", inside(tmp_path / "in"))
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "_extract", full)
+        patch.setattr(zipfile.ZipFile, "open", full)
         assert keys(packed) == ["disk_full"]
     assert only(packed).scan.name == "ann_flair", "and the next is read"
 
