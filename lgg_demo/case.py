@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from pydicom import Dataset
@@ -85,6 +85,16 @@ class Scan:
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A grey scan is pickled as one stack, which its three channels share."""
+        return vars(self) | ({"pixels": np.ascontiguousarray(self.pixels[..., 0])} if self.grey else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        pixels = state["pixels"]
+        if state["grey"]:
+            pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+        vars(self).update(state | {"pixels": pixels})
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,12 @@ class Grid:
         return np.asarray(apply_orientation(stack, back))
 
     @property
+    def stack_shape(self) -> tuple[int, int, int]:
+        """(slices, height, width) of the stack."""
+        s, h, w = self.to_stack(np.broadcast_to(np.uint8(0), self.shape)).shape
+        return s, h, w
+
+    @property
     def stack_affine(self) -> np.ndarray:
         """(4, 4) from the stack's indices (slice, row, column) to millimetres, RAS+."""
         return np.asarray(self.affine @ inv_ornt_aff(self._turn, self.shape))

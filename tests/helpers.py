@@ -88,7 +88,7 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
         values = rows_up_to(what) if isinstance(what, int) else STACK
         if what == BROKEN:
             path.write_bytes(b"no image")
-        elif path.suffix == ".png":
+        elif path.suffix in (".png", ".tif"):
             Image.fromarray((values[6] * (255 if isinstance(what, int) else 1)).astype(np.uint8)).save(path)
         else:
             nifti(path, *turned("LPS", values))

@@ -98,18 +98,14 @@ def walk(
     """
     found = Walk()
     unzip = _Unzip(work, skip, found)
-    by_place: dict[PurePath, Item] = {}  # a file that is given twice is one; what is said of it by itself counts
+    by_place: dict[PurePath, Item] = {}
     for item in (i for given in dict.fromkeys(inputs) for i in _listed(given, found)):
-        before = by_place.get(item.place)
         if item.place in skip:
             found.leave(item.root)
         elif is_zip(item):
             by_place |= {i.place: i for i in unzip(item)}
-        elif before and not (item.named or item.subject is not None):
-            found.skipped.add(item.root)
         else:
-            found.skipped |= {before.root} if before else set()
-            by_place[item.place] = item
+            _keep(item, by_place, found)
     found.items = list(by_place.values())
     if most_files is not None and len(found.items) > most_files:
         first = found.items[most_files]
@@ -118,6 +114,17 @@ def walk(
     if not outputs:
         _leave_out_outputs(found)
     return found
+
+
+def _keep(item: Item, by_place: dict[PurePath, Item], found: Walk) -> None:
+    """Keep one of each place: a file that is given twice is one, and what is said of it by itself counts."""
+    before = by_place.get(item.place)
+    if before and not item.named and item.subject is None:
+        found.skipped.add(item.root)
+        return
+    if before:
+        found.skipped.add(before.root)
+    by_place[item.place] = item
 
 
 def _leave_out_outputs(found: Walk) -> None:

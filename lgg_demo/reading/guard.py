@@ -15,14 +15,13 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any
-
-import numpy as np
 
 from lgg_demo.case import Case, Notice, R, ReadError
 from lgg_demo.reading.references import attachable, read_references, with_events
@@ -56,17 +55,13 @@ def read(
     """`studies.read_cases` in a child process. Raises Stopped."""
     call = _Call(stop, limits or Limits())
     said: set[str] = set()  # a child that goes on where another ended says the same again of what it left out
-    deaths = 0  # in the case at hand
+    deaths = Counter[int]()  # by case
     while True:
-        repeated, planned = frozenset(said), False
-        for event in call.run(read_cases, (request,)):
+        planned = False
+        for event in _unsaid(call.run(read_cases, (request,)), said):
             if isinstance(event, int):
-                deaths = deaths if event == request.done else 0
                 planned, request = True, replace(request, done=event)
-            elif isinstance(event, Case):
-                yield event
-            elif (text := f"{event.file}\0{event.sentence}") not in repeated:
-                said.add(text)
+            else:
                 yield event
         if call.death is None:
             return
@@ -74,10 +69,19 @@ def read(
         if call.given_up:
             yield ReadError(call.death.file, "reading_given_up")
             return
-        deaths += 1
-        if planned and deaths == CASE_DEATHS:
-            deaths, request = 0, replace(request, done=request.done + 1)
-        request = replace(request, skip=request.skip | call.skip)
+        deaths[request.done] += 1
+        hopeless = planned and deaths[request.done] == CASE_DEATHS
+        request = replace(request, skip=request.skip | call.skip, done=request.done + hopeless)
+
+
+def _unsaid(events: Iterator[Any], said: set[str]) -> Iterator[Any]:
+    """Events without what was `said` before, which grows by what is said now."""
+    before = frozenset(said)
+    for event in events:
+        text = f"{event.file}\0{event.sentence}" if isinstance(event, ReadError | Notice) else None
+        if text is None or text not in before:
+            said |= {text} if text else set()
+            yield event
 
 
 def attach(
@@ -123,7 +127,7 @@ class _Call:
                 if kind == _OPENING:
                     at = value
                 elif kind == _EVENT:
-                    yield _unpacked(value)
+                    yield value
                 elif kind == _DONE:
                     return
                 else:  # over the file that it opened last; without one there is none to leave out
@@ -216,20 +220,6 @@ def _read(pipe: IO[bytes] | None) -> Any:
     return pickle.loads(packed, buffers=arrays)
 
 
-def _packable(event: Any) -> Any:
-    """An event whose arrays can be sent without a copy: one stack of a grey scan, which is shown in three channels."""
-    if isinstance(event, Case) and event.scan.grey:
-        return replace(event, scan=replace(event.scan, pixels=np.ascontiguousarray(event.scan.pixels[..., 0])))
-    return event
-
-
-def _unpacked(event: Any) -> Any:
-    if isinstance(event, Case) and event.scan.pixels.ndim == 3:
-        stack = event.scan.pixels
-        return replace(event, scan=replace(event.scan, pixels=np.broadcast_to(stack[..., None], (*stack.shape, 3))))
-    return event
-
-
 # In the child
 
 
@@ -246,7 +236,7 @@ def _serve() -> None:
     tell(opening)
     try:
         for event in getattr(importlib.import_module(module), name)(*arguments, Path(work)):
-            _write(out, (_EVENT, _packable(event)))
+            _write(out, (_EVENT, event))
         _write(out, (_DONE, None))
     except MemoryError:
         _write(out, (_FAILED, ("reading_ended", "MemoryError")))

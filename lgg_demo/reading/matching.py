@@ -8,8 +8,8 @@ one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 
 from lgg_demo.case import ReadError
 from lgg_demo.grid import Grid
@@ -34,31 +34,63 @@ class Target:
     uids: frozenset[str] = frozenset()
 
 
+@dataclass
+class Matched:
+    """References by the case that they are of, those of pictures by their file too; an error for each that is nobody's."""
+
+    pictures: dict[int, dict[Path, list[Item]]] = field(default_factory=dict)
+    volumes: dict[int, list[Header]] = field(default_factory=dict)
+    errors: list[ReadError] = field(default_factory=list)
+
+    @property
+    def cases(self) -> set[int]:
+        return {*self.pictures, *self.volumes}
+
+    def add(self, target: Target | None, reference: Item | Header, key: str) -> None:
+        """Note whose a reference is, or, under a key, that it is nobody's."""
+        if target is None:
+            item = reference if isinstance(reference, Item) else reference.item
+            self.errors.append(ReadError(item.place.name, key))
+        elif isinstance(reference, Item):
+            self.pictures.setdefault(target.case, {}).setdefault(Path(target.place), []).append(reference)
+        else:
+            self.volumes.setdefault(target.case, []).append(reference)
+
+
 Way = Callable[[Target], bool]
 
 
-def match_pictures(
-    targets: Sequence[Target], references: Sequence[Item], given: bool
-) -> tuple[list[tuple[Target, Item]], list[ReadError]]:
-    """The file that each picture of a reference was drawn on, and an error for each that is nobody's."""
-    matched: list[tuple[Target, Item]] = []
-    errors: list[ReadError] = []
-    possible = [t for t in targets if t.grid is None] or targets
-    only = possible[0] if len(possible) == len(references) == 1 else None
-    for reference in references:
-        own = layout.key_of_picture(reference.place, reference.told)
-        if reference.subject is not None:
-            own = layout.Key(PurePath(), layout.folded(reference.subject), own.number)
-        target = _first_alone(targets, _ways_of_picture(reference, own, given, only), own.folder)
-        if target is None:
-            errors.append(ReadError(reference.place.name, "mask_unmatched"))
+def match(
+    targets: Sequence[Target], volumes: Sequence[Header], pictures: Sequence[Item], given: bool, incomplete: bool = False
+) -> Matched:
+    """Each reference to the file or volume that it was drawn on.
+
+    given: by the user as references, so that the only one may be called anything. incomplete: a scan may be missing.
+    """
+    matched = Matched()
+    drawn_on = [t for t in targets if t.grid is None] or targets
+    only = drawn_on[0] if len(drawn_on) == len(pictures) == 1 else None
+    for item in pictures:
+        matched.add(_of_picture(targets, item, given, only), item, "mask_unmatched")
+    scans = [t for t in targets if t.grid is not None]
+    for header in volumes:
+        if header.found.dicom and header.found.study and any(t.study for t in scans):
+            target, key = _of_study(scans, header)
         else:
-            matched.append((target, reference))
-    return matched, errors
+            ways = _ways_of_name(header)
+            if given or not incomplete:
+                ways += _ways_of_grid(scans, header, given, alone=given and len(volumes) == 1)
+            folder = header.key.folder if header.key else header.item.place.parent
+            target, key = _first_alone(scans, ways, folder), "mask_unmatched"
+        matched.add(target, header, key)
+    return matched
 
 
-def _ways_of_picture(reference: Item, own: layout.Key, given: bool, only: Target | None) -> list[Way]:
-    """How the file may be found that a picture was drawn on, the surest first. only: the one file, of one reference."""
+def _of_picture(targets: Sequence[Target], reference: Item, given: bool, only: Target | None) -> Target | None:
+    """The file that a picture was drawn on, by the surest way that leads to one. only: the one file, of one reference."""
+    own = layout.key_of_picture(reference.place, reference.told)
+    if reference.subject is not None:
+        own = layout.Key(PurePath(), layout.folded(reference.subject), own.number)
     stem = layout.folded(reference.place.stem)
 
     def called(target: Target) -> str:
@@ -72,34 +104,7 @@ def _ways_of_picture(reference: Item, own: layout.Key, given: bool, only: Target
         (given and own.number is not None, lambda t: t.key.number == own.number),
         (given, lambda t: t is only),
     ]
-    return [way for open_, way in ways if open_]
-
-
-def match_volumes(
-    targets: Sequence[Target], references: Sequence[Header], given: bool, incomplete: bool
-) -> tuple[list[tuple[Target, Header]], list[ReadError]]:
-    """The volume that each volume of a reference was drawn on, and an error for each that is nobody's.
-
-    incomplete: a scan may be missing.
-    """
-    volumes = [t for t in targets if t.grid is not None]
-    matched: list[tuple[Target, Header]] = []
-    errors: list[ReadError] = []
-    for header in references:
-        alone = given and len(references) == 1
-        if header.found.dicom and header.found.study and any(t.study for t in volumes):
-            target, key = _of_study(volumes, header)
-        else:
-            ways = _ways_of_name(header)
-            if given or not incomplete:
-                ways += _ways_of_grid(volumes, header, given, alone)
-            folder = header.key.folder if header.key else header.item.place.parent
-            target, key = _first_alone(volumes, ways, folder), "mask_unmatched"
-        if target is None:
-            errors.append(ReadError(header.item.place.name, key))
-        else:
-            matched.append((target, header))
-    return matched, errors
+    return _first_alone(targets, [way for open_, way in ways if open_], own.folder)
 
 
 def _of_study(volumes: Sequence[Target], header: Header) -> tuple[Target | None, str]:

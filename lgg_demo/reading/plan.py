@@ -66,6 +66,8 @@ class StudyPlan:
 
 
 Plan = PicturePlan | StudyPlan
+_Kind = Literal["picture", "nifti", "dicom", "unfit", "beside"]
+_ROLES: tuple[Role, ...] = ("flair", "pre", "post")
 
 
 @dataclass
@@ -82,52 +84,47 @@ def sort_items(walk: Walk, named: layout.Layout = "auto") -> Sorted:
     named: the layout that the user says names have; a file of another name is left out, and said to be.
     """
     found = Sorted(**vars(walk))
-    dicom: dict[Path, Item] = {}
     nifti: list[tuple[Found, Item]] = []
-    unfit: list[Item] = []
+    by_kind: dict[_Kind, list[Item]] = {"picture": found.pictures, "dicom": [], "unfit": [], "beside": []}
     for item in walk.items:
         opening(item.place, PICTURE_SECONDS)
         try:
-            kind = _kind(item)
-            if kind and item.role is None and not layout.fits(item.place, named):
-                unfit.append(item)
-            elif kind == "picture":
-                found.pictures.append(item)
-            elif kind == "dicom":
-                dicom[item.path] = item
-            elif kind == "nifti":
+            kind = _kind(item, named)
+            if kind == "nifti":
                 nifti += [(one, item) for one in find_nifti(item.path)]
+            else:
+                by_kind[kind].append(item)
         except (ReadError, OSError, ValueError) as error:
             found.errors.append(error if isinstance(error, ReadError) else ReadError(item.place.name, "not_found"))
             found.answered.add(item.root)
             found.incomplete |= item.suffix not in BESIDE
     found.answered |= {i.root for i in (*found.pictures, *(i for _, i in nifti))}
     found.volumes = _headers(nifti, walk.items)
-    _add_dicom(found, dicom)
-    _leave_out_logos(found, dicom.values())
-    _leave_out_unfit(found, unfit, named)
+    _add_dicom(found, {item.path: item for item in by_kind["dicom"]})
+    _leave_out_logos(found, by_kind["dicom"])
+    _leave_out_unfit(found, by_kind["unfit"], named)
     return found
 
 
-def _kind(item: Item) -> Literal["picture", "nifti", "dicom"] | None:
-    """What a file is, by its content, and None for what lies beside scans. Raises ReadError and OSError."""
+def _kind(item: Item, named: layout.Layout) -> _Kind:
+    """What a file is, by its content. Raises ReadError for what is nothing and should be something, and OSError."""
+    kind: _Kind = "beside"
     if item.suffix in IMAGE_SUFFIXES:
-        return "picture"
-    if not item.path.is_file():
+        kind = "picture"
+    elif not item.path.is_file():
         raise ReadError(item.place.name, "not_found")
-    if item.path.stat().st_size == 0:
+    elif item.path.stat().st_size == 0:
         if item.named or item.place.name.lower().endswith((".nii", ".nii.gz", ".dcm")):
             raise ReadError(item.place.name, "empty_file")
-        return None
-    if is_nifti(item.path):
-        return "nifti"
-    if is_dicom(item.path):
-        return "dicom"
-    if item.suffix not in BESIDE and is_picture(item.path):
-        return "picture"
-    if item.named or item.suffix in OTHER_VOLUMES:
+    elif is_nifti(item.path):
+        kind = "nifti"
+    elif is_dicom(item.path):
+        kind = "dicom"
+    elif item.suffix not in BESIDE and is_picture(item.path):
+        kind = "picture"
+    elif item.named or item.suffix in OTHER_VOLUMES:
         raise ReadError(item.place.name, "unknown_type", types=", ".join(TYPES))
-    return None
+    return kind if kind == "beside" or item.role is not None or layout.fits(item.place, named) else "unfit"
 
 
 def _leave_out_unfit(found: Sorted, unfit: Sequence[Item], named: layout.Layout) -> None:
@@ -274,18 +271,23 @@ def sort_pictures(pictures: Iterable[Item]) -> tuple[list[list[Item]], list[Item
     references beside one of images.
     """
     items = list(pictures)
+    references = _references_among(items)
+    apart = set(references)
+    groups: dict[tuple[object, ...], list[Item]] = {}
+    for item in items:
+        if item not in apart:
+            shared = layout.counted(item.place.stem)
+            own = (item.suffix, shared) if shared else (item.place.name,)
+            groups.setdefault((item.place.parent, item.subject, *own), []).append(item)
+    return [sorted(g, key=lambda i: layout.natural_key(i.place.name)) for g in groups.values()], references
+
+
+def _references_among(items: Sequence[Item]) -> list[Item]:
     keys = {i: layout.key_of_picture(i.place, i.told) for i in items}
     inside = {i for i in items if i.role is None and layout.in_reference_folder(i.place, i.told)}
     images = {keys[i] for i in items if i not in inside}
-    inside = {i for i in inside if keys[i] in images or not layout.of_initials(i.place)}
-    references = [i for i in items if i in inside or _says_reference(i)]
-    groups: dict[tuple[object, ...], list[Item]] = {}
-    apart = set(references)
-    for item in (i for i in items if i not in apart):
-        shared = layout.counted(item.place.stem)
-        own = (item.suffix, shared) if shared else (item.place.name,)
-        groups.setdefault((item.place.parent, item.subject, *own), []).append(item)
-    return [sorted(g, key=lambda i: layout.natural_key(i.place.name)) for g in groups.values()], references
+    sure = {i for i in inside if keys[i] in images or not layout.of_initials(i.place)}
+    return [i for i in items if i in sure or _says_reference(i)]
 
 
 def _says_reference(item: Item) -> bool:
@@ -308,30 +310,36 @@ def plan_cases(
     """
     series, picture_references = sort_pictures(found.pictures)
     plans: list[Plan] = [PicturePlan(tuple(items)) for items in series]
-    groups: dict[object, list[Header]] = {}
-    references: list[Header] = []
-    taken: set[str] = set()
-    for header in (_renamed(h, taken) for h in found.volumes):
-        chosen = {role for role, name in choose.items() if name == header.found.name}
-        if "mask" in chosen or (header.role == "mask" and not chosen):
-            references.append(header)
-        else:
-            groups.setdefault(_group(header), []).append(header)
+    groups, references = _by_case(found.volumes, choose)
     others: list[Header] = []
-    for group in groups.values():
+    for group in groups:
         try:
             plans.append(_pick(group, choose, named))
         except ReadError as error:
             if all(h.role == "other" and not h.item.named for h in group):
                 others += group
-                continue
-            found.errors.append(error)
-            found.incomplete = True
+            else:
+                found.errors.append(error)
+                found.incomplete = True
     if others and plans:
         found.notices.append(Notice(others[0].found.name, "others_beside", files=len(others)))
     elif others:
         found.errors.append(ReadError(others[0].found.name, "flair_missing"))
     return plans, references, picture_references
+
+
+def _by_case(volumes: Sequence[Header], choose: Mapping[str, str]) -> tuple[list[list[Header]], list[Header]]:
+    """The volumes of each case, and those that are references."""
+    groups: dict[object, list[Header]] = {}
+    references: list[Header] = []
+    taken: set[str] = set()
+    for header in (_renamed(h, taken) for h in volumes):
+        chosen = {role for role, name in choose.items() if name == header.found.name}
+        if "mask" in chosen or (header.role == "mask" and not chosen):
+            references.append(header)
+        else:
+            groups.setdefault(_group(header), []).append(header)
+    return list(groups.values()), references
 
 
 def _group(header: Header) -> object:
@@ -367,25 +375,29 @@ def _pick(group: Sequence[Header], choose: Mapping[str, str], named: layout.Layo
     by_name = {h.found.name: h for h in group}
     if not set(choose.values()) & set(by_name):  # they are of another study
         choose = {}
-    roles: tuple[Role, ...] = ("flair", "pre", "post")
-    picked = {role: by_name[choose[role]] for role in roles if choose.get(role) in by_name}
+    picked = {role: by_name[choose[role]] for role in _ROLES if choose.get(role) in by_name}
+    open_roles = [role for role in _ROLES if role not in picked and choose.get(role) != ""]
     left = sorted((h for h in group if h not in picked.values()), key=_preference)
-    warnings: list[Sentence] = []
-    for role in roles:
-        if role in picked or choose.get(role) == "":
-            continue
-        candidates = [h for h in left if h.role == role]
-        if role == "flair" and not candidates and named == "auto":
-            candidates = [h for h in left if h.role is None][:1]
-            warned: dict[str, object] = {"file": candidates[0].found.name} if candidates else {}
-            warnings += [Sentence("role_unknown" if len(left) == 1 else "no_flair", warned)] if candidates else []
-        elif role == "flair" and len(candidates) > 1:
-            warnings.append(Sentence("flair_several", {"file": candidates[0].found.name, "count": len(candidates)}))
-        if candidates:
-            picked[role] = candidates[0]
+    best = {h.role: h for h in reversed(left)}
+    warnings: tuple[Sentence, ...] = ()
+    if "flair" in open_roles:
+        if "flair" not in best and None in best and named == "auto":
+            best["flair"] = best[None]
+        warnings = _doubts(left, best.get("flair"))
+    picked |= {role: best[role] for role in open_roles if role in best}
     if "flair" not in picked:
         raise ReadError(group[0].found.name, "flair_missing")
-    return StudyPlan(tuple(group), picked, tuple(warnings))
+    return StudyPlan(tuple(group), picked, warnings)
+
+
+def _doubts(headers: Sequence[Header], flair: Header | None) -> tuple[Sentence, ...]:
+    """What to say of the volume that is taken for FLAIR."""
+    if flair is None:
+        return ()
+    count = sum(h.role == "flair" for h in headers)
+    if flair.role is None:
+        return (Sentence("role_unknown" if len(headers) == 1 else "no_flair", {"file": flair.found.name}),)
+    return (Sentence("flair_several", {"file": flair.found.name, "count": count}),) if count > 1 else ()
 
 
 def _preference(header: Header) -> tuple[bool, int]:

@@ -15,7 +15,7 @@ from lgg_demo.messages import Sentence
 from lgg_demo.reading import layout
 from lgg_demo.reading.archive import Item, Walk, walk
 from lgg_demo.reading.masks import covering
-from lgg_demo.reading.matching import Target, match_pictures, match_volumes
+from lgg_demo.reading.matching import Target, match
 from lgg_demo.reading.pictures import read_labels
 from lgg_demo.reading.plan import Header, given_references, nothing_in, sort_items
 from lgg_demo.reading.volumes import resample, same_grid, with_role
@@ -94,13 +94,10 @@ def _events(
     found = sort_items(given)
     yield from [*found.errors, *nothing_in(paths, found)]
     targets = [target for n, case in enumerate(cases) for target in _targets(n, case)]
-    headers, pictures = given_references(found, {t.place for t in targets})
-    own, errors = match_pictures(targets, pictures, given=True)
-    volumes, more = match_volumes(targets, headers, given=True, incomplete=False)
-    yield from [*errors, *more]
-    for n in sorted({t.case for t, _ in (*own, *volumes)}):
-        drawn, placed = [(t, i) for t, i in own if t.case == n], [h for t, h in volumes if t.case == n]
-        case, errors = attach(cases[n], drawn, placed)
+    matched = match(targets, *given_references(found, {t.place for t in targets}), given=True)
+    yield from matched.errors
+    for n in sorted(matched.cases):
+        case, errors = attach(cases[n], matched.pictures.get(n, {}), matched.volumes.get(n, []))
         yield from errors
         if case is not cases[n]:
             yield n, case
@@ -114,14 +111,9 @@ def _targets(n: int, case: Attachable) -> Iterator[Target]:
         yield Target(n, case.paths[0], layout.key_of(case.paths[0]), case.grid, case.study, case.uids)
 
 
-def attach(case: R, pictures: Sequence[tuple[Target, Item]], volumes: Sequence[Header]) -> tuple[R, list[ReadError]]:
+def attach(case: R, pictures: Mapping[Path, Sequence[Item]], volumes: Sequence[Header]) -> tuple[R, list[ReadError]]:
     """A case with its references, and an error for each that cannot be used. Volumes given together are united."""
-    errors: list[ReadError] = []
-    by_place: dict[Path, list[Item]] = {}
-    for target, item in pictures:
-        by_place.setdefault(Path(target.place), []).append(item)
-    if by_place:
-        case, errors = _with_pictures(case, by_place)
+    case, errors = _with_pictures(case, pictures) if pictures else (case, [])
     by_file: dict[tuple[Path, ...], list[Header]] = {}
     for header in volumes:
         by_file.setdefault(header.found.paths, []).append(header)
@@ -153,28 +145,27 @@ def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, li
     reference = np.zeros(shape, dtype=bool) if case.reference is None else case.reference.copy()
     referenced = np.zeros(shape[0], dtype=bool) if case.referenced is None else case.referenced.copy()
     renewed: dict[int, str] = {}  # by slice the mask's name
-    said: list[Sentence] = []
-    stop = 0
-    for path, slices in zip(case.paths, case.slices, strict=True):
-        place = slice(stop, stop := stop + slices)
+    said: dict[str, Sentence] = {}  # by key
+    stops = np.cumsum(case.slices).tolist()
+    for path, slices, stop in zip(case.paths, case.slices, stops, strict=True):
         if path not in masks:
             continue
-        mask = min(masks[path], key=_preference)
+        place, mask = slice(stop - slices, stop), min(masks[path], key=_preference)
         try:
-            values, warnings = _labels(mask, case.size, slices)
+            reference[place], warnings = _labels(mask, case.size, slices)
         except ReadError as error:
             errors.append(error)
             continue
-        reference[place], referenced[place] = values, True
-        renewed |= dict.fromkeys(range(place.start, place.stop), mask.place.name)
-        said += [w for w in warnings if w.key not in {s.key for s in said}]
+        referenced[place] = True
+        renewed |= dict.fromkeys(range(stop - slices, stop), mask.place.name)
         if len(masks[path]) > 1:
-            said.append(Sentence("mask_several", {"file": mask.place.name, "count": len(masks[path])}))
+            warnings = [*warnings, Sentence("mask_several", {"file": mask.place.name, "count": len(masks[path])})]
+        said = {w.key: w for w in warnings} | said
     if not renewed:
         return case, errors
-    before = [] if len(renewed) == referenced.sum() else list(case.reference_warnings)
+    before = () if len(renewed) == referenced.sum() else case.reference_warnings
     covers = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
-    told = (*(w for w in before if w.key != "mask_covers"), *said, *covers)
+    told = (*(w for w in before if w.key != "mask_covers"), *said.values(), *covers)
     return replace(case, reference=reference, referenced=referenced, reference_warnings=told), errors  # type: ignore[type-var]
 
 
@@ -266,25 +257,24 @@ def _marked(mask: Volume) -> tuple[np.ndarray, list[Sentence]]:
 def _placed(mask: Volume, grid: Grid, name: str) -> tuple[np.ndarray, list[Sentence]]:
     """A mask of 0 and 1 on a grid, bool, and what to say of its place. Raises ReadError where it has none."""
     told = {"file": mask.name, "other": name}
+    alike = mask.grid.shape == grid.shape
+    marked = float(mask.values.sum())
     if same_grid(mask.grid, grid):
         return mask.values > 0.5, []
-    alike = mask.grid.shape == grid.shape
-    silent = _unplaced(mask.grid.affine) or any(w.key == "volume_no_orientation" for w in mask.warnings)
-    if silent and alike:
-        return mask.values > 0.5, [Sentence("mask_without_geometry", told)]
-    if silent and not _unplaced(grid.affine):
-        raise ReadError(mask.paths[0].name, "mask_nowhere", other=name)
-    values = resample(mask, grid) > 0.5
-    marked = float(mask.values.sum())
-    if marked and not values.any():
+    if _unplaced(mask.grid.affine) or any(w.key == "volume_no_orientation" for w in mask.warnings):
         if alike:
-            return mask.values > 0.5, [Sentence("mask_by_voxel", told)]
-        if _elsewhere(mask, grid):
-            raise ReadError(mask.paths[0].name, "mask_unmatched")
+            return mask.values > 0.5, [Sentence("mask_without_geometry", told)]
+        if not _unplaced(grid.affine):
+            raise ReadError(mask.paths[0].name, "mask_nowhere", other=name)
+    values = resample(mask, grid) > 0.5
+    if marked and not values.any() and alike:
+        return mask.values > 0.5, [Sentence("mask_by_voxel", told)]
+    if marked and not values.any() and _elsewhere(mask, grid):
+        raise ReadError(mask.paths[0].name, "mask_unmatched")
     warnings = [] if grid.holds(mask.grid) else [Sentence("mask_resampled", told)]
     before, after = (abs(float(np.linalg.det(g.affine[:3, :3]))) for g in (mask.grid, grid))
-    lost = 1 - values.sum() * after / (marked * before) if marked else 0.0
-    if lost > MOST_LOST:
+    lost = 1 - values.sum() * after / max(marked * before, 1e-9)
+    if marked and lost > MOST_LOST:
         warnings.append(Sentence("mask_outside", told | {"percent": round(100 * lost)}))
     return values, warnings
 
