@@ -46,7 +46,7 @@ class Matched:
     def cases(self) -> set[int]:
         return {*self.pictures, *self.volumes}
 
-    def add(self, target: Target | None, reference: Item | Header, key: str) -> None:
+    def add(self, target: Target | None, key: str, reference: Item | Header) -> None:
         """Note whose a reference is, or, under a key, that it is nobody's."""
         if target is None:
             item = reference if isinstance(reference, Item) else reference.item
@@ -71,18 +71,11 @@ def match(
     drawn_on = [t for t in targets if t.grid is None] or targets
     only = drawn_on[0] if len(drawn_on) == len(pictures) == 1 else None
     for item in pictures:
-        matched.add(_of_picture(targets, item, given, only), item, "mask_unmatched")
+        matched.add(_of_picture(targets, item, given, only), "mask_unmatched", item)
     scans = [t for t in targets if t.grid is not None]
     for header in volumes:
-        if header.found.dicom and header.found.study and any(t.study for t in scans):
-            target, key = _of_study(scans, header)
-        else:
-            ways = _ways_of_name(header)
-            if given or not incomplete:
-                ways += _ways_of_grid(scans, header, given, alone=given and len(volumes) == 1)
-            folder = header.key.folder if header.key else header.item.place.parent
-            target, key = _first_alone(scans, ways, folder), "mask_unmatched"
-        matched.add(target, header, key)
+        alone = given and len(volumes) == 1
+        matched.add(*_of_volume(scans, header, given, alone, given or not incomplete), header)
     return matched
 
 
@@ -105,6 +98,16 @@ def _of_picture(targets: Sequence[Target], reference: Item, given: bool, only: T
         (given, lambda t: t is only),
     ]
     return _first_alone(targets, [way for open_, way in ways if open_], own.folder)
+
+
+def _of_volume(
+    scans: Sequence[Target], header: Header, given: bool, alone: bool, by_grid: bool
+) -> tuple[Target | None, str]:
+    """The volume that a volume was drawn on, and what to say where there is none. by_grid: whether a grid tells."""
+    if header.found.dicom and header.found.study and any(t.study for t in scans):
+        return _of_study(scans, header)
+    ways = [*_ways_of_name(header), *(_ways_of_grid(scans, header, given, alone) if by_grid else [])]
+    return _first_alone(scans, ways, header.key.folder if header.key else header.item.place.parent), "mask_unmatched"
 
 
 def _of_study(volumes: Sequence[Target], header: Header) -> tuple[Target | None, str]:

@@ -201,16 +201,16 @@ def _header(found: Found, item: Item, channels: Mapping[str, object]) -> Header:
     name = layout.nifti_name(item.place)
     if (alias := layout.nifti_name(item.path)) != name:
         found = replace(found, name=found.name.replace(alias, name, 1), description=describe(name))
-    further = bool(found.number)  # of a 4-D file: of no role but a reference's
-    if item.subject is not None:
-        key = layout.Key(PurePath(), layout.folded(item.subject))
-        return Header(found, item, layout.parse(name).role if further else item.role, key)
     key, role = layout.key_of(item.place, item.told), layout.parse(name).role
-    if channel := layout.channel_of(name):
+    if item.subject is not None:
+        key, role = layout.Key(PurePath(), layout.folded(item.subject)), item.role
+    elif channel := layout.channel_of(name):
         whose = layout.folded(channel[0])
         if channels or key.subject == whose:
             key, role = replace(key, subject=whose), role_of(str(channels.get(str(channel[1]), "")))
-    return Header(found, item, "other" if further and role != "mask" else role, key)
+    if found.number and role != "mask":  # a further volume of a 4-D file: of no role but a reference's
+        role = "other"
+    return Header(found, item, role, key)
 
 
 def _by_folder(header: Header, scans: Collection[layout.Key | None]) -> Header:
@@ -376,27 +376,23 @@ def _pick(group: Sequence[Header], choose: Mapping[str, str], named: layout.Layo
     if not set(choose.values()) & set(by_name):  # they are of another study
         choose = {}
     picked = {role: by_name[choose[role]] for role in _ROLES if choose.get(role) in by_name}
-    open_roles = [role for role in _ROLES if role not in picked and choose.get(role) != ""]
     left = sorted((h for h in group if h not in picked.values()), key=_preference)
     best = {h.role: h for h in reversed(left)}
-    warnings: tuple[Sentence, ...] = ()
-    if "flair" in open_roles:
-        if "flair" not in best and None in best and named == "auto":
-            best["flair"] = best[None]
-        warnings = _doubts(left, best.get("flair"))
-    picked |= {role: best[role] for role in open_roles if role in best}
+    if named == "auto" and None in best:
+        best.setdefault("flair", best[None])
+    picked = {role: best[role] for role in _ROLES if role in best and choose.get(role) != ""} | picked
     if "flair" not in picked:
         raise ReadError(group[0].found.name, "flair_missing")
-    return StudyPlan(tuple(group), picked, warnings)
+    return StudyPlan(tuple(group), picked, _doubts(left, picked["flair"]))
 
 
-def _doubts(headers: Sequence[Header], flair: Header | None) -> tuple[Sentence, ...]:
-    """What to say of the volume that is taken for FLAIR."""
-    if flair is None:
+def _doubts(left: Sequence[Header], flair: Header) -> tuple[Sentence, ...]:
+    """What to say of the volume that is taken for FLAIR, of those that the user has not chosen."""
+    if flair not in left:
         return ()
-    count = sum(h.role == "flair" for h in headers)
+    count = sum(h.role == "flair" for h in left)
     if flair.role is None:
-        return (Sentence("role_unknown" if len(headers) == 1 else "no_flair", {"file": flair.found.name}),)
+        return (Sentence("role_unknown" if len(left) == 1 else "no_flair", {"file": flair.found.name}),)
     return (Sentence("flair_several", {"file": flair.found.name, "count": count}),) if count > 1 else ()
 
 

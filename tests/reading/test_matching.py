@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pydicom
 import pytest
 from helpers import (
@@ -244,16 +243,6 @@ def test_masks_of_a_series_come_in_parts(tmp_path: Path) -> None:
     (both,), _ = attach([one], [tmp_path / "t" / "s_2_mask.png"], tmp_path / "w2")
     assert both.reference is not None and both.reference.any(axis=2).sum(axis=1).tolist() == [10, 20]
     assert one.reference is not None and not one.reference[1].any(), "what was there is left as it was"
-
-
-def test_pages_of_a_tiff_are_a_volumes_reference(tmp_path: Path) -> None:
-    import tifffile
-
-    case = only(lay(tmp_path / "in", {"head.nii": SCAN}))
-    tifffile.imwrite(tmp_path / "head_mask.tif", HEAD.mask.astype(np.uint8) * 255, photometric="minisblack")
-    (attached,), errors = attach([case], [tmp_path / "head_mask.tif"], tmp_path / "work")
-    assert not errors and warned(attached) == warned(case)
-    np.testing.assert_array_equal(attached.reference, HEAD.mask)
 
 
 def test_several_masks_of_one_scan_are_united_and_said_to_be(tmp_path: Path) -> None:

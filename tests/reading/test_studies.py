@@ -28,7 +28,6 @@ from helpers import (
 )
 
 from lgg_demo.case import Case, ReadError, Study
-from lgg_demo.network.frames import frame_of, to_model
 from lgg_demo.reading import studies
 from lgg_demo.reading.limits import MOST_SLICES
 from lgg_demo.reading.studies import Request, read_cases
@@ -114,15 +113,6 @@ def test_other_grids_are_resampled_onto_flair(tmp_path: Path) -> None:
     affine[:3, 3] += 5000
     case = only([flair, nifti(post, values, affine)])
     assert warned(case) == ["sequence_apart"] and case.scan.grey
-
-
-def test_the_network_takes_what_comes_out(tmp_path: Path) -> None:
-    lay(tmp_path / "n", {"x_flair.nii": SCAN, "x_t1.nii": SCAN})
-    series(tmp_path / "s")
-    for folder in (tmp_path / "n", tmp_path / "s"):
-        scan = only(folder).scan
-        x = to_model(scan.pixels, frame_of(scan.pixels, scan.spacing_mm))
-        assert x.shape == (12, 3, 256, 256) and 0.5 < float(x.max()) <= 1.5
 
 
 def test_pictures_are_no_studies(tmp_path: Path) -> None:
