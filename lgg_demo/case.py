@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from pydicom import Dataset
@@ -124,23 +124,6 @@ class Case:
         return tuple(slices for _, slices in self.scan.files)
 
 
-class Referable(Protocol):
-    """What a reference can be attached to: files of known size and number of slices (`Case`, or a finished result)."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]: ...
-    @property
-    def size(self) -> tuple[int, int]: ...
-    @property
-    def slices(self) -> tuple[int, ...]: ...
-    @property
-    def reference(self) -> np.ndarray | None: ...
-    @property
-    def referenced(self) -> np.ndarray | None: ...
-    @property
-    def reference_warnings(self) -> tuple[Sentence, ...]: ...
-
-
 Role = Literal["pre", "flair", "post", "mask", "other"]
 
 
@@ -214,6 +197,3 @@ class Study(Case):
 
     sequences: tuple[Listed, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
-
-
-R = TypeVar("R", bound=Referable)

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any
 
-from lgg_demo.case import Case, Notice, R, ReadError
-from lgg_demo.reading.references import attachable, read_references, with_events
+from lgg_demo.case import Case, Notice, ReadError
+from lgg_demo.reading.references import Known, attachable, read_references, with_events
 from lgg_demo.reading.studies import Request, read_cases
 from lgg_demo.reading.watch import VOLUME_SECONDS, tell
 from lgg_demo.scratch import scratch
@@ -85,8 +85,8 @@ def _unsaid(events: Iterator[Any], said: set[str]) -> Iterator[Any]:
 
 
 def attach(
-    results: Sequence[R], paths: Sequence[Path], stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
-) -> tuple[list[R], list[ReadError]]:
+    results: Sequence[Known], paths: Sequence[Path], stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
+) -> tuple[list[Known], list[ReadError]]:
     """Cases, or finished results, with the references that belong to them; and errors.
 
     `references.read_references` in a child process. Raises Stopped.

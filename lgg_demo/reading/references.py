@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from lgg_demo.case import R, ReadError, Referable, Volume
+from lgg_demo.case import Case, ReadError, Volume
 from lgg_demo.grid import Grid, corners
 from lgg_demo.messages import Sentence
 from lgg_demo.reading import layout
@@ -28,7 +28,7 @@ KNOWN = ("reference", "referenced", "reference_warnings")  # what a reference ch
 
 @dataclass(frozen=True)
 class Attachable:
-    """What a reference needs to know of a case or a finished result, without its pixels (`Referable`).
+    """What a reference needs to know of a case or a finished result, without its pixels.
 
     name: what sentences call it. study, uids: of a DICOM series, see `matching.Target`.
     """
@@ -45,7 +45,11 @@ class Attachable:
     reference_warnings: tuple[Sentence, ...] = ()
 
 
-def attachable(case: Referable) -> Attachable:
+Known = TypeVar("Known")  # a case, a finished result
+C = TypeVar("C", bound=Case | Attachable)
+
+
+def attachable(case: Any) -> Attachable:
     """A case or a result as a reference sees it. Of pictures with the references that it has: they come slice by slice."""
     source: Any = getattr(case, "scan", case)
     study = next((str(i.get("StudyInstanceUID", "")) for i in source.instances), "")
@@ -54,7 +58,7 @@ def attachable(case: Referable) -> Attachable:
     return bare if source.grid is not None else _with_reference_of(case, bare)
 
 
-def _with_reference_of(known: Referable, case: R) -> R:
+def _with_reference_of(known: Any, case: Known) -> Known:
     return replace(case, **{k: getattr(known, k) for k in KNOWN})  # type: ignore[type-var]
 
 
@@ -75,8 +79,8 @@ def read_references(
 
 
 def with_events(
-    cases: Sequence[R], events: Iterable[tuple[int, Attachable] | ReadError]
-) -> tuple[list[R], list[ReadError]]:
+    cases: Sequence[Known], events: Iterable[tuple[int, Attachable] | ReadError]
+) -> tuple[list[Known], list[ReadError]]:
     """Cases with the references that `read_references` found for them, and its errors."""
     attached, errors = list(cases), list[ReadError]()
     for event in events:
@@ -111,7 +115,7 @@ def _targets(n: int, case: Attachable) -> Iterator[Target]:
         yield Target(n, case.paths[0], layout.key_of(case.paths[0]), case.grid, case.study, case.uids)
 
 
-def attach(case: R, pictures: Mapping[Path, Sequence[Item]], volumes: Sequence[Header]) -> tuple[R, list[ReadError]]:
+def attach(case: C, pictures: Mapping[Path, Sequence[Item]], volumes: Sequence[Header]) -> tuple[C, list[ReadError]]:
     """A case with its references, and an error for each that cannot be used. Volumes given together are united."""
     case, errors = _with_pictures(case, pictures) if pictures else (case, [])
     by_file: dict[tuple[Path, ...], list[Header]] = {}
@@ -131,14 +135,14 @@ def attach(case: R, pictures: Mapping[Path, Sequence[Item]], volumes: Sequence[H
             errors.append(ReadError(name, "damaged"))
     if len(files := list(dict.fromkeys(united))) > 1:
         told = Sentence("masks_united", {"file": files[0], "count": len(files)})
-        case = replace(case, reference_warnings=(*case.reference_warnings, told))  # type: ignore[type-var]
+        case = replace(case, reference_warnings=(*case.reference_warnings, told))
     return case, errors
 
 
 # Masks of pictures
 
 
-def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, list[ReadError]]:
+def _with_pictures(case: C, masks: Mapping[Path, Sequence[Item]]) -> tuple[C, list[ReadError]]:
     """A case with the best of the pictures of each of its files; one that cannot be read or does not fit is an error."""
     errors: list[ReadError] = []
     shape = (sum(case.slices), *case.size)
@@ -166,7 +170,7 @@ def _with_pictures(case: R, masks: Mapping[Path, Sequence[Item]]) -> tuple[R, li
     before = () if len(renewed) == referenced.sum() else case.reference_warnings
     covers = _covering(reference, renewed, [w for w in before if w.key == "mask_covers"])
     told = (*(w for w in before if w.key != "mask_covers"), *said.values(), *covers)
-    return replace(case, reference=reference, referenced=referenced, reference_warnings=told), errors  # type: ignore[type-var]
+    return replace(case, reference=reference, referenced=referenced, reference_warnings=told), errors
 
 
 def _labels(mask: Item, size: tuple[int, int], slices: int) -> tuple[np.ndarray, Sequence[Sentence]]:
@@ -211,7 +215,7 @@ def _lesions(masks: list[Volume]) -> list[Volume]:
     return [replace(kept[0], warnings=(*kept[0].warnings, said)), *kept[1:]]
 
 
-def _with_volume(case: R, mask: Volume, together: bool) -> R:
+def _with_volume(case: C, mask: Volume, together: bool) -> C:
     """A case with a mask on its own slices, together with what it has; one of another grid is resampled, with a warning.
 
     Where the header says nothing of where the mask lies, and where nothing of it lies in the case's volume, voxels are
@@ -230,7 +234,7 @@ def _with_volume(case: R, mask: Volume, together: bool) -> R:
     before = case.reference_warnings if together else ()
     told = (*before, *(w for w in (*warnings, *more) if w not in before))
     referenced = np.ones(len(stack), dtype=bool)
-    return replace(case, reference=stack, referenced=referenced, reference_warnings=told)  # type: ignore[type-var]
+    return replace(case, reference=stack, referenced=referenced, reference_warnings=told)
 
 
 def _marked(mask: Volume) -> tuple[np.ndarray, list[Sentence]]:

@@ -269,10 +269,8 @@ def test_a_bomb_among_the_references_costs_itself_alone(tmp_path: Path) -> None:
     assert [(e.file, e.sentence.key) for e in errors] == [("a_mask.jpg", "reading_too_long")]
 
 
-@pytest.mark.parametrize("module", ["guard", "studies"])
-def test_a_child_imports_no_network_and_draws_nothing(module: str) -> None:
-    code = f"import sys, lgg_demo.reading.{module}; print(*sys.modules)"
+def test_reading_imports_no_network_and_draws_nothing() -> None:
+    code = "import sys, lgg_demo.reading; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"torch", "monai", "matplotlib", "gradio", "lightning", "sklearn", "pandas", "highdicom"}
-    assert heavy & set(loaded) == set()
-    assert f"lgg_demo.reading.{module}" in loaded
+    assert heavy & set(loaded) == set() and "lgg_demo.reading.guard" in loaded
