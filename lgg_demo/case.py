@@ -13,7 +13,7 @@ A `Notice` is no error: nothing went wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -176,6 +176,11 @@ class Found:
     @property
     def voxels(self) -> int:
         return math.prod(self.grid.shape)
+
+
+def uids_of(instances: Iterable[Dataset]) -> frozenset[str]:
+    """The UIDs of the series and files of some DICOM headers."""
+    return frozenset(str(i.get(key, "")) for i in instances for key in ("SeriesInstanceUID", "SOPInstanceUID")) - {""}
 
 
 @dataclass(frozen=True)

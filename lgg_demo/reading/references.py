@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lgg_demo.case import Case, ReadError, Volume
+from lgg_demo.case import Case, ReadError, Volume, uids_of
 from lgg_demo.grid import Grid, corners
 from lgg_demo.messages import Sentence
 from lgg_demo.reading import layout
@@ -53,8 +53,8 @@ def attachable(case: Any) -> Attachable:
     """A case or a result as a reference sees it. Of pictures with the references that it has: they come slice by slice."""
     source: Any = getattr(case, "scan", case)
     study = next((str(i.get("StudyInstanceUID", "")) for i in source.instances), "")
-    uids = {str(i.get(key, "")) for i in source.instances for key in ("SeriesInstanceUID", "SOPInstanceUID")} - {""}
-    bare = Attachable(case.paths, case.size, case.slices, source.files[0][0], source.grid, study, frozenset(uids))
+    uids = uids_of(source.instances)
+    bare = Attachable(case.paths, case.size, case.slices, source.files[0][0], source.grid, study, uids)
     return bare if source.grid is not None else _with_reference_of(case, bare)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from lgg_demo.case import Found, ReadError, Volume
+from lgg_demo.case import Found, ReadError, Volume, uids_of
 from lgg_demo.grid import places_of
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.dicom import Head, Slice, read_head
@@ -319,9 +319,9 @@ def _promise(name: str, members: _Members, unread: int, opening: Opening) -> Fou
         grid,
         reliable(first.path.name, load),
         dicom=True,
+        uids=frozenset() if first.role == "mask" else uids_of(by_path.values()),
         warnings=tuple(warnings),
         frame_of_reference=str(first.instance.get("FrameOfReferenceUID", "")),
-        uids=frozenset(() if mask else _uids(h.instance for h in members.heads)),
         refers_to=frozenset().union(*(head.refers_to for head in members.heads)),
     )
 
@@ -340,17 +340,12 @@ def _chosen_segments(name: str, members: _Members) -> tuple[dict[Path, set[int]]
     return {head.path: {s.number for s in head.segments if s in lesions} for head in members.heads}, told
 
 
-def _uids(instances: Iterable[Dataset]) -> set[str]:
-    """Those of the series and files of some headers."""
-    return {str(i.get(keyword, "")) for i in instances for keyword in ("SeriesInstanceUID", "SOPInstanceUID")} - {""}
-
-
 def drawn_on(mask: Found, instances: Sequence[Dataset]) -> bool:
     """Whether a segmentation may belong to the series of these headers, as far as the UIDs of both tell.
 
     It does where it refers to the series or to one of its files, or is of the same study.
     """
-    own = _uids(instances)
+    own = {str(i.get(keyword, "")) for i in instances for keyword in ("SeriesInstanceUID", "SOPInstanceUID")} - {""}
     studies = {str(i.get("StudyInstanceUID", "")) for i in instances} - {""}
     return bool(own & mask.refers_to) or not mask.study or not studies or mask.study in studies
 
