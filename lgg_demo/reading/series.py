@@ -319,7 +319,7 @@ def _promise(name: str, members: _Members, unread: int, opening: Opening) -> Fou
         grid,
         reliable(first.path.name, load),
         dicom=True,
-        uids=frozenset() if first.role == "mask" else uids_of(by_path.values()),
+        uids=uids_of(instances),
         warnings=tuple(warnings),
         frame_of_reference=str(first.instance.get("FrameOfReferenceUID", "")),
         refers_to=frozenset().union(*(head.refers_to for head in members.heads)),
