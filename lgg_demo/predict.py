@@ -1,4 +1,4 @@
-"""Outline the abnormality in files, folders or studies: `python -m lgg_demo.predict INPUT... --out DIR`."""
+"""Segment the FLAIR abnormality in files, folders or studies: `python -m lgg_demo.predict INPUT... --out DIR`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Volume = Annotated[str | None, tyro.conf.arg(metavar="FILE")]
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
-    """Outline the abnormality in files, folders or studies.
+    """Segment the FLAIR abnormality in files, folders or studies.
 
     Writes for each picture NAME_mask (0 or 255, PNG or TIFF as the input was) and NAME_probability (8 bit, 255 for
     probability 1); for each NIfTI or DICOM volume the same as NIfTI on its own grid, and a DICOM segmentation of a DICOM

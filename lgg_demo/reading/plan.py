@@ -131,13 +131,13 @@ def _leave_out_unfit(found: Sorted, unfit: Sequence[Item], named: layout.Layout)
     """Say which files have no name of the layout: of those named themselves each, of others one with their number."""
     if not unfit:
         return
-    said = {"layout": named, "form": layout.FORMS[named][0]}
+    form, _ = layout.FORMS[named]
     for item in unfit:
         found.leave(item.root)
         if item.named:
-            found.errors.append(ReadError(item.place.name, "layout_differs", **said))
+            found.errors.append(ReadError(item.place.name, "layout_differs", layout=named, form=form))
     if beside := [i for i in unfit if not i.named]:
-        found.notices.append(Notice(beside[0].place.name, "layout_beside", files=len(beside), **said))
+        found.notices.append(Notice(beside[0].place.name, "layout_beside", files=len(beside), layout=named, form=form))
 
 
 # DICOM
