@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+import lgg_demo.reading.layout as layout
 from lgg_demo.case import ReadError
 from lgg_demo.grid import Grid
-from lgg_demo.reading import layout
 from lgg_demo.reading.archive import Item
 from lgg_demo.reading.plan import Header
 from lgg_demo.reading.volumes import same_grid

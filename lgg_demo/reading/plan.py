@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Literal
 
+import lgg_demo.reading.layout as layout
 from lgg_demo.case import Found, Notice, ReadError, Role
 from lgg_demo.messages import Sentence
-from lgg_demo.reading import layout
 from lgg_demo.reading.archive import Given, Item, Walk
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.earlier import read_json

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+import lgg_demo.reading.layout as layout
 from lgg_demo.case import Case, ReadError, Volume, uids_of
 from lgg_demo.grid import Grid, corners
 from lgg_demo.messages import Sentence
-from lgg_demo.reading import layout
 from lgg_demo.reading.archive import Item, Walk, walk
 from lgg_demo.reading.masks import covering
 from lgg_demo.reading.matching import Target, match
