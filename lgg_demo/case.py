@@ -13,10 +13,10 @@ A `Notice` is no error: nothing went wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from pydicom import Dataset
@@ -32,17 +32,13 @@ class LggDemoError(Exception):
 class ReadError(LggDemoError):
     """One file that cannot be used. `file` is its name, `sentence` says what is wrong and what to do, in any language."""
 
-    def __init__(self, file: str, key: str, **values: object) -> None:
+    def __init__(self, file: str, key: str, /, **values: object) -> None:
+        super().__init__(file, key)  # unpickling calls with these, then sets the attributes
         self.file = file
-        self.sentence = Sentence(key, {"file": file, **values})
-        super().__init__(str(self.sentence))
+        self.sentence = Sentence(key, values | {"file": file})
 
-    def __reduce__(self) -> tuple[object, ...]:  # it crosses from the process that reads
-        return _read_error, (self.file, self.sentence)
-
-
-def _read_error(file: str, sentence: Sentence) -> ReadError:
-    return ReadError(file, sentence.key, **{k: v for k, v in sentence.values.items() if k != "file"})
+    def __str__(self) -> str:
+        return str(self.sentence)
 
 
 @dataclass(frozen=True, init=False)
@@ -52,9 +48,9 @@ class Notice:
     file: str
     sentence: Sentence
 
-    def __init__(self, file: str, key: str, **values: object) -> None:
+    def __init__(self, file: str, key: str, /, **values: object) -> None:
         object.__setattr__(self, "file", file)
-        object.__setattr__(self, "sentence", Sentence(key, {"file": file, **values}))
+        object.__setattr__(self, "sentence", Sentence(key, values | {"file": file}))
 
 
 @dataclass(frozen=True)
@@ -90,6 +86,16 @@ class Scan:
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A grey scan is pickled as one stack, which its three channels share."""
+        return vars(self) | ({"pixels": np.ascontiguousarray(self.pixels[..., 0])} if self.grey else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        pixels = state["pixels"]
+        if state["grey"]:
+            pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+        vars(self).update(state | {"pixels": pixels})
+
 
 @dataclass(frozen=True)
 class Case:
@@ -116,23 +122,6 @@ class Case:
     def slices(self) -> tuple[int, ...]:
         """How many slices each file has."""
         return tuple(slices for _, slices in self.scan.files)
-
-
-class Referable(Protocol):
-    """What a reference can be attached to: files of known size and number of slices (`Case`, or a finished result)."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]: ...
-    @property
-    def size(self) -> tuple[int, int]: ...
-    @property
-    def slices(self) -> tuple[int, ...]: ...
-    @property
-    def reference(self) -> np.ndarray | None: ...
-    @property
-    def referenced(self) -> np.ndarray | None: ...
-    @property
-    def reference_warnings(self) -> tuple[Sentence, ...]: ...
 
 
 Role = Literal["pre", "flair", "post", "mask", "other"]
@@ -166,7 +155,8 @@ class Found:
 
     role: None where neither name nor description tells. study: what the volumes of one study share (StudyInstanceUID, or
     the file name without the words that tell the sequence). `load` raises ReadError. frame_of_reference: a DICOM
-    series' UID of it. refers_to: UIDs of the series and files that a DICOM segmentation was drawn on.
+    series' UID of it. uids: of a DICOM scan those of its series and files; refers_to: those that a DICOM segmentation was
+    drawn on.
     """
 
     name: str
@@ -180,11 +170,17 @@ class Found:
     number: int = 0
     warnings: tuple[Sentence, ...] = ()
     frame_of_reference: str = ""
+    uids: frozenset[str] = frozenset()
     refers_to: frozenset[str] = frozenset()
 
     @property
     def voxels(self) -> int:
         return math.prod(self.grid.shape)
+
+
+def uids_of(instances: Iterable[Dataset]) -> frozenset[str]:
+    """The UIDs of the series and files of some DICOM headers."""
+    return frozenset(str(i.get(key, "")) for i in instances for key in ("SeriesInstanceUID", "SOPInstanceUID")) - {""}
 
 
 @dataclass(frozen=True)
@@ -206,6 +202,3 @@ class Study(Case):
 
     sequences: tuple[Listed, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
-
-
-R = TypeVar("R", bound=Referable)

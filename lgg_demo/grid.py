@@ -7,8 +7,9 @@ goes back to the input's own grid exactly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
@@ -70,6 +71,11 @@ def without_shear(affine: np.ndarray) -> np.ndarray:
     return np.asarray(upright)
 
 
+def corners(shape: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The corners of an array as homogeneous indices, (8, 4): from 0 to the shape."""
+    return np.array([(*corner, 1) for corner in product(*((0, n) for n in shape))])
+
+
 @dataclass(frozen=True)
 class Grid:
     """The input's own voxel grid.
@@ -106,6 +112,12 @@ class Grid:
         return np.asarray(apply_orientation(stack, back))
 
     @property
+    def stack_shape(self) -> tuple[int, int, int]:
+        """(slices, height, width) of the stack."""
+        s, h, w = self.to_stack(np.broadcast_to(np.uint8(0), self.shape)).shape
+        return s, h, w
+
+    @property
     def stack_affine(self) -> np.ndarray:
         """(4, 4) from the stack's indices (slice, row, column) to millimetres, RAS+."""
         return np.asarray(self.affine @ inv_ornt_aff(self._turn, self.shape))
@@ -123,6 +135,13 @@ class Grid:
         sizes[axis] = normal @ matrix[:, axis]
         s, h, w = (float(sizes[own]) for own in np.argsort(self._turn[:, 0]))
         return s, h, w
+
+    def holds(self, other: Grid) -> bool:
+        """Whether every voxel of another grid lies on this one's lattice, as a DICOM segmentation's of some slices does."""
+        matrix = np.linalg.inv(self.affine) @ other.affine
+        places = (corners(other.shape) @ matrix.T)[:, :3]
+        whole = np.abs(np.sort(np.abs(matrix[:3, :3]), axis=0) - [[0], [0], [1]]).max() < 0.01
+        return bool(whole and np.abs(places - np.round(places)).max() < 0.1)
 
     @property
     def slice_direction(self) -> str | None:

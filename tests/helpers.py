@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from lgg_demo.case import Case, ReadError, Study
 from lgg_demo.reading.archive import Given
-from lgg_demo.reading.references import attachable, read_references
+from lgg_demo.reading.references import attachable, read_references, with_events
 from lgg_demo.reading.studies import Read, Request, read_all
 
 __all__ = (
@@ -89,7 +88,7 @@ def lay(folder: Path, files: dict[str, str | int]) -> Path:
         values = rows_up_to(what) if isinstance(what, int) else STACK
         if what == BROKEN:
             path.write_bytes(b"no image")
-        elif path.suffix == ".png":
+        elif path.suffix in (".png", ".tif"):
             Image.fromarray((values[6] * (255 if isinstance(what, int) else 1)).astype(np.uint8)).save(path)
         else:
             nifti(path, *turned("LPS", values))
@@ -112,15 +111,7 @@ def only(paths: Sequence[Path | Given] | Path, **more: object) -> Study:
 
 def attach(cases: Sequence[Case], paths: Sequence[Path], work: Path) -> tuple[list[Case], list[ReadError]]:
     """Cases with references that are given later, in this process."""
-    attached, errors = list(cases), []
-    for event in read_references([attachable(case) for case in cases], paths, frozenset(), work):
-        if isinstance(event, ReadError):
-            errors.append(event)
-        else:
-            n, known = event
-            given = {k: getattr(known, k) for k in ("reference", "referenced", "reference_warnings")}
-            attached[n] = replace(attached[n], **given)
-    return attached, errors
+    return with_events(cases, read_references([attachable(case) for case in cases], paths, frozenset(), work))
 
 
 def warned(case: Case) -> list[str]:

@@ -11,33 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from helpers import BROKEN, HEAD, SCAN, STACK, lay, nifti, series, turned
+from helpers import BROKEN, HEAD, SCAN, lay, series
 from PIL import Image
 
 from lgg_demo import predict
-from lgg_demo.case import Notice
-from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output import files
-from lgg_demo.page.phantom import Phantom, draw_head, write_phantom
-from lgg_demo.reading.studies import Request
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 Predict = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def phantom() -> Phantom:
-    return draw_head(3, lesion="parietal", seed=4)
+REPORTS = {"report.csv", "report.json", "report.pdf"}
 
 
 @pytest.fixture
 def run_predict(run: Path, tmp_path: Path) -> Predict:
-    """Run the command into `tmp_path/out`; returns the report."""
+    """Run the command into `tmp_path/out`, or another folder; returns the report."""
 
-    def call(*arguments: object, code: int = 0) -> dict[str, Any]:
-        given = [str(a) for a in arguments]
-        assert predict.main([*given, "--checkpoint", str(run), "--out", str(tmp_path / "out")]) == code
-        return dict(json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8")))
+    def call(*arguments: object, code: int = 0, out: Path = tmp_path / "out") -> dict[str, Any]:
+        assert predict.main([*map(str, arguments), "--checkpoint", str(run), "--out", str(out)]) == code
+        return dict(json.loads((out / "report.json").read_text(encoding="utf-8")))
 
     return call
 
@@ -46,363 +37,225 @@ def pixels(path: Path) -> np.ndarray:
     return tifffile.imread(path) if path.suffix.startswith(".tif") else np.asarray(Image.open(path))
 
 
-def by_hand(p: np.ndarray, r: np.ndarray) -> tuple[float, float]:
-    hit, both = int((p & r).sum()), int(p.sum()) + int(r.sum())
-    return 2 * hit / both, hit / (both - hit)
+def names(report: dict[str, Any]) -> list[str]:
+    return [image["file"] for image in report["images"]]
+
+
+def scored(report: dict[str, Any]) -> list[int | None]:
+    """Of each image the pixels of its reference."""
+    return [image.get("reference_pixels") for image in report["images"]]
+
+
+# Outputs
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("a.png", np.uint8), ("b.tif", np.uint16), ("c.TIFF", np.float32), ("d.jpg", np.uint8)]
-)
-def test_outputs_of_one_file(tmp_path: Path, run_predict: Predict, phantom: Phantom, name: str, kind: type) -> None:
-    image = phantom.flair[1, 20:220, 10:190].astype(kind) * (1 if kind is np.uint8 else 3)
-    if name.lower().endswith("tiff") or name.endswith("tif"):
-        tifffile.imwrite(tmp_path / name, image)
-    else:
-        Image.fromarray(image).save(tmp_path / name)
+    ("name", "kind", "mask_name"),
+    [("a.png", np.uint8, "a_mask.png"), ("b.tif", np.uint16, "b_mask.tif"), ("c.TIFF", np.float32, "c_mask.TIFF"),
+     ("d.jpg", np.uint8, "d_mask.png")],
+)  # fmt: skip
+def test_outputs_of_one_picture(tmp_path: Path, run_predict: Predict, name: str, kind: type, mask_name: str) -> None:
+    image = HEAD.flair[6, 2:62, 5:].astype(kind)
+    tifffile.imwrite(tmp_path / name, image) if "tif" in name.lower() else Image.fromarray(image).save(tmp_path / name)
     report = run_predict(tmp_path / name, "--threshold", "0.4")
-    stem, suffix = Path(name).stem, Path(name).suffix
-    mask_name = f"{stem}_mask{suffix if 'tif' in suffix.lower() else '.png'}"
-    out = tmp_path / "out"
-    assert sorted(p.name for p in out.iterdir()) == sorted(
-        [mask_name, f"{stem}_probability.png", "report.csv", "report.json", "report.pdf"]
-    )
-    mask, probability = pixels(out / mask_name), pixels(out / f"{stem}_probability.png")
-    assert mask.shape == probability.shape == (200, 180)
-    assert mask.dtype == probability.dtype == np.uint8
-    assert set(np.unique(mask)) <= {0, 255}
-    assert np.array_equal(mask == 255, probability / 255 >= 0.4)
+    out, probability_name = tmp_path / "out", f"{name[0]}_probability.png"
+    assert {p.name for p in out.iterdir()} == {mask_name, probability_name, *REPORTS}
+    mask, probability = pixels(out / mask_name), pixels(out / probability_name)
+    assert mask.shape == probability.shape == (60, 59) and mask.dtype == probability.dtype == np.uint8
+    assert set(np.unique(mask)) <= {0, 255} and np.array_equal(mask == 255, probability / 255 >= 0.4)
     (entry,) = report["images"]
-    assert (entry["file"], entry["mask"], entry["probability"]) == (name, mask_name, f"{stem}_probability.png")
-    assert (entry["width"], entry["height"], entry["pixels"]) == (180, 200, 36000)
+    assert (entry["file"], entry["mask"], entry["probability"]) == (name, mask_name, probability_name)
+    assert (entry["width"], entry["height"], entry["pixels"]) == (59, 60, 3540)
     assert entry["predicted_pixels"] == (mask == 255).sum() == report["total"]["predicted_pixels"]
-    assert "dice" not in entry
-    assert "dice" not in report["total"]
-    assert report["threshold"] == 0.4
-    assert report["model"]["name"] == "lgg-unet"
-    assert len(report["model"]["sha256"]) == 64
-    assert report["unreadable"] == []
+    assert "dice" not in entry and "dice" not in report["total"]
+    assert (report["threshold"], report["unreadable"], len(report["model"]["sha256"])) == (0.4, [], 64)
 
 
-def test_a_folder_with_masks_beside_and_the_report_over_all(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    folder = tmp_path / "in"
-    (folder / "one").mkdir(parents=True)
-    (folder / "two").mkdir()
-    write_phantom(folder / "one", "s", phantom)
-    write_phantom(folder / "two", "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))  # without masks
+def test_a_multipage_file_keeps_its_pages(tmp_path: Path, run_predict: Predict) -> None:
+    tifffile.imwrite(tmp_path / "volume.tif", HEAD.flair[:3], photometric="minisblack")
+    (image,) = run_predict(tmp_path / "volume.tif")["images"]
+    assert image["slices"] == 3
+    assert (
+        pixels(tmp_path / "out" / image["mask"]).shape
+        == pixels(tmp_path / "out" / image["probability"]).shape
+        == (3, 64, 64)
+    )
+
+
+def test_a_folder_with_masks_beside_and_the_report_over_all(tmp_path: Path, run_predict: Predict) -> None:
+    folder = lay(tmp_path / "in", {"one/s_1.png": SCAN, "one/s_2.png": SCAN, "two/s.png": SCAN, "two/flair.nii.gz": SCAN})
+    lay(folder, {"one/s_1_mask.png": 10, "one/s_2_mask.png": 40})
     report = run_predict(folder)
-    assert [image["file"] for image in report["images"]] == ["one/s_1.png", "one/s_2.png", "one/s_3.png", "two/s.png"]
-    masks = np.stack([pixels(tmp_path / "out" / image["mask"]) == 255 for image in report["images"]])
-    for image, mask, reference in zip(report["images"], masks, phantom.mask, strict=False):
+    assert names(report) == ["one/s_1.png", "one/s_2.png", "two/s.png", "two/flair"]
+    assert scored(report) == [640, 2560, None, None] and report["images"][3]["mask"] == "two/flair_mask.nii.gz"
+    found = [pixels(tmp_path / "out" / image["mask"]) == 255 for image in report["images"][:2]]
+    hits = [int(mask[:rows].sum()) for mask, rows in zip(found, (10, 40), strict=True)]
+    both = [int(mask.sum()) + rows * 64 for mask, rows in zip(found, (10, 40), strict=True)]
+    for image, mask, hit, of in zip(report["images"], found, hits, both, strict=False):
         assert image["predicted_pixels"] == mask.sum()
-        assert image["reference_pixels"] == reference.sum()
-        assert (image["dice"], image["iou"]) == pytest.approx(by_hand(mask, reference))
-    assert "dice" not in report["images"][3]
+        assert (image["dice"], image["iou"]) == pytest.approx((2 * hit / of, hit / (of - hit)))
     total = report["total"]
-    assert (total["images"], total["slices"]) == (4, 4)
-    assert total["predicted_pixels"] == masks.sum()
-    assert total["reference_pixels"] == phantom.mask.sum()
-    assert (total["dice"], total["iou"]) == pytest.approx(by_hand(masks[:3], phantom.mask)), "where a reference is known"
+    assert (total["images"], total["slices"], total["reference_pixels"]) == (4, 15, 3200)
+    assert total["predicted_pixels"] == sum(image["predicted_pixels"] for image in report["images"])
+    assert total["dice"] == pytest.approx(2 * sum(hits) / sum(both)), "where a reference is known"
 
 
-def test_only_what_is_given_is_read(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    image = write_phantom(tmp_path, "s", phantom)[1]
-    (alone,) = run_predict(image)["images"]
-    assert alone["file"] == "s_2.png" and "dice" not in alone
-    (scored,) = run_predict(image, tmp_path / "s_2_mask.png")["images"]
-    assert scored["reference_pixels"] == phantom.mask[1].sum() > 0
-
-
-@pytest.mark.parametrize("name", ["s_2.png", "s_2_mask.tif"])
-def test_references_given_are_matched_by_name(tmp_path: Path, run_predict: Predict, phantom: Phantom, name: str) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "gt").mkdir()
-    images = write_phantom(tmp_path / "in", "s", Phantom(phantom.flair, np.zeros_like(phantom.mask)))
-    mask = phantom.mask[1].astype(np.uint8) * 255
-    if name.endswith("tif"):
-        tifffile.imwrite(tmp_path / "gt" / name, mask)
-    else:
-        Image.fromarray(mask).save(tmp_path / "gt" / name)
-    report = run_predict(*images, "--reference", tmp_path / "gt" / name)
-    assert [image.get("reference_pixels") for image in report["images"]] == [None, phantom.mask[1].sum(), None]
-    report = run_predict(*images, "--reference", tmp_path / "gt")  # a folder of them
-    assert report["total"]["reference_pixels"] == phantom.mask[1].sum()
-
-
-def test_one_image_and_one_reference_belong_together(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    (image,) = write_phantom(tmp_path, "image", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
-    Image.fromarray(phantom.mask[1]).save(tmp_path / "truth.png")
-    report = run_predict(image, "--reference", tmp_path / "truth.png")
-    assert report["total"]["reference_pixels"] == phantom.mask[1].sum()
-
-
-def test_each_bad_input_costs_one_line_and_the_rest_is_done(
-    tmp_path: Path, run_predict: Predict, phantom: Phantom, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "in"
-    (folder / "empty").mkdir(parents=True)
-    images = write_phantom(folder, "s", Phantom(phantom.flair, np.zeros_like(phantom.mask)))
-    images[1].write_bytes(images[1].read_bytes()[:1000])
-    (folder / "zero.tif").touch()
-    (folder / "text.png").write_text("not a picture")
-    (folder / "report.pdf").write_text("not a picture either")
-    small = tmp_path / "other_mask.png"
-    Image.fromarray(np.zeros((64, 64), np.uint8)).save(small)
-    report = run_predict(folder, folder / "report.pdf", folder / "empty", "missing.png", "--reference", small, code=2)
-    lines = capsys.readouterr().err.splitlines()
-    names = ["s_2.png", "zero.tif", "text.png", "report.pdf", "empty", "missing.png", "other_mask.png"]
-    assert sorted(line.split(": ")[1] for line in lines) == sorted(names)
-    assert all(line.startswith("predict: ") for line in lines)
-    assert sorted(entry["file"] for entry in report["unreadable"]) == sorted(names)
-    assert [image["file"] for image in report["images"]] == ["s_1.png", "s_3.png"]
-    assert (tmp_path / "out" / "s_3_mask.png").exists()
-
-
-def test_nothing_readable_leaves_an_empty_report(tmp_path: Path, run_predict: Predict) -> None:
-    report = run_predict(tmp_path / "missing.png", code=2)
-    assert report["images"] == []
-    assert report["total"] == {"images": 0, "slices": 0, "predicted_pixels": 0}
-
-
-def test_two_files_of_one_name_do_not_share_an_output(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        write_phantom(tmp_path / folder, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
-    report = run_predict(tmp_path / "one" / "s.png", tmp_path / "two" / "s.png")
-    assert len({image["mask"] for image in report["images"]}) == 2
-    assert len(list((tmp_path / "out").iterdir())) == 7
-
-
-def test_what_was_read_is_never_written_over(tmp_path: Path, run: Path, phantom: Phantom, sentence: Sentence) -> None:
-    (image,) = write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
-    truth = (tmp_path / "s_mask.png").read_bytes()
-    for given in (image, tmp_path):
-        said = sentence(predict.main, [str(given), "--checkpoint", str(run), "--out", str(tmp_path)])
-        assert said.startswith(f"predict: {tmp_path / 's_mask.png'} ")
-        assert said.endswith("would be written over; give another --out.")
-    assert (tmp_path / "s_mask.png").read_bytes() == truth
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.png", "s_mask.png"]
-
-
-def test_nor_is_a_folder_of_references_or_what_no_run_wrote(
-    tmp_path: Path, run: Path, phantom: Phantom, sentence: Sentence, run_predict: Predict
-) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "truth").mkdir()
-    (image,) = write_phantom(tmp_path / "in", "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
-    mask = tmp_path / "truth" / "s_mask.png"
-    Image.fromarray(phantom.mask[1]).save(mask)
-    truth = mask.read_bytes()
-    arguments = [str(image), "--checkpoint", str(run), "--out", str(tmp_path / "truth")]
-    said = sentence(predict.main, [*arguments, "--reference", str(tmp_path / "truth")])
-    assert said == f"predict: {mask} was read and would be written over; give another --out."
-    foreign = "is not of an earlier run, and would be written over; give another --out."
-    assert sentence(predict.main, arguments) == f"predict: {mask} {foreign}"
-    for name in ("report.csv", "report.json"):
-        (tmp_path / name).write_text("[1]")
-        assert sentence(predict.main, [*arguments[:-1], str(tmp_path)]) == f"predict: {tmp_path / name} {foreign}"
-        assert (tmp_path / name).read_text() == "[1]"
-        (tmp_path / name).unlink()
-    assert mask.read_bytes() == truth and [p.name for p in mask.parent.iterdir()] == ["s_mask.png"]
-    (tmp_path / "other").mkdir()
-    write_phantom(tmp_path / "other", "t", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
-    first = run_predict(image)
-    assert run_predict(image) == first, "over what an earlier run wrote"
-    run_predict(tmp_path / "other" / "t.png")
-    again = run_predict(image)
-    assert again["images"] == first["images"], "and over one before another's"
-    assert set(again["written"]) == {p.name for p in (tmp_path / "out").iterdir()} > set(first["written"])
-
-
-def test_nor_is_what_a_hand_drew_over_an_earlier_runs(
-    tmp_path: Path, run: Path, run_predict: Predict, phantom: Phantom, sentence: Sentence
-) -> None:
-    (image,) = write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
-    run_predict(image)
-    drawn = tmp_path / "out" / "s_mask.png"
-    Image.fromarray(phantom.mask[1].astype(np.uint8) * 255).save(drawn)
-    date = (tmp_path / "out" / "report.json").stat().st_mtime + 3600
-    os.utime(drawn, (date, date))
-    arguments = [str(image), str(drawn), "--checkpoint", str(run), "--out", str(tmp_path / "out")]
-    assert str(drawn) in sentence(predict.main, arguments)
-    assert pixels(drawn).any() == phantom.mask[1].any()
-
-
-def test_a_run_that_was_cut_off_may_be_given_again(
-    tmp_path: Path, run_predict: Predict, phantom: Phantom, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (image,) = write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
-
-    def cut_off(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(files, "write_pdf", cut_off)
-        run_predict(image)
-    assert run_predict(image)["total"]["images"] == 1
-
-
-def test_volumes_of_one_name_in_several_folders(tmp_path: Path, run_predict: Predict) -> None:
-    for patient, gain in (("ann", 1.0), ("bob", 0.9)):
-        (tmp_path / "in" / patient).mkdir(parents=True)
-        nifti(tmp_path / "in" / patient / "flair.nii.gz", *turned("LPS", STACK * np.float32(gain)))
-        nifti(tmp_path / "in" / patient / "seg.nii.gz", *turned("LPS", HEAD.mask.astype(np.float32)))
-    report = run_predict(tmp_path / "in")
-    assert [image["file"] for image in report["images"]] == ["ann/flair", "bob/flair"]
-    assert [image["mask"] for image in report["images"]] == ["ann/flair_mask.nii.gz", "bob/flair_mask.nii.gz"]
-    assert all((tmp_path / "out" / image["mask"]).is_file() and "dice" in image for image in report["images"])
+def test_two_of_one_name_do_not_share_an_output(tmp_path: Path, run_predict: Predict) -> None:
+    lay(tmp_path, {f"{folder}/{name}": SCAN for folder in ("one", "two") for name in ("s.png", "flair.nii")})
+    report = run_predict(*(tmp_path / folder / name for folder in ("one", "two") for name in ("s.png", "flair.nii")))
+    masks = {image["mask"] for image in report["images"]}
+    assert len(masks) == 4 and all((tmp_path / "out" / mask).is_file() for mask in masks)
 
 
 def test_a_folder_of_dicom_called_after_its_patient_names_no_output(tmp_path: Path, run_predict: Predict) -> None:
     series(
         tmp_path / "in" / "DOE^JANE" / "flair", FrameOfReferenceUID=None
     )  # careless anonymisers take that, and leave this
-    report = run_predict(tmp_path / "in")
-    assert [image["file"] for image in report["images"]] == ["series-3"]
+    assert names(run_predict(tmp_path / "in")) == ["series-3"]
     out = tmp_path / "out"
     assert not any("JANE" in str(p.relative_to(out)) or b"JANE" in p.read_bytes() for p in out.rglob("*") if p.is_file())
 
 
-def test_a_discs_logo_is_no_patient(tmp_path: Path, run_predict: Predict, capsys: pytest.CaptureFixture[str]) -> None:
-    series(tmp_path / "in" / "DICOM")
-    for name, pixels in (("logo", HEAD.flair[3]), ("img_4", HEAD.flair[3]), ("mask_4", HEAD.mask[3].astype(np.uint8))):
-        Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
-    report = run_predict(tmp_path / "in")  # exit code 0: nothing went wrong
-    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("predict: logo.png: 1 picture beside DICOM")
-    assert [(image["file"], "dice" in image) for image in report["images"]] == [("img_4.png", True), ("series-3", False)]
-    assert report["unreadable"] == []
+# What is said of files
 
 
-def test_a_second_run_does_not_read_what_the_first_wrote(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
-    first, second = (run_predict(tmp_path) | {"notices": []} for _ in range(2))
-    assert first == second, "out lies below the folder given"
-
-
-def test_nor_does_a_run_into_another_folder(
-    tmp_path: Path, run_predict: Predict, run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lay(tmp_path, {"ann_flair.nii.gz": SCAN, "s.png": SCAN})
-    first = run_predict(tmp_path)
-    again = ["--checkpoint", str(run), "--out", str(tmp_path / "second")]
-    loose = [tmp_path / "s.png", *sorted(tmp_path.glob("*/*.nii.gz")), tmp_path / "ann_flair.nii.gz"]
-    for given in ([tmp_path], loose):
-        assert predict.main([*map(str, given), *again]) == 0
-        assert "files of an earlier run passed over" in capsys.readouterr().err
-        second = json.loads((tmp_path / "second" / "report.json").read_text(encoding="utf-8"))
-        assert len(second["images"]) == len(first["images"]) == 2
-        assert not any("dice" in image for image in second["images"])
-
-
-def test_outputs_beside_their_picture_are_no_reference_of_the_next_run(tmp_path: Path, run_predict: Predict) -> None:
-    (tmp_path / "out").mkdir()
-    Image.fromarray(HEAD.flair[3]).save(tmp_path / "out" / "s.png")
-    first = run_predict(tmp_path / "out" / "s.png")
-    assert run_predict(tmp_path / "out" / "s.png") == first
-    assert run_predict(tmp_path / "out") | {"notices": []} == first
-
-
-def test_outputs_alone_are_nothing_to_outline(
+def test_each_bad_input_costs_one_line_and_the_rest_is_done(
     tmp_path: Path, run_predict: Predict, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Image.fromarray(HEAD.flair[3]).save(tmp_path / "s.png")
-    run_predict(tmp_path / "s.png")
-    for given, said in (
-        (tmp_path / "out", "no image in this folder"),
-        (tmp_path / "out" / "s_mask.png", "no image inside"),
-    ):
-        assert run_predict(given, code=2)["images"] == [] and said in capsys.readouterr().err
-
-
-def test_what_lies_in_out_but_is_none_of_ours_is_read(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    (tmp_path / "out" / "scans").mkdir(parents=True)
-    write_phantom(tmp_path / "out" / "scans", "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
-    for _ in range(2):
-        assert [image["file"] for image in run_predict(tmp_path)["images"]] == ["out/scans/s.png"]
-
-
-def test_out_may_lie_above_the_folder_given(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    (tmp_path / "out" / "in").mkdir(parents=True)
-    write_phantom(tmp_path / "out" / "in", "s", Phantom(phantom.flair[1:2], phantom.mask[1:2]))
-    assert run_predict(tmp_path / "out" / "in")["total"]["images"] == 1
-
-
-def test_a_multipage_file_keeps_its_pages(tmp_path: Path, run_predict: Predict, phantom: Phantom) -> None:
-    tifffile.imwrite(tmp_path / "volume.tif", phantom.flair, photometric="minisblack")
-    report = run_predict(tmp_path / "volume.tif")
-    assert report["images"][0]["slices"] == 3
-    assert pixels(tmp_path / "out" / "volume_mask.tif").shape == (3, 256, 256)
-    assert pixels(tmp_path / "out" / report["images"][0]["probability"]).shape == (3, 256, 256)
-
-
-def test_wrong_arguments_get_one_sentence(tmp_path: Path, run: Path, sentence: Sentence) -> None:
-    (tmp_path / "file").touch()
-    arguments = [str(tmp_path / "s.png"), "--out"]
-    assert "File exists" in sentence(predict.main, [*arguments, str(tmp_path / "file"), "--checkpoint", str(run)])
-    said = sentence(predict.main, [*arguments, str(tmp_path / "out"), "--checkpoint", str(tmp_path / "none.safetensors")])
-    assert said.startswith("predict: There is no checkpoint at")
+    folder = lay(tmp_path / "in", {"s_1.png": SCAN, "s_2.png": BROKEN, "s_3.png": SCAN, "x_adc.nii": SCAN})
+    (folder / "empty").mkdir()
+    (folder / "zero.tif").touch()
+    (folder / "report.pdf").write_text("not a picture")
+    small = tmp_path / "other_mask.png"
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(small)
+    report = run_predict(folder, folder / "report.pdf", folder / "empty", "missing.png", "--reference", small, code=2)
+    bad = ["s_2.png", "zero.tif", "report.pdf", "empty", "missing.png", "other_mask.png"]
+    lines = [line.split(": ")[:2] for line in capsys.readouterr().err.splitlines()]
+    assert sorted(lines) == sorted(["predict", file] for file in [*bad, "x_adc"]), "a notice too"
+    assert sorted(entry["file"] for entry in report["unreadable"]) == sorted(bad)
+    assert names(report) == ["s_1.png", "s_3.png"] and (tmp_path / "out" / "s_3_mask.png").exists()
+    report = run_predict("missing.png", code=2)
+    assert report["images"] == [] and report["total"] == {"images": 0, "slices": 0, "predicted_pixels": 0}
 
 
 @pytest.mark.parametrize(
-    ("image", "mask"),
+    ("given", "expected"),
     [
-        ("x.png", "x_seg.png"),
-        ("Scan.png", "scan_mask.png"),
-        ("img_0.png", "mask_0.png"),
-        ("images/x.png", "masks/x.png"),
+        (["s_2.png"], [None]),  # only what is given is read
+        (["s_2.png", "s_2_mask.png"], [640]),
+        (["s_1.png", "s_2.png", "--reference", "gt/s_2.png"], [None, 1280]),
+        (["s_1.png", "s_2.png", "--reference", "gt"], [None, 1280]),
+        (["s_1.png", "--reference", "any.png"], [1920]),
+        (["--flair", "s_1.png", "--mask", "any.png"], [1920]),
+        (["--manifest", "cases.csv"], [None, 1920]),
+        ([".", "--layout", "brats"], [7680]),
     ],
 )
-def test_a_mask_of_another_name_is_scored(
-    tmp_path: Path, run_predict: Predict, phantom: Phantom, image: str, mask: str
-) -> None:
-    for name in (image, mask):
-        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-    (one,) = write_phantom(tmp_path, "s", Phantom(phantom.flair[1:2], np.zeros_like(phantom.mask[1:2])))
-    one.rename(tmp_path / "in" / image)
-    Image.fromarray(phantom.mask[1].astype(np.uint8) * 255).save(tmp_path / "in" / mask)
-    report = run_predict(tmp_path / "in")
-    assert report["total"]["images"] == 1
-    assert report["total"]["reference_pixels"] == phantom.mask[1].sum()
-
-
-# What is said of files instead of their names
-
-
-def test_flags_say_what_files_are(tmp_path: Path, run_predict: Predict) -> None:
-    folder = lay(tmp_path / "in", {"GT.nii": SCAN, "ann_t2.nii": SCAN, "x/flair.nii": SCAN, "scan.nii": 10})
-    flags = ["--flair", folder / "GT.nii", "--pre", folder / "ann_t2.nii", "--post", folder / "x" / "flair.nii"]
-    (image,) = run_predict(*flags, "--mask", folder / "scan.nii")["images"]
-    assert image["file"] == "GT" and image["reference_pixels"] == 10 * 64 * 12
+def test_whose_a_reference_is(tmp_path: Path, run_predict: Predict, given: list[str], expected: list[int | None]) -> None:
+    folder = lay(tmp_path / "in", {"s_1.png": SCAN, "s_2.png": SCAN, "s_2_mask.png": 10, "gt/s_2.png": 20, "any.png": 30})
+    lay(folder, {"BraTS-GLI-1-t2f.nii": SCAN, "BraTS-GLI-1-seg.nii": 10})
+    rows = ("ann,flair,s_1.png", "bob,flair,s_2.png", "bob,mask,any.png", "bob,ignore,gone.png")
+    (folder / "cases.csv").write_text("\n".join(["subject,role,path", *rows]))
+    paths = [value if value.startswith("--") or value == "brats" else folder / value for value in given]
+    assert scored(run_predict(*paths)) == expected
 
 
 def test_a_flag_may_name_a_volume_of_the_inputs(tmp_path: Path, run_predict: Predict) -> None:
-    for number, words in ((2, "AX FLAIR"), (4, "AX T1")):
+    for number, words in ((2, "AX FLAIR"), (4, "AX T1"), (5, "AX T2")):
         series(tmp_path / "in" / words, SeriesDescription=words, SeriesNumber=number, StudyInstanceUID="1.2.3")
-    assert [image["file"] for image in run_predict(tmp_path / "in")["images"]] == ["series-2"]
-    report = run_predict(tmp_path / "in", "--flair", "series-4", "--pre", "")
-    assert [image["file"] for image in report["images"]] == ["series-4"]
+    report = run_predict(tmp_path / "in", "--flair", "series-4", "--pre", "", "--mask", "series-5")
+    assert names(report) == ["series-4"] and scored(report) != [None]
 
 
-def test_a_manifest_says_what_files_are(tmp_path: Path, run_predict: Predict, run: Path, sentence: Sentence) -> None:
-    lay(tmp_path, {"a.nii": SCAN, "b.nii": SCAN, "m/c.nii": 10, "d.nii": BROKEN})
-    manifest = tmp_path / "cases.csv"
-    manifest.write_text("subject,role,path\nann,flair,a.nii\nbob,flair,b.nii\nbob,mask,m/c.nii\nbob,ignore,d.nii\n")
-    report = run_predict("--manifest", manifest)
-    assert [(image["file"], "dice" in image) for image in report["images"]] == [("a", False), ("b", True)]
-    manifest.write_text("subject,role,path\nann,t2,a.nii\n")
-    arguments = ["--manifest", str(manifest), "--checkpoint", str(run), "--out", str(tmp_path / "out")]
-    assert sentence(predict.main, arguments).startswith("predict: cases.csv, line 2: the role")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--out", "s.png"], "File exists"),
+        (["--checkpoint", "none.safetensors"], "There is no checkpoint at"),
+        (["--threshold", "1.5"], "--threshold must lie between 0 and 1"),
+        (["--manifest", "cases.csv"], "cases.csv, line 2: the role"),
+    ],
+)
+def test_wrong_arguments_get_one_sentence(
+    tmp_path: Path, run: Path, sentence: Sentence, given: list[str], said: str
+) -> None:
+    lay(tmp_path, {"s.png": SCAN})
+    (tmp_path / "cases.csv").write_text("subject,role,path\nann,t2,a.nii\n")
+    flags = {"--out": str(tmp_path / "out"), "--checkpoint": str(run)}
+    flags |= {given[0]: given[1] if given[1] == "1.5" else str(tmp_path / given[1])}
+    arguments = [part for flag in flags.items() for part in flag]
+    assert said in sentence(predict.main, [str(tmp_path / "s.png"), *arguments])
+    assert "give files to segment" in sentence(predict.main, ["--out", str(tmp_path / "out")])
 
 
-def test_without_inputs_there_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        predict.main(["--out", str(tmp_path / "out")])
-    assert ended.value.code == 2 and "give files to segment" in capsys.readouterr().err
+# What is never written over, nor read
 
 
-def test_what_is_not_used_is_returned(tmp_path: Path, segmenter: Segmenter) -> None:
-    folder = lay(tmp_path / "in", {"p/s.png": SCAN, "p/bad.png": BROKEN, "p/x_adc.nii": SCAN})
-    errors, notices = predict.predict(Request((folder,)), tmp_path / "out", segmenter, 0.5)
-    assert [(e.file, e.sentence.key) for e in errors] == [("bad.png", "not_an_image")]
-    assert all(isinstance(n, Notice) for n in notices) and [n.sentence.key for n in notices] == ["others_beside"]
-    assert (tmp_path / "out" / "p" / "s_mask.png").is_file(), "below the folder that it came from"
+def test_what_was_read_or_what_no_run_wrote_is_never_written_over(tmp_path: Path, run: Path, sentence: Sentence) -> None:
+    lay(tmp_path, {"in/s.png": SCAN, "truth/s_mask.png": 10, "beside/s.png": SCAN, "beside/s_mask.png": 10})
+    for name in REPORTS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("[1]")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    read, foreign = "was read and would be", "is not of an earlier run, and would be"
+    for given, out, name, why in (
+        ("beside/s.png", "beside", "s_mask.png", foreign),
+        ("beside", "beside", "s_mask.png", read),
+        ("in/s.png --reference truth", "truth", "s_mask.png", read),
+        ("in/s.png", "truth", "s_mask.png", foreign),
+        *(("in/s.png", report, report, foreign) for report in REPORTS),
+    ):
+        paths = [part if part.startswith("--") else str(tmp_path / part) for part in given.split()]
+        said = sentence(predict.main, [*paths, "--checkpoint", str(run), "--out", str(tmp_path / out)])
+        assert said == f"predict: {tmp_path / out / name} {why} written over; give another --out."
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_what_an_earlier_run_wrote_is_but_not_what_a_hand_drew_over_it(
+    tmp_path: Path, run: Path, run_predict: Predict, sentence: Sentence
+) -> None:
+    lay(tmp_path, {"s.png": SCAN, "other/t.png": SCAN})
+    first = run_predict(tmp_path / "s.png")
+    assert run_predict(tmp_path / "s.png") == first
+    run_predict(tmp_path / "other" / "t.png")
+    again = run_predict(tmp_path / "s.png")
+    assert again["images"] == first["images"], "and over one before another's"
+    assert set(again["written"]) == {p.name for p in (tmp_path / "out").iterdir()} > set(first["written"])
+    drawn = tmp_path / "out" / "s_mask.png"
+    Image.fromarray(np.uint8(HEAD.mask[6]) * 255).save(drawn)
+    date = (tmp_path / "out" / "report.json").stat().st_mtime + 3600
+    os.utime(drawn, (date, date))
+    arguments = [str(tmp_path / "s.png"), str(drawn), "--checkpoint", str(run), "--out", str(tmp_path / "out")]
+    assert str(drawn) in sentence(predict.main, arguments)
+    assert np.array_equal(pixels(drawn) > 0, HEAD.mask[6])
+
+
+def test_a_run_that_was_cut_off_may_be_given_again(
+    tmp_path: Path, run: Path, run_predict: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    lay(tmp_path, {"s.png": SCAN})
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_pdf", cut_off)
+        arguments = [str(tmp_path / "s.png"), "--checkpoint", str(run), "--out", str(tmp_path / "out")]
+        assert predict.main(arguments) == 130
+    assert run_predict(tmp_path / "s.png")["total"]["images"] == 1
+
+
+@pytest.mark.parametrize("place", ["out/scans", ".", "out"])  # below --out, above it, and it itself
+def test_no_run_reads_what_another_wrote(
+    tmp_path: Path, run_predict: Predict, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    folder = lay(tmp_path / place, {"s.png": SCAN, "ann_flair.nii.gz": SCAN})
+    first = run_predict(folder / "s.png", folder / "ann_flair.nii.gz")
+    again = run_predict(folder)
+    assert len(again["images"]) == 2 and scored(again) == [None, None]
+    loose = [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and p.name not in REPORTS]
+    capsys.readouterr()
+    other = run_predict(*loose, out=tmp_path / "second")
+    assert names(other) == names(first) and scored(other) == [None, None]
+    assert "of an earlier run" in capsys.readouterr().err
+    for given in (tmp_path / "second", tmp_path / "second" / "s_mask.png"):
+        assert names(run_predict(given, code=2)) == [], "outputs alone are nothing to segment"

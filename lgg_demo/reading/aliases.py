@@ -51,8 +51,7 @@ class Aliases:
         if not self._stems:
             return event
         if isinstance(event, ReadError | Notice):
-            values = {k: v for k, v in self.sentence(event.sentence).values.items() if k != "file"}
-            return type(event)(self._text(event.file), event.sentence.key, **values)
+            return type(event)(self._text(event.file), event.sentence.key, **self.sentence(event.sentence).values)
         if isinstance(event, Case):
             warnings = tuple(map(self.sentence, event.warnings))
             return replace(event, warnings=warnings, reference_warnings=tuple(map(self.sentence, event.reference_warnings)))

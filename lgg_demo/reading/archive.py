@@ -5,11 +5,12 @@ A zip is unpacked into a folder of the caller's, entry by entry, and each of its
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
@@ -20,6 +21,9 @@ from lgg_demo.reading.earlier import earlier_outputs
 from lgg_demo.reading.layout import natural_key, visible_files
 from lgg_demo.reading.limits import BESIDE, MOST_FILES, MOST_UNPACKED
 from lgg_demo.reading.watch import opening
+
+_UTF8 = 0x800  # of an entry's flags: its name is UTF-8
+_ENCRYPTED = 0x1
 
 
 @dataclass(frozen=True)
@@ -59,16 +63,16 @@ class Given:
 class Walk:
     """What a walk found. incomplete: something could not be read that may have held a scan.
 
-    refused: the inputs something was said of. passed: those that had what another has too, or an earlier run wrote.
-    aliases: the names of what came out of zips.
+    answered: the inputs that something came of, be it an error. skipped: those that had what another has too, or an
+    earlier run wrote. aliases: the names of what came out of zips.
     """
 
     items: list[Item] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     incomplete: bool = False
-    refused: set[PurePath] = field(default_factory=set)
-    passed: set[PurePath] = field(default_factory=set)
+    answered: set[PurePath] = field(default_factory=set)
+    skipped: set[PurePath] = field(default_factory=set)
     aliases: Aliases = field(default_factory=Aliases)
 
     def refuse(self, error: ReadError, root: PurePath) -> None:
@@ -77,7 +81,7 @@ class Walk:
 
     def leave(self, root: PurePath) -> None:
         """Leave out a file, of which something was said."""
-        self.refused.add(root)
+        self.answered.add(root)
         self.incomplete = True
 
 
@@ -93,49 +97,61 @@ def walk(
     work: an empty folder of the caller's for what zips hold. skip: places that are left out. most_files: in all.
     """
     found = Walk()
-    bytes_left = [MOST_UNPACKED]
-    by_place: dict[PurePath, Item] = {}  # a file that is given twice is one; what is said of it by itself counts
-    for n, given in enumerate(dict.fromkeys(inputs)):
-        path = given if isinstance(given, Path) else given.path
-        for item in _listed(path, found):
-            if isinstance(given, Given):
-                item = replace(item, subject=given.subject, role=given.role)
-            if item.place in skip:
-                found.leave(item.root)
-            elif is_zip(item):
-                unpacked = _unpacked(item, work / f"{n}-{len(by_place)}", bytes_left, skip, found)
-                by_place |= {i.place: i for i in unpacked}
-            elif item.named or item.subject is not None or item.place not in by_place:
-                if item.place in by_place:
-                    found.passed.add(by_place[item.place].root)
-                by_place[item.place] = item
-            else:
-                found.passed.add(item.root)
-    listed = list(by_place.values())
-    if most_files is not None and len(listed) > most_files:
-        first = listed[most_files]
+    unzip = _Unzip(work, skip, found)
+    by_place: dict[PurePath, Item] = {}
+    for item in (i for given in dict.fromkeys(inputs) for i in _listed(given, found)):
+        if item.place in skip:
+            found.leave(item.root)
+        elif is_zip(item):
+            by_place |= {i.place: i for i in unzip(item)}
+        else:
+            _keep(item, by_place, found)
+    found.items = list(by_place.values())
+    if most_files is not None and len(found.items) > most_files:
+        first = found.items[most_files]
         found.refuse(ReadError(first.place.name, "too_many_files", most=most_files), first.root)
-        listed = listed[:most_files]
-    ours = set() if outputs else earlier_outputs({i.place: i.path for i in listed})
-    if read := sorted(i.place.name for i in listed if i.place in ours and i.suffix not in BESIDE):
-        found.notices.append(Notice(read[0], "outputs_beside", files=len(read)))
-    found.passed |= {i.root for i in listed if i.place in ours}
-    found.items = [i for i in listed if i.place not in ours]
+        del found.items[most_files:]
+    if not outputs:
+        _leave_out_outputs(found)
     return found
 
 
-def _listed(path: Path, found: Walk) -> Sequence[Item]:
+def _keep(item: Item, by_place: dict[PurePath, Item], found: Walk) -> None:
+    """Keep one of each place: a file that is given twice is one, and what is said of it by itself counts."""
+    before = by_place.get(item.place)
+    if before and not item.named and item.subject is None:
+        found.skipped.add(item.root)
+        return
+    if before:
+        found.skipped.add(before.root)
+    by_place[item.place] = item
+
+
+def _leave_out_outputs(found: Walk) -> None:
+    """Leave out what earlier runs wrote, with a notice."""
+    written = earlier_outputs({i.place: i.path for i in found.items})
+    ours = [i for i in found.items if i.place in written]
+    if names := sorted(i.place.name for i in ours if i.suffix not in BESIDE):
+        found.notices.append(Notice(names[0], "outputs_beside", files=len(names)))
+    found.skipped |= {i.root for i in ours}
+    found.items = [i for i in found.items if i.place not in written]
+
+
+def _listed(given: Path | Given, found: Walk) -> Sequence[Item]:
     """The files of one input: itself, or those of a folder."""
+    path, subject, role = (given, None, None) if isinstance(given, Path) else (given.path, given.subject, given.role)
+    root = path.absolute()
     try:
         if not path.is_dir():
-            return [Item(path, path.absolute(), path.name, 2, True, path.absolute())]
-        root = path.absolute()
-        files = visible_files(path)
+            return [Item(path, root, path.name, 2, True, root, subject, role)]
+        below = [(file, file.relative_to(path)) for file in visible_files(path)]
     except (OSError, ValueError):
-        found.refuse(ReadError(path.name, "not_found"), path.absolute())
+        found.refuse(ReadError(path.name, "not_found"), root)
         return []
-    below = [(file, file.relative_to(path)) for file in files]
-    return [Item(file, root / inner, inner.as_posix(), len(inner.parts) + 1, False, root) for file, inner in below]
+    return [
+        Item(file, root / inner, inner.as_posix(), len(inner.parts) + 1, False, root, subject, role)
+        for file, inner in below
+    ]
 
 
 def is_zip(item: Item) -> bool:
@@ -149,95 +165,93 @@ def is_zip(item: Item) -> bool:
         return False
 
 
-def _unpacked(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[PurePath], found: Walk) -> list[Item]:
-    """The items of a zip. bytes_left: how much may still be unpacked."""
-    opening(item.place)
-    try:
-        return _unzip(item, folder, bytes_left, skip, found)
-    except ReadError as error:
-        found.refuse(error, item.root)
-    except NotImplementedError:  # a compression that zipfile has not
-        found.refuse(ReadError(item.place.name, "zip_compression"), item.root)
-    except MemoryError:
-        found.refuse(ReadError(item.place.name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9), item.root)
-    except OSError as error:
-        found.refuse(ReadError(item.place.name, "disk_full" if error.errno == 28 else "damaged"), item.root)
-    except Exception:  # zipfile raises many things on a broken file
-        found.refuse(ReadError(item.place.name, "damaged"), item.root)
-    return []
+class _Unzip:
+    """Unpacks zips into folders below `work`, within what the disk may take of all of them."""
 
+    def __init__(self, work: Path, skip: frozenset[PurePath], found: Walk) -> None:
+        self._work, self._skip, self._found = work, skip, found
+        self._bytes_left = MOST_UNPACKED
+        self._zips = 0
 
-def _unzip(item: Item, folder: Path, bytes_left: list[int], skip: frozenset[PurePath], found: Walk) -> list[Item]:
-    """Unpack a zip, each entry under an alias in a numbered folder. Raises ReadError, and what zipfile raises."""
-    name = item.place.name
-    items: list[Item] = []
-    with zipfile.ZipFile(item.path) as archive:
-        entries = [e for e in archive.infolist() if not e.is_dir() and not _hidden(_name_of(e))]
-        _check(name, entries, bytes_left[0])
-        folder.mkdir(parents=True, exist_ok=True)
+    def __call__(self, item: Item) -> list[Item]:
+        """The items of a zip; none, and an error, where it cannot be unpacked whole."""
+        opening(item.place)
+        self._zips += 1
+        try:
+            with zipfile.ZipFile(item.path) as archive:
+                return list(self._entries(item, archive, self._work / str(self._zips)))
+        except ReadError as error:
+            self._found.refuse(error, item.root)
+        except NotImplementedError:  # a compression that zipfile has not
+            self._found.refuse(ReadError(item.place.name, "zip_compression"), item.root)
+        except MemoryError:
+            self._found.refuse(_too_large(item), item.root)
+        except Exception as error:  # zipfile raises many things on a broken file
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            self._found.refuse(ReadError(item.place.name, "disk_full" if full else "damaged"), item.root)
+        return []
+
+    def _entries(self, item: Item, archive: zipfile.ZipFile, folder: Path) -> Iterator[Item]:
+        """Each entry, unpacked under an alias. Raises ReadError, and what zipfile raises."""
+        named = ((PurePosixPath(_name_of(e)), e) for e in reversed(archive.infolist()) if not e.is_dir())
+        entries = {inner: e for inner, e in named if not _hidden(inner)}  # of two of one name the first
+        self._check(item, list(entries.values()))
         folders: dict[PurePosixPath, Path] = {}
-        seen: set[PurePosixPath] = set()
-        for entry in sorted(entries, key=lambda e: natural_key(_name_of(e))):
-            inner = PurePosixPath(_name_of(entry))
-            place = item.place / inner
-            if place in skip:
-                found.leave(item.root)
-            if inner in seen or place in skip:
-                continue
-            seen.add(inner)
-            if inner.suffix.lower() == ".zip":
-                found.refuse(ReadError(name, "zip_nested"), item.root)
-                continue
+        for inner in sorted(entries, key=lambda inner: natural_key(str(inner))):
             # A folder of ours for each of theirs, by number: no disk then takes two of them for one.
-            home = folders.setdefault(inner.parent, folder / str(len(folders)))
-            home.mkdir(exist_ok=True)
-            target = home / found.aliases.of(inner.name)
-            _extract(archive, entry, target, name, bytes_left)
-            own = replace(item, path=target, place=place, shown=inner.name, told=len(inner.parts) + 1, named=False)
-            if is_zip(own):
-                found.refuse(ReadError(name, "zip_nested"), item.root)
-                target.unlink()
+            target = folders.setdefault(inner.parent, folder / str(len(folders))) / self._found.aliases.of(inner.name)
+            place, told = item.place / inner, len(inner.parts) + 1
+            own = replace(item, path=target, place=place, shown=inner.name, told=told, named=False)
+            if place in self._skip:
+                self._found.leave(item.root)
                 continue
-            items.append(own)
-    return items
+            if own.suffix != ".zip":
+                self._extract(item, archive, entries[inner], target)
+            if own.suffix == ".zip" or is_zip(own):
+                self._found.refuse(ReadError(item.place.name, "zip_nested"), item.root)
+            else:
+                yield own
+
+    def _check(self, item: Item, entries: Sequence[zipfile.ZipInfo]) -> None:
+        """Raise ReadError where a zip is not to be unpacked at all."""
+        if len(entries) > MOST_FILES:
+            raise ReadError(item.place.name, "too_many_files", most=MOST_FILES)
+        if any(e.flag_bits & _ENCRYPTED for e in entries):
+            raise ReadError(item.place.name, "zip_encrypted")
+        if sum(e.file_size for e in entries) > self._bytes_left:
+            raise _too_large(item)
+        if any(_outside(e) for e in entries):
+            raise ReadError(item.place.name, "zip_unsafe")
+
+    def _extract(self, item: Item, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+        """Write one entry's bytes, counted as they come, and its date."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as source, target.open("wb") as file:
+            while data := source.read(1 << 20):
+                self._bytes_left -= len(data)
+                if self._bytes_left < 0:
+                    raise _too_large(item)
+                file.write(data)
+        with suppress(ValueError, OverflowError):  # a date that is none
+            date = time.mktime((*entry.date_time, 0, 0, -1))
+            os.utime(target, (date, date))
 
 
-def _check(name: str, entries: Sequence[zipfile.ZipInfo], bytes_left: int) -> None:
-    """Raise ReadError where a zip is not to be unpacked at all."""
-    if len(entries) > MOST_FILES:
-        raise ReadError(name, "too_many_files", most=MOST_FILES)
-    if any(e.flag_bits & 1 for e in entries):
-        raise ReadError(name, "zip_encrypted")
-    if sum(e.file_size for e in entries) > bytes_left:
-        raise ReadError(name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9)
-    if any(_outside(e) for e in entries):
-        raise ReadError(name, "zip_unsafe")
+def _too_large(item: Item) -> ReadError:
+    return ReadError(item.place.name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9)
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:
     """An entry's name with `/`; macOS writes UTF-8 without saying so, which zipfile takes for the letters of MS-DOS."""
     name = entry.filename
-    if not entry.flag_bits & 0x800:
+    if not entry.flag_bits & _UTF8:
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     return name.replace("\\", "/")
 
 
-def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, name: str, bytes_left: list[int]) -> None:
-    with archive.open(entry) as source, target.open("wb") as file:
-        while data := source.read(1 << 20):
-            bytes_left[0] -= len(data)
-            if bytes_left[0] < 0:
-                raise ReadError(name, "zip_too_large", gigabytes=MOST_UNPACKED / 1e9)
-            file.write(data)
-    with suppress(ValueError, OverflowError):  # a date that is none
-        date = time.mktime((*entry.date_time, 0, 0, -1))
-        os.utime(target, (date, date))
-
-
-def _hidden(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return any((p.startswith(".") and p not in (".", "..")) or p == "__MACOSX" for p in parts)
+def _hidden(name: PurePosixPath) -> bool:
+    return any((p.startswith(".") and p not in (".", "..")) or p == "__MACOSX" for p in name.parts)
 
 
 def _outside(entry: zipfile.ZipInfo) -> bool:

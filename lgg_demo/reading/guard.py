@@ -13,19 +13,18 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any
 
-import numpy as np
-
 from lgg_demo.case import Case, Notice, ReadError
-from lgg_demo.reading.references import attachable, read_references
+from lgg_demo.reading.references import Known, attachable, read_references, with_events
 from lgg_demo.reading.studies import Request, read_cases
 from lgg_demo.reading.watch import VOLUME_SECONDS, tell
 from lgg_demo.scratch import scratch
@@ -56,16 +55,13 @@ def read(
     """`studies.read_cases` in a child process. Raises Stopped."""
     call = _Call(stop, limits or Limits())
     said: set[str] = set()  # a child that goes on where another ended says the same again of what it left out
-    deaths = 0  # in the case at hand
+    deaths = Counter[int]()  # by case
     while True:
-        before = frozenset(said)
         planned = False
-        for event in call.run(read_cases, (request,)):
+        for event in _unsaid(call.run(read_cases, (request,)), said):
             if isinstance(event, int):
-                deaths = deaths if event == request.done else 0
                 planned, request = True, replace(request, done=event)
-            elif isinstance(event, Case) or (text := f"{event.file}\0{event.sentence}") not in before:
-                said |= set() if isinstance(event, Case) else {text}
+            else:
                 yield event
         if call.death is None:
             return
@@ -73,15 +69,24 @@ def read(
         if call.given_up:
             yield ReadError(call.death.file, "reading_given_up")
             return
-        deaths += 1
-        if planned and deaths == CASE_DEATHS:
-            deaths, request = 0, replace(request, done=request.done + 1)
-        request = replace(request, skip=request.skip | call.skip)
+        deaths[request.done] += 1
+        hopeless = planned and deaths[request.done] == CASE_DEATHS
+        request = replace(request, skip=request.skip | call.skip, done=request.done + hopeless)
+
+
+def _unsaid(events: Iterator[Any], said: set[str]) -> Iterator[Any]:
+    """Events without what was `said` before, which grows by what is said now."""
+    before = frozenset(said)
+    for event in events:
+        text = f"{event.file}\0{event.sentence}" if isinstance(event, ReadError | Notice) else None
+        if text is None or text not in before:
+            said |= {text} if text else set()
+            yield event
 
 
 def attach(
-    results: list[Any], paths: list[Path], stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
-) -> tuple[list[Any], list[ReadError]]:
+    results: Sequence[Known], paths: Sequence[Path], stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
+) -> tuple[list[Known], list[ReadError]]:
     """Cases, or finished results, with the references that belong to them; and errors.
 
     `references.read_references` in a child process. Raises Stopped.
@@ -90,14 +95,7 @@ def attach(
     bare = [attachable(result) for result in results]
     deaths: list[ReadError] = []
     while True:
-        attached, errors = list(results), list[ReadError]()
-        for event in call.run(read_references, (bare, paths, call.skip)):
-            if isinstance(event, ReadError):
-                errors.append(event)
-            else:
-                n, case = event
-                changes = {k: getattr(case, k) for k in ("reference", "referenced", "reference_warnings")}
-                attached[n] = replace(attached[n], **changes)
+        attached, errors = with_events(results, call.run(read_references, (bare, paths, call.skip)))
         if call.death is not None:
             deaths.append(call.death)
         if call.death is None or call.given_up:
@@ -120,107 +118,50 @@ class _Call:
     def run(self, job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
         """What the job yields in a child process, until it ends. Raises Stopped."""
         self.death = None
-        with scratch() as work, _Child() as child:
-            child.send((job.__module__, job.__name__, arguments, str(work), self._limits))
-            watch = _Watch(child, self._stop, self._left)
-            at: PurePath | None = None
+        at: PurePath | None = None
+        with scratch() as work, ThreadPoolExecutor(1) as thread, _child() as child:
+            with suppress(BrokenPipeError):  # then it has died, which receiving says
+                _write(child.stdin, (job.__module__, job.__name__, arguments, str(work), self._limits))
             while True:
-                with watch:
-                    message = child.receive()
-                self._left = watch.left
-                if watch.stopped:
-                    raise Stopped
-                value: Any
-                kind, value = message or (_DIED, "reading_too_long" if watch.late else child.reason())
-                if kind == _FAILED:
-                    value, where = value
-                    _LOG.error("reading failed: %s", where)
+                kind, value = self._receive(child, thread)
                 if kind == _OPENING:
                     at = value
                 elif kind == _EVENT:
-                    yield _unpacked(value)
+                    yield value
                 elif kind == _DONE:
                     return
-                else:
-                    self._end(at, value, late=watch.late)
+                else:  # over the file that it opened last; without one there is none to leave out
+                    self.death = ReadError(at.name if at else "?", value)
+                    self.skip |= {at} if at else set()
+                    self.given_up = kind == _LATE or at is None or len(self.skip) >= MOST_DEATHS
                     return
 
-    def _end(self, at: PurePath | None, key: str, late: bool) -> None:
-        """Take down over which file a child ended; without one there is none to leave out."""
-        self.death = ReadError(at.name if at else "?", key)
-        self.skip |= {at} if at else set()
-        self.given_up = late or at is None or len(self.skip) >= MOST_DEATHS
-
-
-class _Watch:
-    """Kills a child while it is waited for, where nobody wants its answer any more or it takes too long."""
-
-    def __init__(self, child: _Child, stop: Callable[[], bool], seconds: float) -> None:
-        self._child, self._stop, self.left = child, stop, seconds
-        self.stopped = self.late = False
-
-    def __enter__(self) -> None:
-        self._begun = time.monotonic()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        self.left -= time.monotonic() - self._begun
-
-    def _look(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
-            self.stopped = self._stop()
-            self.late = time.monotonic() - self._begun > self.left
-            if self.stopped or self.late:
-                self._child.kill()
-                return
-
-
-class _Child:
-    """A process that reads. Messages are pickles with their arrays behind them, so that no array is copied."""
-
-    def __init__(self) -> None:
-        self._process = _prepared.pop() if _prepared else _spawn()
-
-    def __enter__(self) -> _Child:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                pipe and pipe.close()
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def send(self, job: tuple[Any, ...]) -> None:
-        with suppress(BrokenPipeError):  # then it has died, which `receive` says
-            _write(self._process.stdin, job)
-
-    def receive(self) -> tuple[str, Any] | None:
-        """The next message; None where it died."""
+    def _receive(self, child: _Process, thread: ThreadPoolExecutor) -> tuple[str, Any]:
+        """The next message, or the key of what to say of the file that ended the child. Raises Stopped."""
+        begun = time.monotonic()
+        message = thread.submit(_read, child.stdout)
+        while not wait([message], _LOOK_SECONDS).done:
+            if self._stop():
+                raise Stopped
+            if time.monotonic() - begun > self._left:
+                return _LATE, "reading_too_long"
+        self._left -= time.monotonic() - begun
         try:
-            kind, value = _read(self._process.stdout)
-            return str(kind), value
+            kind, value = message.result()
         except (EOFError, OSError, pickle.UnpicklingError):
-            self._process.wait()
-            return None
+            return _DIED, "reading_too_long" if child.wait() == -_PROF else "reading_ended"
+        if kind == _FAILED:
+            value, where = value
+            _LOG.error("reading failed: %s", where)
+        return kind, value
 
-    def reason(self) -> str:
-        """The key of what to say of the file that ended it."""
-        return "reading_too_long" if self._process.returncode == -_PROF else "reading_ended"
 
-
-_OPENING, _EVENT, _DONE, _FAILED, _DIED = "opening", "event", "done", "failed", "died"
+_Process = subprocess.Popen[bytes]
+_OPENING, _EVENT, _DONE, _FAILED, _DIED, _LATE = "opening", "event", "done", "failed", "died", "late"
 _LOOK_SECONDS = 0.2
 _PROF = getattr(signal, "SIGPROF", 0)
 _LOG = logging.getLogger(__name__)
-_prepared: list[subprocess.Popen[bytes]] = []
+_prepared: list[_Process] = []
 
 
 def prepare() -> None:
@@ -229,7 +170,21 @@ def prepare() -> None:
         _prepared.append(_spawn())
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+@contextmanager
+def _child() -> Iterator[_Process]:
+    """A process that reads, killed on leaving."""
+    process = _prepared.pop() if _prepared else _spawn()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            with suppress(OSError):
+                pipe.close()
+
+
+def _spawn() -> _Process:
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     return subprocess.Popen(
         [sys.executable, "-c", _CHILD],
@@ -241,9 +196,8 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 
 def _write(pipe: IO[bytes] | None, message: Any) -> None:
-    """A message: the sizes of its arrays and of its pickle, the pickle, the arrays."""
-    if pipe is None:
-        return
+    """A message: the sizes of its arrays and of its pickle, the pickle, the arrays, so that no array is copied."""
+    assert pipe is not None
     buffers: list[pickle.PickleBuffer] = []
     packed = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     arrays = [b.raw() for b in buffers]
@@ -256,8 +210,7 @@ def _write(pipe: IO[bytes] | None, message: Any) -> None:
 
 def _read(pipe: IO[bytes] | None) -> Any:
     """A message of `_write`. Raises EOFError where the other side has gone."""
-    if pipe is None:
-        raise EOFError
+    assert pipe is not None
     size, sizes = pickle.load(pipe)
     packed = pipe.read(size)
     arrays = [bytearray(n) for n in sizes]
@@ -265,20 +218,6 @@ def _read(pipe: IO[bytes] | None) -> Any:
         if pipe.readinto(array) < len(array):  # type: ignore[attr-defined]
             raise EOFError
     return pickle.loads(packed, buffers=arrays)
-
-
-def _packable(event: Any) -> Any:
-    """An event whose arrays can be sent without a copy: one stack of a grey scan, which is shown in three channels."""
-    if isinstance(event, Case) and event.scan.grey:
-        return replace(event, scan=replace(event.scan, pixels=np.ascontiguousarray(event.scan.pixels[..., 0])))
-    return event
-
-
-def _unpacked(event: Any) -> Any:
-    if isinstance(event, Case) and event.scan.pixels.ndim == 3:
-        stack = event.scan.pixels
-        return replace(event, scan=replace(event.scan, pixels=np.broadcast_to(stack[..., None], (*stack.shape, 3))))
-    return event
 
 
 # In the child
@@ -297,7 +236,7 @@ def _serve() -> None:
     tell(opening)
     try:
         for event in getattr(importlib.import_module(module), name)(*arguments, Path(work)):
-            _write(out, (_EVENT, _packable(event)))
+            _write(out, (_EVENT, event))
         _write(out, (_DONE, None))
     except MemoryError:
         _write(out, (_FAILED, ("reading_ended", "MemoryError")))

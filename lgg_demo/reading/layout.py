@@ -11,36 +11,52 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Literal
 
 from lgg_demo.case import Role
 from lgg_demo.reading.limits import MASK_ENDING, NIFTI_SUFFIXES
 
 _SEPARATOR = r"[ _.\-]+"
 _PLANE = r"ax|axial|tra|trans|transverse|cor|coronal|sag|sagittal"
-_T1 = r"t1(?:w|n)?(?:[ _.\-]+(?:mprage|spgr|fspgr|bravo|tfe|vibe|space|tse|fse|se|gre|3d|2d|fs|" + _PLANE + "))*"
-_AFTER = rf"(?:[ _.\-]+(?:{_PLANE}|3d|2d|fs|\d{{1,4}}))*"
+_T1 = rf"t1(?:w|n)?(?:{_SEPARATOR}(?:mprage|spgr|fspgr|bravo|tfe|vibe|space|tse|fse|se|gre|3d|2d|fs|{_PLANE}))*"
+_BEFORE = rf"(?:(?:{_PLANE}|3d|2d){_SEPARATOR})*"
+_AFTER = rf"(?:{_SEPARATOR}(?:{_PLANE}|3d|2d|fs|\d{{1,4}}))*"
 # In the order of precedence where two fit as much of a name.
 _SUFFIXES: dict[Role, str] = {
     "mask": rf"(?:(?:tumou?r|lesions?|automated|approx|manual|corrected|whole|label|final){_SEPARATOR})*"
     r"(?:seg|segm|segmentations?|masks?|labels?|gt|ground[ _.\-]?truth|lesions?|roi)",
     "other": rf"(?:(?:brain|parenchyma|skull|bet){_SEPARATOR})+(?:seg|segm|segmentation|masks?|labels?)"
-    r"|t2(?:w|star)?(?:[ _.\-]+(?:tse|fse|fs|3d|2d|"
-    + _PLANE
-    + r"))*|pdw?|adc|dwi|dti|swi|swan|asl|perf|dsc|dce|cbf|r?cbv|mtt|"
-    r"(?:dti[ _.\-]+(?:eddy[ _.\-]+)?)?(?:fa|md|l[123]|noreg)|trace|b\d{1,4}|bold|sbref|epi|m0scan|magnitude\d?|phasediff|"
-    r"prob|probability|probabilities|(?:flair|t1\w{0,4}|t2|swi|dwi)[ _.\-]+bias",
-    "post": rf"(?:(?:{_PLANE}|3d|2d){_SEPARATOR})*(?:t1(?:ce|c|gd|gad|post|wce|km)|{_T1}[ _.\-]*(?:gd|gad|ce|c|post|"
-    rf"contrast|km|postcontrast)(?:[ _.\-]+contrast)?|post|postcontrast|post[ _.\-]contrast){_AFTER}",
+    rf"|t2(?:w|star)?(?:{_SEPARATOR}(?:tse|fse|fs|3d|2d|{_PLANE}))*|pdw?|adc|dwi|dti|swi|swan|asl|perf|dsc|dce|cbf|r?cbv|mtt|"
+    rf"(?:dti{_SEPARATOR}(?:eddy{_SEPARATOR})?)?(?:fa|md|l[123]|noreg)|trace|b\d{{1,4}}|bold|sbref|epi|m0scan|magnitude\d?|"
+    rf"phasediff|prob|probability|probabilities|(?:flair|t1\w{{0,4}}|t2|swi|dwi){_SEPARATOR}bias",
+    "post": rf"{_BEFORE}(?:t1(?:ce|c|gd|gad|post|wce|km)|{_T1}[ _.\-]*(?:gd|gad|ce|c|post|contrast|km|postcontrast)"
+    rf"(?:{_SEPARATOR}contrast)?|post|postcontrast|post[ _.\-]contrast){_AFTER}",
     "flair": rf"(?:(?:{_PLANE}|3d|2d|t2w?){_SEPARATOR})*(?:(?:t2)?flair|t2f){_AFTER}",
-    "pre": rf"(?:(?:{_PLANE}|3d|2d){_SEPARATOR})*(?:{_T1}(?:[ _.\-]+(?:pre|native))?|pre|precontrast){_AFTER}",
+    "pre": rf"{_BEFORE}(?:{_T1}(?:{_SEPARATOR}(?:pre|native))?|pre|precontrast){_AFTER}",
 }
 _PARSED = {role: re.compile(rf"(?:(.*?){_SEPARATOR})??(?:{p})", re.IGNORECASE) for role, p in _SUFFIXES.items()}
 _BIDS = re.compile(r"(sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?)(?:_(.*))?_([a-z0-9]+)", re.IGNORECASE)
 _DATATYPES = ("anat", "dwi", "func", "fmap", "perf", "swi")  # BIDS: folders of one visit
-_CONVERTED = re.compile(r"(.+)_(\d{14})_\d+[a-z]*", re.IGNORECASE)  # dcm2niix: PROTOCOL_TIME_SERIES, one time a visit
 _CONTRAST = re.compile(r"(?:^|_)ce-", re.IGNORECASE)
+_BRAIN = re.compile(r"(?:^|_)(?:desc|label)-brain(?:_|$)", re.IGNORECASE)  # a mask of the whole brain, as fMRIPrep has it
+_CONVERTED = re.compile(r"(.+)_(\d{14})_\d+[a-z]*", re.IGNORECASE)  # dcm2niix: PROTOCOL_TIME_SERIES, one time a visit
 _CHANNELLED = ("imagestr", "imagests", "imagesval")
 _CHANNEL = re.compile(r"(.+)_(00\d{2})")  # nnU-Net: imagesTr/CASE_0000, CASE_0001 …
+
+Layout = Literal["auto", "bids", "brats", "nnunet", "kaggle"]
+# Of a public layout the form of a name, as a user is told it, and the pattern of the places, with `/`, that have it.
+FORMS: dict[Layout, tuple[str, str]] = {
+    "bids": (
+        "sub-01_ses-1_FLAIR.nii.gz",
+        r"sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?(?:_[a-z0-9]+-[a-z0-9+]+)*_[a-z0-9]+\.nii(?:\.gz)?",
+    ),
+    "brats": ("BraTS2021_00000_flair.nii.gz", r"[^/]+[_-](?:flair|t1|t1ce|t2|t2f|t1n|t1c|t2w|seg)\.nii(?:\.gz)?"),
+    "nnunet": (
+        "imagesTr/CASE_0000.nii.gz",
+        r"(?:images(?:tr|ts|val)/[^/]+_00\d{2}|labels(?:tr|ts|val)/[^/]+)\.nii(?:\.gz)?",
+    ),
+    "kaggle": ("TCGA_CS_4941_19960909_12.tif", r"TCGA_[a-z0-9]{2}_[a-z0-9]{4}_\d{8}_\d+(?:_mask)?\.tif"),
+}
 
 # Whole names of folders. `gt` may be somebody's initials: it counts only where an image of the same name lies beside it.
 _REFERENCE_FOLDER = re.compile(r"masks?|labels?(?:tr|ts|val)?|segmentations?|segs?|ground[ _-]?truth|gt", re.IGNORECASE)
@@ -85,34 +101,41 @@ class Key:
 def parse(name: str) -> Name:
     """Subject and role of a name without its ending, by the longest known suffix."""
     if bids := _BIDS.fullmatch(name):
-        role = _role_at_end(bids[3])[1]
-        return Name(bids[1], "post" if role == "pre" and _CONTRAST.search(bids[2] or "") else role)
-    if (converted := _CONVERTED.fullmatch(name)) and (found := _role_at_end(converted[1]))[1]:
-        return Name(f"{found[0]}_{converted[2]}".strip("_"), found[1])
-    subject, role = _role_at_end(name)
-    if role == "mask" and subject:  # `p1_flair_mask` is drawn on `p1_flair`, of p1
-        inner, of = _role_at_end(subject)
-        subject = inner if of in ("flair", "pre", "post") else subject
-    return Name(subject, role)
+        role, entities = _role_at_end(bids[3]).role, bids[2] or ""
+        if role == "pre" and _CONTRAST.search(entities):
+            role = "post"
+        elif role == "mask" and _BRAIN.search(entities):
+            role = "other"
+        return Name(bids[1], role)
+    if (converted := _CONVERTED.fullmatch(name)) and (found := _role_at_end(converted[1])).role:
+        return Name(f"{found.subject}_{converted[2]}".strip("_"), found.role)
+    found = _role_at_end(name)
+    if found.role == "mask" and found.subject:  # `p1_flair_mask` is drawn on `p1_flair`, of p1
+        image = _role_at_end(found.subject)
+        return Name(image.subject if image.role in ("flair", "pre", "post") else found.subject, "mask")
+    return found
 
 
-def _role_at_end(name: str) -> tuple[str, Role | None]:
+def _role_at_end(name: str) -> Name:
     """What stands before the longest known suffix, and its role; the whole name and None without one."""
-    found = [
-        (len(m[1] or ""), n, m[1] or "", role) for n, (role, p) in enumerate(_PARSED.items()) if (m := p.fullmatch(name))
-    ]
-    if not found:
-        return name, None
-    _, _, subject, role = min(found)
-    return subject, role
+    found = [Name(m[1] or "", role) for role, p in _PARSED.items() if (m := p.fullmatch(name))]
+    return min(found, key=lambda one: len(one.subject)) if found else Name(name, None)
+
+
+def fits(place: PurePath, layout: Layout) -> bool:
+    """Whether a file has a name of a public layout, and of BIDS one that tells what it is; of `auto` each has."""
+    if layout == "auto":
+        return True
+    named = re.fullmatch(rf"(?:.*/)?{FORMS[layout][1]}", place.as_posix(), re.IGNORECASE)
+    return bool(named) and (layout != "bids" or parse(nifti_name(place)).role is not None)
 
 
 def key_of(place: PurePath, told: int = 1) -> Key:
     """The key of a volume by its place. told: how many of its parts, from the end, were given by the user."""
     folder, _ = _home(place, told)
-    if _BIDS.fullmatch(nifti_name(place)) and folder.name in _DATATYPES:
-        folder = folder.parent
     name = nifti_name(place)
+    if _BIDS.fullmatch(name) and folder.name in _DATATYPES:
+        folder = folder.parent
     channel = channel_of(name) if place.parent.name.lower() in _CHANNELLED else None
     return Key(folder, _own(channel[0] if channel else parse(name).subject, folder))
 
@@ -123,10 +146,9 @@ def key_of_picture(place: PurePath, told: int = 1) -> Key:
     stem, number = numbered(place.stem)
     name = parse(stem)
     if name.role == "mask" and number is None and name.subject:
-        stem, number = numbered(_role_at_end(stem)[0])
+        stem, number = numbered(_role_at_end(stem).subject)
         name = parse(stem)
-    subject = "" if _SLICE_WORD.fullmatch(name.subject) else name.subject
-    return Key(folder, _own(subject, folder), number)
+    return Key(folder, _own("" if _SLICE_WORD.fullmatch(name.subject) else name.subject, folder), number)
 
 
 def _own(subject: str, folder: PurePath) -> str:
@@ -168,18 +190,22 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def numbered(stem: str) -> tuple[str, int | None]:
-    """A stem without the number that counts it in its series, and that number."""
-    match = _OF_TOTAL.match(stem) or _NUMBERED.match(stem) or _INNER_NUMBER.match(stem)
-    if not match:
-        return stem, None
-    return (match["stem"] or match.groupdict().get("rest") or "").strip(" _-."), int(match["number"])
+def _count(stem: str) -> re.Match[str] | None:
+    return _OF_TOTAL.match(stem) or _NUMBERED.match(stem) or _INNER_NUMBER.match(stem)
 
 
 def counted(stem: str) -> tuple[str, str] | None:
     """What the stems of one series share before and after the number that counts them; None without a number."""
-    match = _OF_TOTAL.match(stem) or _NUMBERED.match(stem) or _INNER_NUMBER.match(stem)
+    match = _count(stem)
     return (match["stem"], match.groupdict().get("rest") or "") if match else None
+
+
+def numbered(stem: str) -> tuple[str, int | None]:
+    """A stem without the number that counts it in its series, and that number."""
+    match = _count(stem)
+    if not match:
+        return stem, None
+    return (match["stem"] or match.groupdict().get("rest") or "").strip(" _-."), int(match["number"])
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -206,9 +232,8 @@ def is_mask_name(path: PurePath) -> bool:
 
 def nifti_name(path: PurePath) -> str:
     """A NIfTI file's name without its ending."""
-    lower = path.name.lower()
     for suffix in (*reversed(NIFTI_SUFFIXES), ".gz"):
-        if lower.endswith(suffix) and len(lower) > len(suffix):
+        if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
             return path.name[: -len(suffix)]
     return path.stem or path.name
 

@@ -34,7 +34,7 @@ MOST_FILES = 5000
 MOST_UNPACKED = 1_500_000_000  # bytes of all zips of one upload on the disk
 CHANNELS: dict[Role, int] = {"pre": 0, "flair": FLAIR, "post": 2}
 TYPES = (*IMAGE_SUFFIXES, ".nii", ".nii.gz", ".dcm", ".zip")
-# What lies beside images on a disc or in an export, and is passed over without a word.
+# What lies beside images on a disc or in an export, and is skipped without a word.
 BESIDE = (
     ".txt", ".json", ".csv", ".tsv", ".bval", ".bvec", ".md", ".xml", ".html", ".htm", ".pdf", ".ini", ".inf", ".exe",
     ".dll", ".log", ".url", ".db", ".rtf", ".doc", ".docx", ".xlsx", ".js", ".css", ".gif", ".ico", ".jar", ".mat",

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
+from typing import Literal
 
+import lgg_demo.reading.layout as layout
 from lgg_demo.case import Found, Notice, ReadError, Role
 from lgg_demo.messages import Sentence
-from lgg_demo.reading import layout
 from lgg_demo.reading.archive import Given, Item, Walk
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.earlier import read_json
@@ -37,7 +38,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PicturePlan:
     """A series of pictures to read, scaled together."""
 
     items: tuple[Item, ...]
@@ -48,7 +49,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyPlan:
     """Volumes to read as one case: `picked` by role, of all that belong to it."""
 
     volumes: tuple[Header, ...]
@@ -64,63 +65,82 @@ class Study:
         return self.flair.item.place
 
 
-Plan = Pictures | Study
+Plan = PicturePlan | StudyPlan
+_Kind = Literal["picture", "nifti", "dicom", "unfit", "beside"]
+_ROLES: tuple[Role, ...] = ("flair", "pre", "post")
 
 
 @dataclass
-class Sorted:
-    """The items of a walk by kind, headers of volumes read.
-
-    roots: the inputs that something came of, be it an error. passed: those with nothing but an earlier run's outputs.
-    """
+class Sorted(Walk):
+    """The items of a walk by kind, headers of volumes read."""
 
     pictures: list[Item] = field(default_factory=list)
     volumes: list[Header] = field(default_factory=list)
-    errors: list[ReadError] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
-    incomplete: bool = False
-    roots: set[PurePath] = field(default_factory=set)
-    passed: set[PurePath] = field(default_factory=set)
-
-    def refuse(self, error: ReadError, root: PurePath) -> None:
-        self.errors.append(error)
-        self.roots.add(root)
 
 
-def sort_items(walk: Walk) -> Sorted:
-    """Each item to its kind. What is no scan is an error where it was named itself, else lies beside and is left out."""
-    found = Sorted([], [], list(walk.errors), list(walk.notices), walk.incomplete, set(walk.refused), walk.passed)
-    dicom: dict[Path, Item] = {}
+def sort_items(walk: Walk, named: layout.Layout = "auto") -> Sorted:
+    """Each item to its kind. What is no scan is an error where it was named itself, else lies beside and is left out.
+
+    named: the layout that the user says names have; a file of another name is left out, and said to be.
+    """
+    found = Sorted(**vars(walk))
     nifti: list[tuple[Found, Item]] = []
+    by_kind: dict[_Kind, list[Item]] = {"picture": found.pictures, "dicom": [], "unfit": [], "beside": []}
     for item in walk.items:
         opening(item.place, PICTURE_SECONDS)
         try:
-            if item.suffix in IMAGE_SUFFIXES:
-                found.pictures.append(item)
-            elif not item.path.is_file():
-                raise ReadError(item.place.name, "not_found")
-            elif item.path.stat().st_size == 0:
-                if item.named or item.place.name.lower().endswith((".nii", ".nii.gz", ".dcm")):
-                    raise ReadError(item.place.name, "empty_file")
-            elif is_nifti(item.path):
+            kind = _kind(item, named)
+            if kind == "nifti":
                 nifti += [(one, item) for one in find_nifti(item.path)]
-            elif is_dicom(item.path):
-                dicom[item.path] = item
-            elif item.suffix not in BESIDE and is_picture(item.path):
-                found.pictures.append(item)
-            elif item.named or item.suffix in OTHER_VOLUMES:
-                raise ReadError(item.place.name, "unknown_type", types=", ".join(TYPES))
-        except ReadError as error:
-            found.refuse(error, item.root)
+            else:
+                by_kind[kind].append(item)
+        except (ReadError, OSError, ValueError) as error:
+            found.errors.append(error if isinstance(error, ReadError) else ReadError(item.place.name, "not_found"))
+            found.answered.add(item.root)
             found.incomplete |= item.suffix not in BESIDE
-        except (OSError, ValueError):
-            found.refuse(ReadError(item.place.name, "not_found"), item.root)
-            found.incomplete = True
-    found.roots |= {i.root for i in (*found.pictures, *(i for _, i in nifti))}
-    found.volumes = _keyed(nifti, walk.items)
-    _add_dicom(found, dicom)
-    _leave_out_logos(found, dicom.values())
+    found.answered |= {i.root for i in (*found.pictures, *(i for _, i in nifti))}
+    found.volumes = _headers(nifti, walk.items)
+    _add_dicom(found, {item.path: item for item in by_kind["dicom"]})
+    _leave_out_logos(found, by_kind["dicom"])
+    _leave_out_unfit(found, by_kind["unfit"], named)
     return found
+
+
+def _kind(item: Item, named: layout.Layout) -> _Kind:
+    """What a file is, by its content. Raises ReadError for what is nothing and should be something, and OSError."""
+    kind: _Kind = "beside"
+    if item.suffix in IMAGE_SUFFIXES:
+        kind = "picture"
+    elif not item.path.is_file():
+        raise ReadError(item.place.name, "not_found")
+    elif item.path.stat().st_size == 0:
+        if item.named or item.place.name.lower().endswith((".nii", ".nii.gz", ".dcm")):
+            raise ReadError(item.place.name, "empty_file")
+    elif is_nifti(item.path):
+        kind = "nifti"
+    elif is_dicom(item.path):
+        kind = "dicom"
+    elif item.suffix not in BESIDE and is_picture(item.path):
+        kind = "picture"
+    elif item.named or item.suffix in OTHER_VOLUMES:
+        raise ReadError(item.place.name, "unknown_type", types=", ".join(TYPES))
+    return kind if kind == "beside" or item.role is not None or layout.fits(item.place, named) else "unfit"
+
+
+def _leave_out_unfit(found: Sorted, unfit: Sequence[Item], named: layout.Layout) -> None:
+    """Say which files have no name of the layout: of those named themselves each, of others one with their number."""
+    if not unfit:
+        return
+    form, _ = layout.FORMS[named]
+    for item in unfit:
+        found.leave(item.root)
+        if item.named:
+            found.errors.append(ReadError(item.place.name, "layout_differs", layout=named, form=form))
+    if beside := [i for i in unfit if not i.named]:
+        found.notices.append(Notice(beside[0].place.name, "layout_beside", files=len(beside), layout=named, form=form))
+
+
+# DICOM
 
 
 def _add_dicom(found: Sorted, dicom: Mapping[Path, Item]) -> None:
@@ -128,95 +148,99 @@ def _add_dicom(found: Sorted, dicom: Mapping[Path, Item]) -> None:
     volumes, errors = find_dicom(dicom, lambda path, seconds: opening(dicom[path].place, seconds))
     found.volumes += [Header(v, dicom[v.paths[0]], dicom[v.paths[0]].role or v.role) for v in volumes]
     if volumes or errors:
-        found.roots |= {item.root for item in dicom.values()}
+        found.answered |= {item.root for item in dicom.values()}
     named = {item.place.name for item in dicom.values() if item.named}
     for error in errors:
         beside = error.sentence.key in (*BESIDE_SERIES, "dicom_modality")
         if volumes and beside and error.file not in named:
-            found.notices.append(Notice(error.file, error.sentence.key, **_values(error)))
+            found.notices.append(Notice(error.file, error.sentence.key, **error.sentence.values))
         else:
             found.errors.append(error)
             found.incomplete |= not beside and not volumes
-
-
-def _values(error: ReadError) -> dict[str, object]:
-    return {k: v for k, v in error.sentence.values.items() if k != "file"}
-
-
-def _keyed(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[Header]:
-    """NIfTI volumes with subject and role, by the grammar of names; channels by nnU-Net's dataset.json."""
-    names = {item.place: item.path for item in items if item.place.name == "dataset.json"}
-    channels = lru_cache(None)(lambda folder: _channel_names(folder, names))
-    headers = []
-    for found, item in nifti:
-        name = layout.nifti_name(item.place)
-        if (alias := layout.nifti_name(item.path)) != name:
-            found = replace(found, name=found.name.replace(alias, name, 1), description=describe(name))
-        key, role = layout.key_of(item.place, item.told), layout.parse(name).role
-        if (channel := layout.channel_of(name)) is not None:
-            listed = channels(item.place.parent)
-            if listed:
-                key = layout.Key(key.folder, layout.folded(channel[0]))
-            if listed or key.subject == layout.folded(channel[0]):
-                role = role_of(str(listed.get(str(channel[1]), "")))
-        if found.number:  # a further volume of a 4-D file: of no role but a reference's
-            role = role if role == "mask" else "other"
-        if item.subject is not None:
-            key, role = layout.Key(PurePath(), layout.folded(item.subject)), role if found.number else item.role
-        headers.append(Header(found, item, role, key))
-    scans = {h.key for h in headers if h.role != "mask" and not layout.in_reference_folder(h.item.place, h.item.told)}
-
-    def by_folder(header: Header) -> Header:
-        item = header.item
-        masks = item.role is None and layout.in_reference_folder(item.place, item.told)
-        if masks and header.key and (whole := _verbatim(header.key, item)) in scans:  # as nnU-Net calls labels
-            return replace(header, role="mask", key=whole)
-        sure = header.role is None and not layout.of_initials(item.place)
-        return replace(header, role="mask") if masks and (sure or header.key in scans) else header
-
-    return [by_folder(h) for h in headers]
-
-
-def _verbatim(key: layout.Key, item: Item) -> layout.Key:
-    """The key of a volume whose whole name is the subject."""
-    return layout.Key(key.folder, layout.folded(layout.nifti_name(item.place)))
-
-
-def _channel_names(folder: PurePath, datasets: Mapping[PurePath, Path]) -> dict[str, object]:
-    """What nnU-Net's dataset.json in a folder, or in the one above it, calls its channels by number; else nothing."""
-    for place in (folder, folder.parent):
-        path = datasets.get(place / "dataset.json", Path(place / "dataset.json"))
-        dataset = read_json(path)
-        if isinstance(dataset, dict):
-            names = dataset.get("channel_names", dataset.get("modality"))
-            return names if isinstance(names, dict) else {}
-    return {}
 
 
 def _leave_out_logos(found: Sorted, dicom: Iterable[Item]) -> None:
     """Pictures of a folder or zip that holds DICOM too are a viewer's, with a notice: neither references and what has one
     nor, but on a disc, which has a DICOMDIR, numbered series.
     """
-    places: dict[PurePath, set[str]] = {}
+    beside: dict[PurePath, set[str]] = {}
     for item in dicom:
         if not item.named:
-            places.setdefault(item.root, set()).add(item.place.name.upper())
-    for root, names in places.items():
+            beside.setdefault(item.root, set()).add(item.place.name.upper())
+    for root, names in beside.items():
         pictures = [i for i in found.pictures if i.root == root]
-        series, references = sort_pictures(pictures)
-        keys = {layout.key_of_picture(i.place, i.told) for i in references}
-        kept = {i for group in series for i in group if layout.key_of_picture(i.place, i.told) in keys} | set(references)
-        if "DICOMDIR" not in names:
-            kept |= {i for group in series if len(group) > 1 for i in group}
-        over = [i for i in pictures if i not in kept]
-        if over:
-            found.pictures = [i for i in found.pictures if i not in set(over)]
-            found.notices.append(Notice(over[0].place.name, "pictures_beside", pictures=len(over)))
+        kept = _scans_among(pictures, disc="DICOMDIR" in names)
+        if logos := [i for i in pictures if i not in kept]:
+            found.pictures = [i for i in found.pictures if i.root != root or i in kept]
+            found.notices.append(Notice(logos[0].place.name, "pictures_beside", pictures=len(logos)))
+
+
+def _scans_among(pictures: Sequence[Item], disc: bool) -> set[Item]:
+    """Of pictures beside DICOM those that are scans and references."""
+    series, references = sort_pictures(pictures)
+    keys = {layout.key_of_picture(i.place, i.told) for i in references}
+    referenced = {i for group in series for i in group if layout.key_of_picture(i.place, i.told) in keys}
+    counted = {i for group in series for i in group if len(group) > 1 and not disc}
+    return referenced | counted | set(references)
+
+
+# NIfTI
+
+
+def _headers(nifti: Sequence[tuple[Found, Item]], items: Sequence[Item]) -> list[Header]:
+    """NIfTI volumes with subject and role, by the grammar of names; channels by nnU-Net's dataset.json."""
+    datasets = {item.place: item.path for item in items if item.place.name == "dataset.json"}
+    channels = lru_cache(None)(lambda folder: _channel_names(folder, datasets))
+    headers = [_header(found, item, channels(item.place.parent)) for found, item in nifti]
+    scans = {h.key for h in headers if h.role != "mask" and not layout.in_reference_folder(h.item.place, h.item.told)}
+    return [_by_folder(header, scans) for header in headers]
+
+
+def _header(found: Found, item: Item, channels: Mapping[str, object]) -> Header:
+    """One volume by its name, or by what was said of it. channels: see `_channel_names`."""
+    name = layout.nifti_name(item.place)
+    if (alias := layout.nifti_name(item.path)) != name:
+        found = replace(found, name=found.name.replace(alias, name, 1), description=describe(name))
+    key, role = layout.key_of(item.place, item.told), layout.parse(name).role
+    if item.subject is not None:
+        key, role = layout.Key(PurePath(), layout.folded(item.subject)), item.role
+    elif channel := layout.channel_of(name):
+        whose = layout.folded(channel[0])
+        if channels or key.subject == whose:
+            key, role = replace(key, subject=whose), role_of(str(channels.get(str(channel[1]), "")))
+    if found.number and role != "mask":  # a further volume of a 4-D file: of no role but a reference's
+        role = "other"
+    return Header(found, item, role, key)
+
+
+def _by_folder(header: Header, scans: Collection[layout.Key | None]) -> Header:
+    """The same as a reference where its folder says so."""
+    item = header.item
+    if item.role is not None or header.key is None or not layout.in_reference_folder(item.place, item.told):
+        return header
+    whole = replace(header.key, subject=layout.folded(layout.nifti_name(item.place)))
+    if whole in scans:  # as nnU-Net calls labels
+        return replace(header, role="mask", key=whole)
+    sure = header.role is None and not layout.of_initials(item.place)
+    return replace(header, role="mask") if sure or header.key in scans else header
+
+
+def _channel_names(folder: PurePath, datasets: Mapping[PurePath, Path]) -> dict[str, object]:
+    """What nnU-Net's dataset.json in a folder, or in the one above it, calls its channels by number; else nothing."""
+    for place in (folder, folder.parent):
+        dataset = read_json(datasets.get(place / "dataset.json", Path(place / "dataset.json")))
+        if isinstance(dataset, dict):
+            names = dataset.get("channel_names", dataset.get("modality"))
+            return names if isinstance(names, dict) else {}
+    return {}
+
+
+# What was given
 
 
 def nothing_in(inputs: Iterable[Path | Given], found: Sorted) -> list[ReadError]:
     """An error for each input in which there is nothing to read, nor anything that was told."""
-    known = found.roots | (found.passed if found.roots else set())
+    known = found.answered | (found.skipped if found.answered else set())
     paths = [given if isinstance(given, Path) else given.path for given in inputs]
     return [
         ReadError(path.name, "no_images" if path.is_dir() else "nothing_inside", types=", ".join(TYPES))
@@ -247,21 +271,23 @@ def sort_pictures(pictures: Iterable[Item]) -> tuple[list[list[Item]], list[Item
     references beside one of images.
     """
     items = list(pictures)
-    keys = {i: layout.key_of_picture(i.place, i.told) for i in items}
-    inside = {i for i in items if i.role is None and layout.in_reference_folder(i.place, i.told)}
-    images = {keys[i] for i in items if i not in inside}
-    references = [
-        i for i in items if _says_reference(i) or (i in inside and (keys[i] in images or not layout.of_initials(i.place)))
-    ]
+    references = _references_among(items)
     apart = set(references)
     groups: dict[tuple[object, ...], list[Item]] = {}
     for item in items:
-        if item in apart:
-            continue
-        shared = layout.counted(item.place.stem)
-        own = (item.suffix, shared) if shared else (item.place.name,)
-        groups.setdefault((item.place.parent, item.subject, *own), []).append(item)
+        if item not in apart:
+            shared = layout.counted(item.place.stem)
+            own = (item.suffix, shared) if shared else (item.place.name,)
+            groups.setdefault((item.place.parent, item.subject, *own), []).append(item)
     return [sorted(g, key=lambda i: layout.natural_key(i.place.name)) for g in groups.values()], references
+
+
+def _references_among(items: Sequence[Item]) -> list[Item]:
+    keys = {i: layout.key_of_picture(i.place, i.told) for i in items}
+    inside = {i for i in items if i.role is None and layout.in_reference_folder(i.place, i.told)}
+    images = {keys[i] for i in items if i not in inside}
+    sure = {i for i in inside if keys[i] in images or not layout.of_initials(i.place)}
+    return [i for i in items if i in sure or _says_reference(i)]
 
 
 def _says_reference(item: Item) -> bool:
@@ -271,41 +297,49 @@ def _says_reference(item: Item) -> bool:
     return "mask" in (layout.parse(item.place.stem).role, layout.parse(stem).role)
 
 
-# Volumes
+# Cases
 
 
-def plan_cases(found: Sorted, choose: Mapping[str, str]) -> tuple[list[Plan], list[Header], list[Item]]:
+def plan_cases(
+    found: Sorted, choose: Mapping[str, str], named: layout.Layout = "auto"
+) -> tuple[list[Plan], list[Header], list[Item]]:
     """What will be read, and the references among it, volumes and pictures. Studies without FLAIR become errors.
 
     choose: role (flair, pre, post, mask) to the name of a volume, where what names say is to be corrected; an empty name
-    leaves the role without one.
+    leaves the role without one. named: see `sort_items`.
     """
     series, picture_references = sort_pictures(found.pictures)
-    plans: list[Plan] = [Pictures(tuple(items)) for items in series]
-    groups: dict[object, list[Header]] = {}
-    references: list[Header] = []
-    taken: set[str] = set()
-    for header in found.volumes:
-        header = _renamed(header, taken)
-        if header.role == "mask" and header.found.name not in choose.values():
-            references.append(header)
-        else:
-            groups.setdefault(_group(header), []).append(header)
+    plans: list[Plan] = [PicturePlan(tuple(items)) for items in series]
+    groups, references = _by_case(found.volumes, choose)
     others: list[Header] = []
-    for group in groups.values():
+    for group in groups:
         try:
-            plans.append(_pick(group, choose))
+            plans.append(_pick(group, choose, named))
         except ReadError as error:
             if all(h.role == "other" and not h.item.named for h in group):
                 others += group
-                continue
-            found.errors.append(error)
-            found.incomplete = True
+            else:
+                found.errors.append(error)
+                found.incomplete = True
     if others and plans:
         found.notices.append(Notice(others[0].found.name, "others_beside", files=len(others)))
     elif others:
         found.errors.append(ReadError(others[0].found.name, "flair_missing"))
     return plans, references, picture_references
+
+
+def _by_case(volumes: Sequence[Header], choose: Mapping[str, str]) -> tuple[list[list[Header]], list[Header]]:
+    """The volumes of each case, and those that are references."""
+    groups: dict[object, list[Header]] = {}
+    references: list[Header] = []
+    taken: set[str] = set()
+    for header in (_renamed(h, taken) for h in volumes):
+        chosen = {role for role, name in choose.items() if name == header.found.name}
+        if "mask" in chosen or (header.role == "mask" and not chosen):
+            references.append(header)
+        else:
+            groups.setdefault(_group(header), []).append(header)
+    return list(groups.values()), references
 
 
 def _group(header: Header) -> object:
@@ -336,41 +370,30 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _pick(group: Sequence[Header], choose: Mapping[str, str]) -> Study:
+def _pick(group: Sequence[Header], choose: Mapping[str, str], named: layout.Layout) -> StudyPlan:
     """The volume of each role. Raises ReadError where none may be FLAIR."""
     by_name = {h.found.name: h for h in group}
-    choose = choose if set(choose.values()) & set(by_name) else {}
-    chosen: dict[str, Header | None] = {
-        role: by_name.get(name) for role, name in choose.items() if name == "" or name in by_name
-    }
-    left = [h for h in group if h not in chosen.values()]
-    picked: dict[Role, Header] = {}
-    warnings: list[Sentence] = []
-    roles: tuple[Role, ...] = ("flair", "pre", "post")
-    for role in roles:
-        if role in chosen:
-            one = chosen[role]
-        else:
-            candidates = sorted((h for h in left if h.role == role), key=_preference)
-            one = candidates[0] if candidates else None
-            if role == "flair" and len(candidates) > 1:
-                warnings.append(Sentence("flair_several", {"file": candidates[0].found.name, "count": len(candidates)}))
-            if role == "flair" and one is None:
-                one = _unknown(left)
-                warnings.append(Sentence("role_unknown" if len(left) == 1 else "no_flair", {"file": one.found.name}))
-        if one is not None:
-            picked[role] = one
+    if not set(choose.values()) & set(by_name):  # they are of another study
+        choose = {}
+    picked = {role: by_name[choose[role]] for role in _ROLES if choose.get(role) in by_name}
+    left = sorted((h for h in group if h not in picked.values()), key=_preference)
+    best = {h.role: h for h in reversed(left)}
+    if named == "auto" and None in best:
+        best.setdefault("flair", best[None])
+    picked = {role: best[role] for role in _ROLES if role in best and choose.get(role) != ""} | picked
     if "flair" not in picked:
         raise ReadError(group[0].found.name, "flair_missing")
-    return Study(tuple(group), picked, tuple(warnings))
+    return StudyPlan(tuple(group), picked, _doubts(left, picked["flair"]))
 
 
-def _unknown(headers: Sequence[Header]) -> Header:
-    """The volume to take for FLAIR where none says so: the best of those that say nothing. Raises ReadError."""
-    silent = sorted((h for h in headers if h.role is None), key=_preference)
-    if not silent:
-        raise ReadError(headers[0].found.name if headers else "", "flair_missing")
-    return silent[0]
+def _doubts(left: Sequence[Header], flair: Header) -> tuple[Sentence, ...]:
+    """What to say of the volume that is taken for FLAIR, of those that the user has not chosen."""
+    if flair not in left:
+        return ()
+    count = sum(h.role == "flair" for h in left)
+    if flair.role is None:
+        return (Sentence("role_unknown" if len(left) == 1 else "no_flair", {"file": flair.found.name}),)
+    return (Sentence("flair_several", {"file": flair.found.name, "count": count}),) if count > 1 else ()
 
 
 def _preference(header: Header) -> tuple[bool, int]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from pydicom import Dataset
 
-from lgg_demo.case import Found, ReadError, Volume
+from lgg_demo.case import Found, ReadError, Volume, uids_of
 from lgg_demo.grid import places_of
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.dicom import Head, Slice, read_slices
@@ -303,6 +303,7 @@ def _promise(name: str, stack: _Stack, beside: Sequence[Sentence], opening: Open
         grid,
         load,
         dicom=True,
+        uids=uids_of(instances),
         warnings=tuple(warnings),
         frame_of_reference=str(first.instance.get("FrameOfReferenceUID", "")),
         refers_to=frozenset().union(*(head.refers_to for head in heads)),

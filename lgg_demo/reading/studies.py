@@ -9,22 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lgg_demo.case import Case, Listed, Notice, ReadError, Role, Scan
-from lgg_demo.case import Study as StudyCase
+from lgg_demo.case import Case, Listed, Notice, ReadError, Role, Scan, Study
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Given, Item, Walk, walk
 from lgg_demo.reading.checks import inspect
-from lgg_demo.reading.layout import numbered, parse
+from lgg_demo.reading.layout import Key, Layout, folded, key_of, key_of_picture, numbered, parse
 from lgg_demo.reading.limits import CHANNELS, MOST_SLICES, MOST_VALUES
-from lgg_demo.reading.matching import Target, match_pictures, match_volumes, target_of
-from lgg_demo.reading.pictures import Pages, read_pages, stack_pages, told
+from lgg_demo.reading.matching import Target, match
+from lgg_demo.reading.pictures import Pages, read_pages, stack_pages
+from lgg_demo.reading.pictures import told as told_of_pages
 from lgg_demo.reading.plan import (
     Header,
-    Pictures,
+    PicturePlan,
     Plan,
-    Sorted,
-    Study,
+    StudyPlan,
     free_name,
     given_references,
     nothing_in,
@@ -40,7 +39,8 @@ from lgg_demo.scratch import scratch
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be read. references: given as that, whatever they are called. choose: see `plan.plan_cases`.
+    """What is to be read. references: given as that, whatever they are called. choose: see `plan.plan_cases`. layout: the
+    public one that the names of the inputs are in; of `auto` by the grammar of `layout`.
 
     skip: places that ended an earlier try, and `done`: how many cases of it were read before. most_slices: of all cases
     together; most_files: of all inputs; None is no bound.
@@ -53,6 +53,7 @@ class Request:
     most_files: int | None = None
     skip: frozenset[PurePath] = frozenset()
     done: int = 0
+    layout: Layout = "auto"
 
 
 def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Notice | int]:
@@ -69,17 +70,20 @@ def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Noti
 
 def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | ReadError | Notice | int]:
     """What `read_cases` gives, under the names that the files have on the disk."""
-    found, given = sort_items(scans), sort_items(references)
-    plans, masks, pictures = plan_cases(found, request.choose)
-    matched = _match(plans, found, masks, pictures, given)
+    found, given = sort_items(scans, request.layout), sort_items(references)
+    plans, masks, pictures = plan_cases(found, request.choose, request.layout)
+    targets = [target for n, plan in enumerate(plans) for target in _targets(n, plan)]
+    told = match(targets, *given_references(given, {t.place for t in targets}), given=True)
+    among = match(targets, masks, pictures, given=False, incomplete=found.incomplete)
     yield from [*found.notices, *given.notices]
-    yield from [*found.errors, *given.errors, *matched.errors]
+    yield from [*found.errors, *given.errors, *told.errors, *among.errors]
     yield from [*nothing_in(request.inputs, found), *nothing_in(request.references, given)]
     yield request.done
     read = _Reader(request)
     for n, plan in enumerate(plans[request.done :], request.done):
+        own = told if n in told.cases else among  # those that were given as references come instead of those found
         for case in read.cases(plan):
-            case, problems = attach(case, matched.pictures.get(n, []), matched.volumes.get(n, []))
+            case, problems = attach(case, own.pictures.get(n, {}), own.volumes.get(n, []))
             yield from problems
             yield replace(case, warnings=(*case.warnings, *inspect(case.scan)))
         yield from read.errors
@@ -106,53 +110,19 @@ def read_all(request: Request) -> Read:
     )
 
 
-@dataclass
-class _Matched:
-    """The references of each case, by its place among the plans."""
-
-    pictures: dict[int, list[tuple[Target, Item]]] = field(default_factory=dict)
-    volumes: dict[int, list[Header]] = field(default_factory=dict)
-    errors: list[ReadError] = field(default_factory=list)
-
-
-def _match(
-    plans: Sequence[Plan], found: Sorted, references: Sequence[Header], pictures: Sequence[Item], given: Sorted
-) -> _Matched:
-    """Each reference to the case it was drawn on; those that were given as references come instead of those found."""
-    targets = [t for n, plan in enumerate(plans) for t in _targets(n, plan)]
-    matched = _Matched()
-    own_volumes, own_pictures = given_references(given, {t.place for t in targets})
-    for is_given, images, volumes in ((True, own_pictures, own_volumes), (False, pictures, references)):
-        before = {*matched.pictures, *matched.volumes}
-        drawn, errors = match_pictures(targets, images, is_given)
-        placed, more = match_volumes(targets, volumes, is_given, found.incomplete)
-        matched.errors += [*errors, *more]
-        for target, item in drawn:
-            if target.case not in before:
-                matched.pictures.setdefault(target.case, []).append((target, item))
-        for target, header in placed:
-            if target.case not in before:
-                matched.volumes.setdefault(target.case, []).append(header)
-    return matched
+def _targets(n: int, plan: Plan) -> Iterator[Target]:
+    """What references can belong to in a case that is planned: each file of pictures, or FLAIR."""
+    if isinstance(plan, PicturePlan):
+        yield from (Target(n, i.place, _said_of(i, key_of_picture(i.place, i.told))) for i in plan.items)
+        return
+    item, found = plan.flair.item, plan.flair.found
+    key = plan.flair.key or _said_of(item, key_of(item.place, item.told))
+    yield Target(n, item.place, key, found.grid, found.study if found.dicom else "", found.uids)
 
 
-def _targets(n: int, plan: Plan) -> list[Target]:
-    """What references can belong to in a case that is planned."""
-    if isinstance(plan, Pictures):
-        return [_target(n, item) for item in plan.items]
-    item, found, key = plan.flair.item, plan.flair.found, plan.flair.key
-    target = _target(n, item, found.grid, found.study if found.dicom else "")
-    return [target if key is None else replace(target, key=key)]
-
-
-def _target(n: int, item: Item, grid: Grid | None = None, study: str = "") -> Target:
-    target = target_of(n, item.place, item.told, grid, study)
-    if item.subject is None:
-        return target
-    return replace(target, key=replace(target.key, folder=PurePath(), subject=item.subject.casefold()))
-
-
-OTHERS: tuple[Role, ...] = ("pre", "post")
+def _said_of(item: Item, key: Key) -> Key:
+    """The key of a file by what a manifest or a flag says of it, else this one, by its name."""
+    return key if item.subject is None else replace(key, folder=PurePath(), subject=folded(item.subject))
 
 
 class _Reader:
@@ -170,16 +140,16 @@ class _Reader:
         try:
             if self._slices_left is not None and self._slices_left <= 0:
                 raise ReadError(plan.place.name, "too_many_slices", slices=f"> {MOST_SLICES}", most=MOST_SLICES)
-            for case in self._pictures(plan) if isinstance(plan, Pictures) else [self._study(plan)]:
+            for case in self._pictures(plan) if isinstance(plan, PicturePlan) else [self._study(plan)]:
                 if self._bounded:
-                    self._values_left -= case.scan.pixels.size if not case.scan.grey else case.scan.pixels[..., 0].size
+                    self._values_left -= case.scan.pixels[..., 0].size * (1 if case.scan.grey else 3)
                 if self._slices_left is not None:
                     self._slices_left -= len(case.scan)
                 yield case
         except ReadError as error:
             self.errors.append(error)
 
-    def _pictures(self, plan: Pictures) -> Iterator[Case]:
+    def _pictures(self, plan: PicturePlan) -> Iterator[Case]:
         by_size: dict[tuple[int, ...], list[tuple[Item, Pages]]] = {}
         values = 0
         for item in plan.items:
@@ -205,48 +175,48 @@ class _Reader:
         stems = [numbered(i.place.stem)[0] or i.place.stem for i in items] if len(items) > 1 else [items[0].place.stem]
         said = parse(stems[0]).role
         warnings = (Sentence("named_other", {"file": files[0][0]}),) if said in ("pre", "post", "other") else ()
-        known = told(zip((name for name, _ in files), pages, strict=True))
+        known = told_of_pages(zip((name for name, _ in files), pages, strict=True))
         return Case(
             replace(scan, files=files, name=stems[0]), tuple(Path(i.place) for i in items), warnings=(*warnings, *known)
         )
 
-    def _study(self, plan: Study) -> Case:
-        """One study; sequences that cannot be used are errors of their own. Raises ReadError where FLAIR cannot be read.
-
-        While it is read, three times the largest volume comes on top of what stays.
-        """
+    def _study(self, plan: StudyPlan) -> Study:
+        """One study; sequences that cannot be used are errors of their own. Raises ReadError where FLAIR cannot be read."""
         flair = plan.flair.found
-        picked = {role: plan.picked[role] for role in OTHERS if role in plan.picked}
-        largest = max(h.found.voxels for h in (plan.flair, *picked.values()))
-        if picked and 3 * flair.voxels + 2 * largest > self._values_left:
-            self.errors += [ReadError(h.found.name, "too_much_at_once") for h in picked.values()]
-            picked = {}
-        if 3 * flair.voxels > self._values_left:
-            raise ReadError(plan.place.name, "too_much_at_once")
+        picked = self._affordable(plan)
         opening(plan.place)
         volume = flair.load()
         warnings = [*plan.warnings, *volume.warnings]
-        grid = volume.grid
+        grid, instances = volume.grid, volume.instances
         stack = np.ascontiguousarray(grid.to_stack(volume.values))
-        volume = replace(volume, values=stack[:0])  # large; the stack has them
-        others: dict[Role, np.ndarray] = {}
-        for role, header in picked.items():
-            if (values := self._other(header, flair.name, grid, warnings)) is not None:
-                others[role] = values
+        del volume  # large; the stack has its values
+        read = {role: self._other(header, flair.name, grid, warnings) for role, header in picked.items()}
+        others = {role: values for role, values in read.items() if values is not None}
+        pixels = np.broadcast_to(stack[..., None], (*stack.shape, 3))  # one stack in memory, not three
         if others:
-            pixels = np.empty((*stack.shape, 3), dtype=np.float32)
-            for role, channel in CHANNELS.items():
-                pixels[..., channel] = others.pop(role, stack)
-        else:
-            pixels = np.broadcast_to(stack[..., None], (*stack.shape, 3))  # one stack in memory, not three
-        grey = pixels.strides[-1] == 0
-        scan = Scan(pixels, flair.name, ((flair.name, len(stack)),), grey, grid, volume.instances)
+            pixels = np.stack([others.get(role, stack) for role in CHANNELS], axis=-1)
+        scan = Scan(pixels, flair.name, ((flair.name, len(stack)),), not others, grid, instances)
         sequences = tuple(
-            Listed(h.found.name, h.found.description, h.role, h.found.grid.to_stack(_hollow(h.found.grid)).shape[0])
-            for h in plan.volumes
+            Listed(h.found.name, h.found.description, h.role, h.found.grid.stack_shape[0]) for h in plan.volumes
         )
         chosen = {str(role): h.found.name for role, h in plan.picked.items()}
-        return StudyCase(scan, (Path(plan.place),), None, None, tuple(warnings), (), sequences, chosen)
+        return Study(scan, (Path(plan.place),), None, None, tuple(warnings), (), sequences, chosen)
+
+    def _affordable(self, plan: StudyPlan) -> dict[Role, Header]:
+        """The other sequences, where there is memory for them, else none, with an error for each. Raises ReadError where
+        there is not enough for FLAIR.
+
+        While a study is read, three times the largest volume comes on top of what stays.
+        """
+        flair = plan.flair.found.voxels
+        picked: dict[Role, Header] = {role: header for role, header in plan.picked.items() if role != "flair"}
+        largest = max(h.found.voxels for h in plan.picked.values())
+        if picked and 3 * flair + 2 * largest > self._values_left:
+            self.errors += [ReadError(h.found.name, "too_much_at_once") for h in picked.values()]
+            picked = {}
+        if 3 * flair > self._values_left:
+            raise ReadError(plan.place.name, "too_much_at_once")
+        return picked
 
     def _other(self, header: Header, flair: str, grid: Grid, warnings: list[Sentence]) -> np.ndarray | None:
         """Another sequence on FLAIR's slices; None where it cannot be read or lies elsewhere."""
@@ -262,8 +232,3 @@ class _Reader:
             warnings.append(Sentence("sequence_apart", {"file": header.found.name, "other": flair}))
             return None
         return values
-
-
-def _hollow(grid: Grid) -> np.ndarray:
-    """An array of the grid's shape that takes no memory."""
-    return np.broadcast_to(np.uint8(0), grid.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
 
 import pytest
@@ -37,7 +38,8 @@ from lgg_demo.reading.layout import Key, Name, key_of, key_of_picture, parse
         ("UPENN-GBM-00001_11_T1GD", "UPENN-GBM-00001_11", "post"), ("UPENN-GBM-00001_11_T2", "UPENN-GBM-00001_11", "other"),
         ("sub-01_ses-1_FLAIR", "sub-01_ses-1", "flair"), ("sub-01_ses-1_label-lesion_mask", "sub-01_ses-1", "mask"),
         ("sub-01_acq-a_T1w", "sub-01", "pre"), ("sub-01_ce-gd_T1w", "sub-01", "post"),
-        ("sub-01_task-rest_bold", "sub-01", "other"),
+        ("sub-01_task-rest_bold", "sub-01", "other"), ("sub-01_run-1_FLAIR", "sub-01", "flair"),
+        ("sub-01_space-T1w_desc-brain_mask", "sub-01", "other"), ("sub-01_desc-lesion_mask", "sub-01", "mask"),
         ("LGG-104_Seg", "LGG-104", "mask"), ("LGG-104_FLAIR", "LGG-104", "flair"),
         ("p1_AX_FLAIR_20200102030405_4", "p1_20200102030405", "flair"),
         ("AX_FLAIR_20200102030405_4", "20200102030405", "flair"),
@@ -82,27 +84,42 @@ def test_whose_a_volume_is(place: str, key: Key) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "mask"),
+    ("image", "other", "same"),
     [
-        ("TCGA_CS_4941_19960909_12.tif", "TCGA_CS_4941_19960909_12_mask.tif"),
-        ("img_3.png", "mask_3.png"),
-        ("img_3.png", "img_3_seg.png"),
-        ("p/images/1.png", "p/masks/1.png"),
-        ("p/x_flair.png", "p/x_seg.png"),
-        ("slice (3).png", "slice (3)_mask.png"),
-        ("café_2.png", "cafe\N{COMBINING ACUTE ACCENT}_2_gt.png"),
+        ("TCGA_CS_4941_19960909_12.tif", "TCGA_CS_4941_19960909_12_mask.tif", True),
+        ("img_3.png", "mask_3.png", True),
+        ("img_3.png", "img_3_seg.png", True),
+        ("p/images/1.png", "p/masks/1.png", True),
+        ("p/x_flair.png", "p/x_seg.png", True),
+        ("slice (3).png", "slice (3)_mask.png", True),
+        ("café_2.png", "cafe\N{COMBINING ACUTE ACCENT}_2_gt.png", True),
+        ("img_3.png", "mask_4.png", False),
+        ("ann_3.png", "bob_3_mask.png", False),
+        ("p1/1.png", "p2/1_mask.png", False),
     ],
 )
-def test_a_slice_and_its_mask_share_a_key(image: str, mask: str) -> None:
-    assert key_of_picture(PurePath(image), told=9) == key_of_picture(PurePath(mask), told=9)
+def test_a_slice_and_its_mask_share_a_key_and_no_others(image: str, other: str, same: bool) -> None:
+    assert (key_of_picture(PurePath(image), told=9) == key_of_picture(PurePath(other), told=9)) is same
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
-    [("img_3.png", "mask_4.png"), ("ann_3.png", "bob_3_mask.png"), ("p1/1.png", "p2/1_mask.png")],
-)
-def test_slices_of_others_do_not(one: str, other: str) -> None:
-    assert key_of_picture(PurePath(one)) != key_of_picture(PurePath(other))
+    ("named", "fitting", "others"),
+    [
+        ("bids", ["sub-01_FLAIR.nii.gz", "sub-1/ses-2/anat/sub-1_ses-2_acq-a_run-2_T1w.nii", "sub-1_label-lesion_mask.nii"],
+         ["FLAIR.nii", "sub-01.nii", "sub-01_flair.png", "ann_FLAIR.nii", "sub-01_head.nii", "sub-01/anat/FLAIR.nii"]),
+        ("brats", ["BraTS2021_00000_t1ce.nii.gz", "x/BraTS-GLI-00001-000-t2f.nii", "BraTS-GLI-1-seg.nii.gz"],
+         ["BraTS2021_00000.nii", "BraTS2021_00000_mask.nii", "flair.nii", "BraTS2021_00000_flair.dcm"]),
+        ("nnunet", ["imagesTr/BRATS_001_0003.nii.gz", "in/labelsTr/BRATS_001.nii.gz", "imagesTs/a_0000.nii"],
+         ["BRATS_001_0003.nii.gz", "imagesTr/BRATS_001.nii.gz", "images/a_0000.nii", "imagesTr/a_2019.nii"]),
+        ("kaggle", ["TCGA_CS_4941_19960909_12.tif", "TCGA_CS_4941_19960909/TCGA_CS_4941_19960909_1_mask.tif"],
+         ["TCGA_CS_4941_19960909.tif", "TCGA_CS_4941_19960909_12.png", "s_1.tif", "TCGA_CS_4941_19960909_12_seg.tif"]),
+    ],
+)  # fmt: skip
+def test_names_of_a_public_layout(named: layout.Layout, fitting: list[str], others: list[str]) -> None:
+    for place in map(PurePath, [*fitting, *others]):
+        assert layout.fits(place, named) is (str(place) in fitting), place
+        assert layout.fits(place, "auto")
+    assert re.fullmatch(f"(?:.*/)?{layout.FORMS[named][1]}", layout.FORMS[named][0], re.I), "what a user is told fits"
 
 
 @pytest.mark.parametrize(

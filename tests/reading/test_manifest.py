@@ -51,19 +51,30 @@ def test_a_manifest_that_cannot_be_used_gets_one_sentence(tmp_path: Path, text: 
         read_manifest(tmp_path / "gone.csv")
 
 
-def test_names_count_for_nothing_beside_a_manifest(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rows", "expected", "errors"),
+    [
+        # Names count for nothing beside it
+        (["GT,,flair,GT.nii", "GT,,pre,bob_t2.nii", "GT,,mask,x/flair.nii", "bob,,flair,mask.nii",
+          "bob,,mask,carl_flair.nii"], {"GT": 10, "mask": 20}, []),
+        (["ann,,flair,a.png", "bob,,flair,b.png", "bob,,mask,two.png", "ann,,mask,one.png"],
+         {"a.png": 10, "b.png": 20}, []),
+        # Visits of one subject are cases of their own
+        (["ann,1,flair,GT.nii", "ann,2,flair,mask.nii", "ann,2,mask,x/flair.nii"], {"GT": None, "mask": 10}, []),
+        (["ann,,flair,GT.nii", "bob,,flair,gone.nii", "bob,,mask,x/flair.nii"], {"GT": None},
+         [("gone.nii", "not_found"), ("flair.nii", "mask_unmatched")]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_said_is_believed(
+    tmp_path: Path, rows: list[str], expected: dict[str, int | None], errors: list[tuple[str, str]]
+) -> None:
     lay(tmp_path, {"GT.nii": SCAN, "bob_t2.nii": SCAN, "x/flair.nii": 10, "mask.nii": SCAN, "carl_flair.nii": 20})
-    rows = (
-        "ann,flair,GT.nii",
-        "ann,pre,bob_t2.nii",
-        "ann,mask,x/flair.nii",
-        "bob,flair,mask.nii",
-        "bob,mask,carl_flair.nii",
-    )
-    found = read(read_manifest(listed(tmp_path, *rows)))
-    assert not found.errors and not found.notices and rows_of(found) == {"GT": 10, "mask": 20}
-    first = found.cases[0]
-    assert isinstance(first, Study) and first.chosen == {"flair": "GT", "pre": "bob_t2"}
+    lay(tmp_path, {"a.png": SCAN, "b.png": SCAN, "one.png": 10, "two.png": 20})
+    found = read(read_manifest(listed(tmp_path, *rows, columns="subject,visit,role,path")))
+    assert rows_of(found) == expected and said(found) == errors and not found.notices
+    if "pre" in rows[1]:
+        assert isinstance(found.cases[0], Study) and found.cases[0].chosen == {"flair": "GT", "pre": "bob_t2"}
 
 
 def test_a_dicom_series_is_a_folder(tmp_path: Path) -> None:
@@ -74,22 +85,3 @@ def test_a_dicom_series_is_a_folder(tmp_path: Path) -> None:
     assert not found.errors and [c.chosen for c in found.cases if isinstance(c, Study)] == [
         {"flair": "series-3", "pre": "series-4"}
     ]
-
-
-def test_pictures_and_their_masks_by_subject(tmp_path: Path) -> None:
-    lay(tmp_path, {"a.png": SCAN, "b.png": SCAN, "one.png": 10, "two.png": 20})
-    rows = ("ann,flair,a.png", "bob,flair,b.png", "bob,mask,two.png", "ann,mask,one.png")
-    found = read(read_manifest(listed(tmp_path, *rows)))
-    assert not found.errors and rows_of(found) == {"a.png": 10, "b.png": 20}
-
-
-def test_visits_of_one_subject_are_cases_of_their_own(tmp_path: Path) -> None:
-    lay(tmp_path, {"a.nii": SCAN, "b.nii": SCAN, "c.nii": 10})
-    rows = ("ann,1,flair,a.nii", "ann,2,flair,b.nii", "ann,2,mask,c.nii")
-    assert rows_of(read(read_manifest(listed(tmp_path, *rows, columns="subject,visit,role,path")))) == {"a": None, "b": 10}
-
-
-def test_a_file_that_is_not_there_and_a_mask_of_another_subject(tmp_path: Path) -> None:
-    lay(tmp_path, {"a.nii": SCAN, "m.nii": 10})
-    found = read(read_manifest(listed(tmp_path, "ann,flair,a.nii", "bob,flair,b.nii", "bob,mask,m.nii")))
-    assert rows_of(found) == {"a": None} and said(found) == [("b.nii", "not_found"), ("m.nii", "mask_unmatched")]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+import pydicom
 import pytest
 from helpers import (
     BROKEN,
     HEAD,
     SCAN,
+    SPACING,
     attach,
+    change,
     inside,
     lay,
     nifti,
@@ -152,6 +154,27 @@ def test_a_segmentation_goes_to_its_study_and_to_no_other(tmp_path: Path) -> Non
     assert only(tmp_path / "n", references=[seg]).reference is not None, "of a series that was converted since"
 
 
+@pytest.mark.parametrize("when", ["among", "with", "later"])
+@pytest.mark.parametrize(("shift", "thick", "matched"), [(0, 1, True), (1.3, 1, False), (0, 2, False)])
+def test_a_segmentation_of_another_series_of_the_study_is_attached_on_its_own_grid_alone(
+    tmp_path: Path, when: str, shift: float, thick: int, matched: bool
+) -> None:
+    spacing = (SPACING[0] * thick, *SPACING[1:])
+    flair = series(tmp_path / "a", StudyInstanceUID="1.2.3")
+    t1 = series(tmp_path / "b", spacing=spacing, StudyInstanceUID="1.2.3", SeriesDescription="AX T1", SeriesNumber=4)
+    for path in t1:
+        x, y, z = pydicom.dcmread(path).ImagePositionPatient
+        change(path, ImagePositionPatient=[x + shift, y, z])
+    seg = segmentation(tmp_path, t1, HEAD.mask)
+    found = read([*flair, *t1, *([seg] if when == "among" else [])], [seg] if when == "with" else [])
+    cases, errors = attach(found.cases, [seg], tmp_path / "work") if when == "later" else (found.cases, found.errors)
+    assert [e.sentence.key for e in errors] == ([] if matched else ["seg_of_other_series"])
+    assert [c.reference is not None for c in cases] == [matched]
+    own = segmentation(tmp_path / "a", flair, HEAD.mask)
+    change(own, StudyInstanceUID="1.2.4")
+    assert only([*flair, own]).reference is not None, "by its images, where a careless anonymiser changed the study"
+
+
 # Given as references
 
 
@@ -220,16 +243,6 @@ def test_masks_of_a_series_come_in_parts(tmp_path: Path) -> None:
     (both,), _ = attach([one], [tmp_path / "t" / "s_2_mask.png"], tmp_path / "w2")
     assert both.reference is not None and both.reference.any(axis=2).sum(axis=1).tolist() == [10, 20]
     assert one.reference is not None and not one.reference[1].any(), "what was there is left as it was"
-
-
-def test_pages_of_a_tiff_are_a_volumes_reference(tmp_path: Path) -> None:
-    import tifffile
-
-    case = only(lay(tmp_path / "in", {"head.nii": SCAN}))
-    tifffile.imwrite(tmp_path / "head_mask.tif", HEAD.mask.astype(np.uint8) * 255, photometric="minisblack")
-    (attached,), errors = attach([case], [tmp_path / "head_mask.tif"], tmp_path / "work")
-    assert not errors and warned(attached) == warned(case)
-    np.testing.assert_array_equal(attached.reference, HEAD.mask)
 
 
 def test_several_masks_of_one_scan_are_united_and_said_to_be(tmp_path: Path) -> None:

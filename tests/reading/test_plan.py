@@ -195,6 +195,56 @@ def test_a_list_of_channels_that_is_none(tmp_path: Path) -> None:
         assert len(read(tmp_path).cases) == 2
 
 
+# Public layouts
+
+
+@pytest.mark.parametrize("way", ["folder", "zip", "loose"])
+@pytest.mark.parametrize(
+    ("named", "files", "expected", "over"),
+    [
+        ("bids", {"sub-1/anat/sub-1_FLAIR.nii": SCAN, "sub-1/anat/sub-1_desc-lesion_mask.nii": 10, "ann_flair.nii": SCAN,
+                  "s.png": SCAN, "sub-1/anat/sub-1_x.nii": SCAN}, [10], 3),
+        ("brats", {"B-1-t2f.nii": SCAN, "B-1-t1n.nii": SCAN, "B-1-seg.nii": 10, "head.nii": SCAN}, [10], 1),
+        ("kaggle", {"p/TCGA_CS_4941_19960909_1.tif": SCAN, "p/TCGA_CS_4941_19960909_1_mask.tif": 10, "p/s_1.tif": SCAN},
+         [10], 1),
+        ("nnunet", {"imagesTr/a_0000.nii": SCAN, "imagesTr/a_0001.nii": SCAN, "labelsTr/a.nii": 10, "a_flair.nii": SCAN},
+         [10], 1),
+        ("nnunet", {"imagesTs/ann_0000.nii": SCAN}, [], 0),  # nothing says what its channel is
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_named_layout_guesses_no_other_name(
+    tmp_path: Path, way: str, named: str, files: dict[str, str | int], expected: list[int], over: int
+) -> None:
+    folder = lay(tmp_path / "in", files)
+    if expected:
+        (folder / "dataset.json").write_text('{"channel_names": {"0": "T1", "1": "FLAIR"}}')
+    paths = {"folder": [folder], "loose": [folder / name for name in files]}.get(way) or [
+        zipped(tmp_path / "x.zip", inside(folder))
+    ]
+    found = read(paths, layout=named)
+    assert list(rows_of(found).values()) == expected
+    one_by_one = over if way == "loose" else 0
+    assert [key for _, key in said(found)] == ["layout_differs"] * one_by_one + ["flair_missing"] * (not expected)
+    assert sum(n.sentence.values["files"] for n in found.notices) == over - one_by_one
+
+
+def test_a_named_layout_has_no_dicom(tmp_path: Path) -> None:
+    series(tmp_path / "in")
+    found = read(tmp_path / "in", layout="bids")
+    assert not found.cases and not found.errors and [n.sentence.key for n in found.notices] == ["layout_beside"]
+
+
+def test_two_flairs_of_one_bids_subject_are_said(tmp_path: Path) -> None:
+    words = ("acq-a", "run-1", "run-2", "space-MNI")
+    for named in ("auto", "bids"):
+        case = only(lay(tmp_path, {f"sub-1/anat/sub-1_{word}_FLAIR.nii": SCAN for word in words}), layout=named)
+        assert warned(case) == ["flair_several"] and case.warnings[0].values["count"] == 4
+        assert {s.name.split("_")[1] for s in case.sequences} == set(words), "each may be chosen"
+    name = "sub-1/anat/sub-1_run-2_FLAIR"
+    assert only(tmp_path, choose={"flair": name}).chosen == {"flair": name}
+
+
 # DICOM
 
 

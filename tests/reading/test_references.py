@@ -33,7 +33,6 @@ from scipy import ndimage
 from lgg_demo.case import Case, Scan, Study
 from lgg_demo.output.dicom_seg import write_segmentation
 from lgg_demo.output.result import result_of
-from lgg_demo.reading.references import attachable
 
 Spacing = tuple[float, ...]
 Given = Callable[..., tuple[Case, list[str]]]
@@ -226,11 +225,3 @@ def test_nothing_is_said_of_what_is_nothing(tmp_path: Path, head: Study) -> None
     for paths, key in ((directory(tmp_path / "DICOMDIR"), "nothing_inside"), (tmp_path / "empty", "no_images")):
         assert [e.sentence.key for e in attach([head], [paths], tmp_path / "w")[1]] == [key]
         assert [e.sentence.key for e in read(tmp_path / "head", [paths]).errors] == [key]
-
-
-def test_a_case_without_its_pixels_is_all_that_a_reference_needs(head: Study, tmp_path: Path) -> None:
-    bare = attachable(head)
-    assert (bare.paths, bare.size, bare.slices, bare.name) == (head.paths, head.size, head.slices, "x_flair")
-    assert bare.grid == head.scan.grid and not hasattr(bare, "scan")
-    (dicom,) = read(series(tmp_path / "s")).cases
-    assert attachable(dicom).study == dicom.scan.instances[0].StudyInstanceUID
