@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import STACK
+from dicom_files import STACK, read_dicom
 from dicom_files import series as files_of_a_series
 from drawn_results import ORIENTATIONS, RECORD, ROWS, SLICES, WIDTH, series
 from nibabel.orientations import inv_ornt_aff
@@ -28,7 +28,6 @@ from lgg_demo.output.dicom_seg import NoSegmentation, source_frames, why_no_segm
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import result_of
-from lgg_demo.reading.series import read_dicom
 
 
 def dciodvfy(path: Path) -> None:

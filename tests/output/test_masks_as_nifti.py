@@ -11,17 +11,17 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from dicom_files import read_dicom
 from dicom_files import series as files_of_a_series
 from drawn_results import RECORD, volume_result
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+from nifti_files import read_nifti
 
 from lgg_demo.grid import Grid
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.nifti import write_nifti
 from lgg_demo.output.report import build_report
 from lgg_demo.probability import binarise
-from lgg_demo.reading.nifti import read_nifti
-from lgg_demo.reading.series import read_dicom
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
 
