@@ -12,11 +12,11 @@ import pytest
 
 from lgg_demo import messages
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Sentence, say
-from lgg_demo.page import app
+from lgg_demo.page import blocks, handlers, session
 
-SOURCES = [p for p in sorted(Path(app.__file__).parents[1].rglob("*.py")) if p.parent.name != "messages"]
+SOURCES = [p for p in sorted(Path(blocks.__file__).parents[1].rglob("*.py")) if p.parent.name != "messages"]
 FOLDER = Path(messages.__file__).parent
-VIEWER = app.viewer_script()
+VIEWER = blocks.viewer_script()
 # Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool.
 PUT_TOGETHER = ("layout_", "tools_", "panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence.
@@ -91,7 +91,7 @@ def test_french_typography(key: str) -> None:
 
 
 def test_there_are_calls_to_check() -> None:
-    assert {where.split(":")[0] for where, _, _ in calls()} >= {"archive.py", "references.py", "report.py", "app.py"}
+    assert {where.split(":")[0] for where, _, _ in calls()} >= {"archive.py", "references.py", "report.py", "handlers.py"}
     assert len(calls()) > 40 and len(viewer_keys()) > 5
 
 
@@ -108,8 +108,8 @@ def test_viewer_has_the_keys_it_asks_for() -> None:
 
 
 def test_no_key_is_left_over() -> None:
-    used = written_out() | set(VIEWER_KEYS) | set(app.PHANTOMS)
-    used |= {f"choose_{role}" for role in app.CHOICES} | {"choose_info"}
+    used = written_out() | set(VIEWER_KEYS) | set(handlers.PHANTOMS)
+    used |= {f"choose_{role}" for role in session.CHOICES} | {"choose_info"}
     assert sorted(set(CATALOGUE) - used) == []
     spoken = {key for key in VIEWER_KEYS if f'"{key}"' in VIEWER or key.startswith(PUT_TOGETHER)}
     assert sorted(set(VIEWER_KEYS) - spoken) == []

@@ -31,9 +31,11 @@ from lgg_demo.messages import say
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import result_of
-from lgg_demo.page.app import PHANTOMS, Page, launch_page
+from lgg_demo.page.blocks import build
 from lgg_demo.page.gradio_patches import KEEP_SECONDS
+from lgg_demo.page.handlers import PHANTOMS, Page
 from lgg_demo.page.phantom import draw_head, write_phantom
+from lgg_demo.page.server import launch_page
 from lgg_demo.page.uploads import FilesGone, UploadFolder
 from lgg_demo.predict import predict
 from lgg_demo.reading.studies import Request, read_all
@@ -50,7 +52,7 @@ def served(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("gradio")
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    demo = Page(shipped).build()
+    demo = build(Page(shipped))
     _, address, _ = launch_page(demo, prevent_thread_lock=True, quiet=True)
     yield address, demo
     demo.close()
@@ -126,7 +128,7 @@ def test_the_server_keeps_nothing_of_a_call(served: tuple[str, Any], slices: tup
 def test_one_network_runs_at_a_time(served: tuple[str, Any]) -> None:
     fns = {fn.name: fn for fn in served[1].fns.values() if fn.fn is not None}
     together = {name for name, fn in fns.items() if fn.concurrency_id == "network" and fn.concurrency_limit == 1}
-    assert together == {"on_scan", "on_reference", "on_choose", "<lambda>", "segment"}
+    assert together == {"on_scan", "on_reference", "on_choose", "on_phantom", "segment"}
 
 
 @pytest.fixture

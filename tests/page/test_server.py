@@ -28,9 +28,11 @@ from gradio_client import Client, handle_file
 
 from lgg_demo.case import Scan
 from lgg_demo.messages import say
-from lgg_demo.page import gate, gradio_patches, uploads
-from lgg_demo.page.app import Page, launch_page
+from lgg_demo.page import gate, gradio_patches, handlers, uploads
+from lgg_demo.page.blocks import build
+from lgg_demo.page.handlers import Page
 from lgg_demo.page.phantom import draw_head, write_phantom
+from lgg_demo.page.server import launch_page
 
 HTTP = httpx.Client(timeout=60)
 
@@ -60,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any,
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setattr(gate, "SWEEP_SECONDS", 0.5)
         page = Page(Drawn())  # type: ignore[arg-type]
-        demo = page.build()
+        demo = build(page)
         _, url, _ = launch_page(demo, prevent_thread_lock=True, quiet=True)
         yield url.rstrip("/"), demo, page
         demo.close()
@@ -326,7 +328,7 @@ def test_a_fault_of_our_own_is_one_line_that_says_where(
     answer = ask(url, fn_of(served[1], "segment")._id, [[given(path)], None, 0.5])
     assert answer["output"]["error"] == say("server_error", "en")
     (line,) = capfd.readouterr().err.splitlines()
-    assert re.search(r"segment: failed \(RuntimeError at ui\.py:\d+\)", line) and "secret" not in line
+    assert re.search(r"segment: failed \(RuntimeError at page/handlers\.py:\d+\)", line) and "secret" not in line
 
 
 # Those who leave, and those who wait
@@ -592,7 +594,7 @@ def test_a_full_disk_is_one_sentence_and_the_server_recovers(
         (uploads.UploadFolder, "keep"),
         (uploads.UploadFolder, "move"),
         (page, "read"),
-        (page, "results_in"),
+        (handlers, "write_outputs"),
     ):
         with pytest.MonkeyPatch.context() as patch, image.open("rb") as file:
             patch.setattr(place, what, full)
@@ -629,7 +631,7 @@ def test_a_result_that_had_to_go_is_told(
 
 # A server that is killed
 
-SERVE = "from test_server import Drawn; from lgg_demo.ui import serve; serve(Drawn())"
+SERVE = "from test_server import Drawn; from lgg_demo.page.server import serve; serve(Drawn())"
 
 
 @contextmanager
@@ -638,7 +640,7 @@ def serving(place: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], s
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
     own = {"GRADIO_TEMP_DIR": str(place), "TMPDIR": str(place), "GRADIO_SERVER_PORT": port, "PYTHONPATH": paths}
     with log.open("ab") as out:
         process = subprocess.Popen([sys.executable, "-c", SERVE], env=os.environ | own, stdout=out, stderr=out)
