@@ -110,11 +110,12 @@ class Session:
     def choose(self, role: Role, name: str) -> tuple[Mapping[str, str], ...]:
         """The choices, each of one study, with another: a role for the study that has a sequence of this name.
 
-        Without a name the shown study goes without the role. The other studies' choices stay as they are.
+        Without a name the shown study goes without the role, unless that is FLAIR. The other studies' choices stay.
         """
         study = next((s for s in self.studies if name in s.names), self.study)
         choice: dict[str, str] = {r: study.chosen.get(r, "") for r in CHOICES}
-        choice[role] = name
+        if name or role != "flair":
+            choice[role] = name
         return (*(c for c in self.choices if not study.names & set(c.values())), choice)
 
     def messages(self) -> str:
