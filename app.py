@@ -4,7 +4,7 @@ import sys
 
 from lgg_demo.network.record import CheckpointError
 from lgg_demo.network.segmenter import Segmenter
-from lgg_demo.page.app import serve
+from lgg_demo.page.server import serve
 
 if __name__ == "__main__":
     try:

@@ -24,8 +24,10 @@ from lgg_demo.command import run
 from lgg_demo.experiments.markdown import DOCS, VIEWER, read_facts, render, with_figures
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
-from lgg_demo.page.app import Page, launch_page
+from lgg_demo.page.blocks import build
+from lgg_demo.page.handlers import Page
 from lgg_demo.page.phantom import draw_head, write_phantom
+from lgg_demo.page.server import launch_page
 from lgg_demo.probability import binarise
 from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.scratch import scratch
@@ -119,7 +121,7 @@ def measure() -> dict[str, Any]:
         (whole,), (case,) = (read_all(Request((path,))).cases for path in (study, picture))
         network_times(segmenter, whole.scan)  # warm
         network = network_times(segmenter, whole.scan)
-        page_app = Page(segmenter).build()
+        page_app = build(Page(segmenter))
         _, url, _ = launch_page(page_app, prevent_thread_lock=True, quiet=True)
         server_app = through_the_server(grey(case.scan)[0], segmenter.segment(case.scan)[0])
         _, server_url, _ = server_app.launch(prevent_thread_lock=True, quiet=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
 from pathlib import Path
+from typing import Any
 
-import anyio.to_thread
 from fastapi import Request
-from gradio.route_utils import GradioMultiPartParser, GradioUploadFile, client_utils
+from gradio.route_utils import GradioUploadFile, client_utils
 from gradio.routes import file_upload_statuses
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
@@ -23,7 +23,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lgg_demo.messages import Language, say
-from lgg_demo.page.gradio_patches import PageBlocks, disk_full, every, language_of, log, raised_at
+from lgg_demo.page.faults import language_of, log, raised_at, verdict
+from lgg_demo.page.gradio_patches import Form, PageBlocks
 
 API = "/gradio_api"
 SWEEP_SECONDS = 10
@@ -120,11 +121,9 @@ class Gate:
                 return said("upload_too_large", 413, language, megabytes=(self.blocks.max_file_size or 0) // 10**6)
             return said("request_refused", 400, language)
         except OSError as error:
-            if disk_full(error):
-                log("upload: the disk is full")
-                return said("server_full", 507, language)
-            log(f"upload: failed ({raised_at(error)})")
-            return said("server_error", 500, language)
+            key, line = verdict(error)
+            log(f"upload: {line}")
+            return said(key, 507 if key == "server_full" else 500, language)
 
     async def received(self, request: Request) -> list[str]:
         """Write the files of a form into folders of their own; what is not whole in the end is gone."""
@@ -159,27 +158,6 @@ class Gate:
                 folder.discard(kept)
                 raise
             return kept
-
-
-class Form(GradioMultiPartParser):
-    """Gradio's parser, whose files are known while they are written, so that none is left behind."""
-
-    written: list[Path]
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        self.written[:] = [Path(file.name) for file in self._files_to_close_on_error]
-
-    def close(self) -> None:
-        """Close all files. Raises OSError where what was still in memory found no room on the disk."""
-        failed: OSError | None = None
-        for file in self._files_to_close_on_error:
-            try:
-                file.close()
-            except OSError as error:
-                failed = error
-        if failed:
-            raise failed
 
 
 async def steady(stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -221,16 +199,20 @@ def said(key: str, status: int, language: Language, **values: object) -> PlainTe
     return PlainTextResponse(say(key, language, **values), status)
 
 
+async def every(seconds: float, do: Callable[[], Any]) -> None:
+    """Do something again and again; what goes wrong once does not keep it from being done the next time."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await do()
+        except Exception as error:
+            log(f"cleaning: {raised_at(error)}")
+
+
 @asynccontextmanager
 async def swept(blocks: PageBlocks) -> AsyncIterator[None]:
     """Clean up behind the clients for as long as the server runs, and behind all of them at its end."""
-
-    async def sweep() -> None:
-        queue = blocks._queue
-        await queue.drop_unheard(set(blocks.heard))
-        await anyio.to_thread.run_sync(blocks.folder.sweep, queue.in_use())
-
-    task = asyncio.create_task(every(SWEEP_SECONDS, sweep))
+    task = asyncio.create_task(every(SWEEP_SECONDS, blocks.sweep))
     try:
         yield
     finally:

@@ -1,29 +1,29 @@
 """All that the page needs of Gradio beyond its documented interface, in one place.
 
-`tests/test_gradio_patches.py` fails where another version of Gradio has changed what is relied on here.
+Each piece says what in Gradio would make it needless. `tests/page/test_gradio_patches.py` fails where another version of
+Gradio has changed what is relied on here.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import sys
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import gradio as gr
 from fastapi import HTTPException, Request
 from gradio import queueing, routes
 from gradio.context import LocalContext
+from gradio.route_utils import GradioMultiPartParser
 from gradio.server_messages import ProgressMessage, ProgressUnit
 from gradio.state_holder import SessionState, StateHolder
 
 from lgg_demo.messages import Language, say
+from lgg_demo.page.faults import ClientLeft, NotOurs, TooLong, language_of, log, refusal, verdict
 from lgg_demo.page.uploads import NotAnUpload, UploadFolder
 
 KEEP_SECONDS = 3600  # a session's result
@@ -31,14 +31,15 @@ LINE = 500  # requests that wait; each costs its upload on the disk, and next to
 REQUEST_SECONDS = 600  # that one is worked on, not counting what it waits
 UNHEARD_SECONDS = 60  # after which one who asked, and does not listen to the answer, has left
 SESSIONS = 1000  # tabs whose state is kept at a time
-PACKAGE = Path(__file__).resolve().parent
 
-# Gradio leaves an empty file in its folder for each file it is given; only the path is wanted.
+# Gradio leaves an empty file in its folder for each file it is given; only the path is wanted. Needless once
+# `gr.File(type="filepath")` makes no temporary file.
 gr.File._process_single_file = lambda self, f: f.path
 
 
 # It downloads what a client gives as an address, copies what lies elsewhere, and notes every path, hence every file's name,
 # for as long as it runs. Uploads are checked by `PageBlocks`, and what the API returns lies where it is served from.
+# Needless once a component can be told to take and to give files where they lie.
 async def _as_it_lies_async(self: gr.File, path: str | Path | None) -> str | None:
     return None if path is None else str(path)
 
@@ -47,12 +48,15 @@ gr.File.async_move_resource_to_block_cache = _as_it_lies_async
 gr.File.move_resource_to_block_cache = lambda self, path: None if path is None else str(path)
 
 # It keeps what every component showed last, pictures and downloads too, until ten thousand sessions have followed; only
-# deep links would read it.
+# deep links would read it. Needless once that can be switched off.
 SessionState._update_value_in_config = lambda self, key, value: None
 
 
 class Sessions(StateHolder):
-    """Gradio's sessions, of which nothing is left an hour after their last use: it would delete their states alone."""
+    """Gradio's sessions, of which nothing is left an hour after their last use.
+
+    Needless once Gradio, which deletes the states of such a session, deletes the session as well.
+    """
 
     def delete_all_expired_state(self) -> None:
         super().delete_all_expired_state()
@@ -66,54 +70,11 @@ class Sessions(StateHolder):
 routes.StateHolder = Sessions
 
 
-def language_of(request: Any) -> Language:
-    """French where the browser prefers it, else English. request: anything with `headers`, or None."""
-    accepted = (request.headers.get("accept-language") or "") if request else ""
-    return "fr" if accepted.lower().startswith("fr") else "en"
-
-
-def refusal(key: str, language: Language, **values: object) -> gr.Error:
-    """A sentence for the user, of which nothing is written into the log."""
-    return gr.Error(say(key, language, **values), duration=10, print_exception=False)
-
-
-def log(what: str) -> None:
-    """One line for whoever runs the server. It must never hold a path or a value that a client sent."""
-    print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {what}", file=sys.stderr, flush=True)
-
-
-def raised_at(error: BaseException) -> str:
-    """The type of an error, and where in this package it was raised, but not what it says: that may name a file."""
-    ours = [f for f in traceback.extract_tb(error.__traceback__) if PACKAGE in Path(f.filename).parents]
-    place = f" at {Path(ours[-1].filename).relative_to(PACKAGE)}:{ours[-1].lineno}" if ours else ""
-    return f"{type(error).__name__}{place}"
-
-
-def disk_full(error: BaseException | None) -> bool:
-    """Whether an error comes of a disk, or a user's share of it, that is full."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-class ClientLeft(Exception):
-    """Nobody waits for the result any more."""
-
-
-class TooLong(Exception):
-    """A request has used up its time."""
-
-
-class NotOurs(Exception):
-    """A request that this page does not send."""
-
-
 class Stop:
     """What a running handler asks again and again: whether its client has left, or its `REQUEST_SECONDS` are over.
 
-    Made in the handler, whose request it is of; outside a server it is for the time alone.
+    Made in the handler, whose request it is of; outside a server it is for the time alone. Needless once Gradio tells a
+    running function that it was cancelled.
     """
 
     def __init__(self) -> None:
@@ -150,7 +111,10 @@ def paths_in(value: Any) -> Iterator[Any]:
 
 
 class Line(queueing.Queue):
-    """Gradio's queue, which says in the user's language how many wait, and drops whoever does not listen."""
+    """Gradio's queue, which says in the user's language how many wait, and drops whoever does not listen.
+
+    Needless once Gradio translates what it says of the queue and ends the requests of a client that has left it.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -202,7 +166,8 @@ class Line(queueing.Queue):
 class PageBlocks(gr.Blocks):
     """Blocks that take nothing but what their own page sends, and answer everything else with one sentence.
 
-    folder: of the uploads and results. spoken: a state that holds the language of each session.
+    folder: of the uploads and results. spoken: a state that holds the language of each session. Needless once Gradio
+    checks what a client sends against the components, and errors can be answered in one place.
     """
 
     def __init__(self, folder: UploadFolder, **options: Any) -> None:
@@ -232,6 +197,11 @@ class PageBlocks(gr.Blocks):
         pending = self._queue.pending_event_ids_session.items()
         return next((session for session, ids in pending if event_id in ids), event_id)
 
+    async def sweep(self) -> None:
+        """Forget the requests of those who have left, and delete the files that nobody waits for."""
+        await self._queue.drop_unheard(set(self.heard))
+        await anyio.to_thread.run_sync(self.folder.sweep, self._queue.in_use())
+
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *arguments: Any, **options: Any) -> Any:
         """Check what a client sent for each input before Gradio touches it. Raises NotAnUpload or NotOurs."""
         try:
@@ -252,55 +222,56 @@ class PageBlocks(gr.Blocks):
         if isinstance(component, gr.File):
             for file in value if isinstance(value, list) else [] if value is None else [value]:
                 self.folder.check(file.get("path") if isinstance(file, dict) else None)
-        elif isinstance(component, gr.Slider):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not component.minimum <= value <= component.maximum:  # NaN is neither
-                raise NotOurs
-        elif isinstance(component, gr.Radio):
-            if not isinstance(value, str) or value not in [v for _, v in component.choices]:
-                raise NotOurs
-        elif not (value is None or isinstance(value, str)):
+        elif not sent_by_page(component, value):
             raise NotOurs
 
     async def process_api(self, block_fn: Any, inputs: list[Any], *arguments: Any, **options: Any) -> Any:
         """As Gradio's, but whatever goes wrong is one sentence for the user, and one line without a path in the log."""
         request = options.get("request")
         language = language_of(request[0] if isinstance(request, list) and request else request)
-        name = getattr(block_fn, "name", None) or "request"
         try:
             return await super().process_api(block_fn, inputs, *arguments, **options)
-        except gr.Error as error:
-            if error.print_exception:  # one of Gradio's own
-                log(f"{name}: failed ({raised_at(error)})")
-                raise refusal("server_error", language) from None
-            raise
-        except ClientLeft:
-            raise refusal("client_left", language) from None
-        except TooLong:
-            log(f"{name}: stopped, out of time")
-            raise refusal("request_too_long", language, minutes=REQUEST_SECONDS // 60) from None
-        except NotAnUpload:
-            log(f"{name}: refused, not an upload")
-            raise refusal("not_an_upload", language) from None
-        except NotOurs:
-            log(f"{name}: refused, not what this page sends")
-            raise refusal("request_refused", language) from None
         except Exception as error:
-            if disk_full(error):
-                log(f"{name}: the disk is full")
-                raise refusal("server_full", language) from None
-            log(f"{name}: failed ({raised_at(error)})")
-            raise refusal("server_error", language) from None
+            if isinstance(error, gr.Error) and not error.print_exception:  # a sentence of ours
+                raise
+            key, line = verdict(error)
+            if line:
+                log(f"{getattr(block_fn, 'name', None) or 'request'}: {line}")
+            raise refusal(key, language, minutes=REQUEST_SECONDS // 60) from None
         finally:
             if options.get("iterator") is None:  # the first step: what the handler wanted of it, it has taken
                 self.folder.discard([p for value in inputs for p in paths_in(value)])
 
 
-async def every(seconds: float, do: Callable[[], Any]) -> None:
-    """Do something again and again; what goes wrong once does not keep it from being done the next time."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await do()
-        except Exception as error:
-            log(f"cleaning: {raised_at(error)}")
+def sent_by_page(component: Any, value: Any) -> bool:
+    """Whether a value is one that a component without files sends."""
+    if isinstance(component, gr.Slider):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and component.minimum <= value <= component.maximum  # NaN is not
+    if isinstance(component, gr.Radio):
+        return isinstance(value, str) and value in [v for _, v in component.choices]
+    return value is None or isinstance(value, str)
+
+
+class Form(GradioMultiPartParser):
+    """Gradio's parser, whose files are known while they are written, so that none is left behind.
+
+    Needless once Gradio deletes the files of an upload that is broken off.
+    """
+
+    written: list[Path]
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        self.written[:] = [Path(file.name) for file in self._files_to_close_on_error]
+
+    def close(self) -> None:
+        """Close all files. Raises OSError where what was still in memory found no room on the disk."""
+        failed: OSError | None = None
+        for file in self._files_to_close_on_error:
+            try:
+                file.close()
+            except OSError as error:
+                failed = error
+        if failed:
+            raise failed

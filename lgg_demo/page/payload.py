@@ -96,24 +96,27 @@ def read_corrections(text: str, identity: str, results: Sequence[Result]) -> lis
         if value["id"] != identity:
             raise ValueError("corrections of another result")
         for one in value["cases"]:
-            case, slices, data = one["case"], one["slices"], one["edits"]
+            case = one["case"]
             if type(case) is not int or not 0 <= case < len(results) or edits[case] is not None:
                 raise ValueError("no such case")
-            shape = results[case].probability.shape
-            numbers = all(type(s) is int and 0 <= s < shape[0] for s in slices)
-            if not slices or not numbers or len(set(slices)) != len(slices):
-                raise ValueError("no such slices")
-            size = len(slices) * shape[1] * shape[2]
-            unpacking = zlib.decompressobj()
-            raw = unpacking.decompress(base64.b64decode(data, validate=True), size + 1)
-            if len(raw) != size:
-                raise ValueError("another size")
-            drawn = np.frombuffer(raw, dtype=np.uint8).reshape(len(slices), *shape[1:])
-            if drawn.max(initial=0) > REMOVED:
-                raise ValueError("neither added nor removed")
-            whole = np.zeros(shape, dtype=np.uint8)
-            whole[slices] = drawn
-            edits[case] = whole
+            edits[case] = _edits(one["slices"], one["edits"], results[case].probability.shape)
     except (KeyError, TypeError, binascii.Error, zlib.error, RecursionError) as error:
         raise ValueError(str(error)) from error
+    return edits
+
+
+def _edits(slices: list[int], data: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The edits of one case, of its shape. Raises ValueError, and what base64 and zlib raise."""
+    numbers = all(type(s) is int and 0 <= s < shape[0] for s in slices)
+    if not slices or not numbers or len(set(slices)) != len(slices):
+        raise ValueError("no such slices")
+    size = len(slices) * shape[1] * shape[2]
+    raw = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), size + 1)
+    if len(raw) != size:
+        raise ValueError("another size")
+    drawn = np.frombuffer(raw, dtype=np.uint8).reshape(len(slices), *shape[1:])
+    if drawn.max(initial=0) > REMOVED:
+        raise ValueError("neither added nor removed")
+    edits = np.zeros(shape, dtype=np.uint8)
+    edits[slices] = drawn
     return edits

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lgg_demo.case import Listed, Notice, ReadError
+from lgg_demo.case import Listed, Notice, ReadError, Role
 from lgg_demo.messages import Language, Sentence
 from lgg_demo.output.result import Result
 
-KEEP_BYTES = (
-    300 * 2**20
-)  # of all sessions' results: the process idles at 0.8 to 1 GB, and a case at hand takes the rest of 2 GB
+# Of all sessions' results: the process idles at 0.8 to 1 GB, and a case at hand takes the rest of 2 GB.
+KEEP_BYTES = 300 * 2**20
 INSTANCE_BYTES = 16_000  # of a kept DICOM header
+CHOICES: tuple[Role, ...] = ("flair", "pre", "post")  # the roles that a user may give to other sequences
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 
 
@@ -68,12 +68,24 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Roles:
+    """The sequences of one study, whose names are no other study's, and the name of the one that plays each role."""
+
+    sequences: tuple[Listed, ...]
+    chosen: Mapping[str, str]
+
+    @property
+    def names(self) -> set[str]:
+        return {s.name for s in self.sequences}
+
+
+@dataclass(frozen=True)
 class Session:
     """What one tab keeps between two clicks.
 
     problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
-    sequences: the volumes of its studies, where there is a choice, and chosen: role to name. identity: a random name for
-    the result, never derived from a file.
+    studies: those with a choice of sequences. choices: what the user has chosen for some of them, role to name or to
+    nothing, the latest last. identity: a random name for the result, never derived from a file.
     """
 
     kept: Kept = field(default_factory=Kept)
@@ -81,13 +93,30 @@ class Session:
     notices: tuple[Notice, ...] = ()
     reference_problems: tuple[ReadError, ...] = ()
     done: tuple[Sentence, ...] = ()
-    sequences: tuple[Listed, ...] = ()
-    chosen: Mapping[str, str] = field(default_factory=dict)
+    studies: tuple[Roles, ...] = ()
+    choices: tuple[Mapping[str, str], ...] = ()
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def results(self) -> tuple[Result, ...]:
         return self.kept.results
+
+    @property
+    def study(self) -> Roles:
+        """The study whose roles the page shows: that of the latest choice, or else the last."""
+        latest = set(self.choices[-1].values()) if self.choices else set()
+        return next((s for s in self.studies if latest & s.names), self.studies[-1])
+
+    def choose(self, role: Role, name: str) -> tuple[Mapping[str, str], ...]:
+        """The choices, each of one study, with another: a role for the study that has a sequence of this name.
+
+        Without a name the shown study goes without the role, unless that is FLAIR. The other studies' choices stay.
+        """
+        study = next((s for s in self.studies if name in s.names), self.study)
+        choice: dict[str, str] = {r: study.chosen.get(r, "") for r in CHOICES}
+        if name or role != "flair":
+            choice[role] = name
+        return (*(c for c in self.choices if not study.names & set(c.values())), choice)
 
     def messages(self) -> str:
         """What went wrong, what to beware of and what was done, as an HTML list in each language.

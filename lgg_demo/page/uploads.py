@@ -168,20 +168,9 @@ class UploadFolder:
         Every deletion is tried by itself: one that fails keeps none of the others, nor the next sweep, from being done.
         """
         now = time.monotonic()
-        used = {Path(p).parent.name for p in in_use}
-        being = {str(p) for files in list(self._receiving.values()) for p in files}
-        with self._lock:
-            arrivals, last = dict(self._arrivals), dict(self._last)
+        kept = {Path(p).parent.name for p in in_use} | {p.name for files in list(self._receiving.values()) for p in files}
         for entry in _entries(self.uploads):
-            if entry.path in being or entry.name in used:
-                continue
-            arrival = arrivals.pop(entry.name, None)
-            if arrival is None:
-                over = _age(entry) > IDLE_SECONDS
-            else:
-                heard = max(arrival.at, last.get(arrival.sender, 0.0))
-                over = now - heard > IDLE_SECONDS or now - arrival.at > LONGEST_SECONDS
-            if over:
+            if entry.name not in kept and self._given_up(entry, now):
                 _remove(entry)
         for entry in _entries(self.results):
             if _age(entry) > RESULT_SECONDS:
@@ -189,6 +178,15 @@ class UploadFolder:
         with self._lock:
             self._arrivals = {n: a for n, a in self._arrivals.items() if (self.uploads / n).exists() or now - a.at < 60}
             self._last = {s: at for s, at in self._last.items() if now - at < LONGEST_SECONDS}
+
+    def _given_up(self, entry: os.DirEntry[str], now: float) -> bool:
+        """Whether an upload has waited too long for its request, or its sender has fallen silent."""
+        with self._lock:
+            arrival = self._arrivals.get(entry.name)
+            heard = self._last.get(arrival.sender, arrival.at) if arrival else now
+        if arrival is None:
+            return _age(entry) > IDLE_SECONDS
+        return now - max(arrival.at, heard) > IDLE_SECONDS or now - arrival.at > LONGEST_SECONDS
 
     def clear(self) -> None:
         """Delete everything."""

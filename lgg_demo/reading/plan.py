@@ -301,12 +301,15 @@ def _says_reference(item: Item) -> bool:
 
 
 def plan_cases(
-    found: Sorted, choose: Mapping[str, str], named: layout.Layout = "auto"
+    found: Sorted,
+    choose: Mapping[str, str],
+    named: layout.Layout = "auto",
+    choices: Sequence[Mapping[str, str]] = (),
 ) -> tuple[list[Plan], list[Header], list[Item]]:
     """What will be read, and the references among it, volumes and pictures. Studies without FLAIR become errors.
 
     choose: role (flair, pre, post, mask) to the name of a volume, where what names say is to be corrected; an empty name
-    leaves the role without one. named: see `sort_items`.
+    leaves the role without one. named: see `sort_items`. choices: as choose, each for the one study whose volumes it names.
     """
     series, picture_references = sort_pictures(found.pictures)
     plans: list[Plan] = [PicturePlan(tuple(items)) for items in series]
@@ -314,7 +317,9 @@ def plan_cases(
     others: list[Header] = []
     for group in groups:
         try:
-            plans.append(_pick(group, choose, named))
+            names = {h.found.name for h in group}
+            own = next((c for c in choices if names & set(c.values())), choose)
+            plans.append(_pick(group, own, named))
         except ReadError as error:
             if all(h.role == "other" and not h.item.named for h in group):
                 others += group

@@ -40,7 +40,8 @@ from lgg_demo.scratch import scratch
 @dataclass(frozen=True)
 class Request:
     """What is to be read. references: given as that, whatever they are called. choose: see `plan.plan_cases`. layout: the
-    public one that the names of the inputs are in; of `auto` by the grammar of `layout`.
+    public one that the names of the inputs are in; of `auto` by the grammar of `layout`. choices: as
+    choose for single studies, each for the one whose volumes it names.
 
     skip: places that ended an earlier try, and `done`: how many cases of it were read before. most_slices: of all cases
     together; most_files: of all inputs; None is no bound.
@@ -49,6 +50,7 @@ class Request:
     inputs: tuple[Path | Given, ...]
     references: tuple[Path, ...] = ()
     choose: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[Mapping[str, str], ...] = ()
     most_slices: int | None = None
     most_files: int | None = None
     skip: frozenset[PurePath] = frozenset()
@@ -71,7 +73,7 @@ def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Noti
 def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | ReadError | Notice | int]:
     """What `read_cases` gives, under the names that the files have on the disk."""
     found, given = sort_items(scans, request.layout), sort_items(references)
-    plans, masks, pictures = plan_cases(found, request.choose, request.layout)
+    plans, masks, pictures = plan_cases(found, request.choose, request.layout, request.choices)
     targets = [target for n, plan in enumerate(plans) for target in _targets(n, plan)]
     told = match(targets, *given_references(given, {t.place for t in targets}), given=True)
     among = match(targets, masks, pictures, given=False, incomplete=found.incomplete)

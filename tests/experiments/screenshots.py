@@ -7,7 +7,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from lgg_demo.network.segmenter import Segmenter
-from lgg_demo.page.app import Page, launch_page
+from lgg_demo.page.blocks import build
+from lgg_demo.page.handlers import Page
+from lgg_demo.page.server import launch_page
 from tests.conftest import CHROMIUM
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -20,7 +22,7 @@ VIEWS = {  # file: colour scheme, language, width, height, what is clicked in th
 
 def main() -> None:
     """Start the page, load the phantom in each view, take the picture."""
-    demo = Page(Segmenter.load()).build()
+    demo = build(Page(Segmenter.load()))
     _, url, _ = launch_page(demo, prevent_thread_lock=True, quiet=True)
     DOCS.mkdir(exist_ok=True)
     with sync_playwright() as playwright:

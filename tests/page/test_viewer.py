@@ -17,7 +17,7 @@ from lgg_demo.case import Case
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, say
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import ADDED, REMOVED, Result
-from lgg_demo.page.app import VIEWER, viewer_script
+from lgg_demo.page.blocks import VIEWER, viewer_script
 from lgg_demo.page.payload import read_corrections, viewer_case, viewer_picture
 
 pytestmark = [needs_browser, pytest.mark.browser]

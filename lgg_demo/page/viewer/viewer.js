@@ -1,4 +1,4 @@
-// The viewer of LGG Demo, which `viewer_script` of page/app.py makes one script of, for gr.HTML to run.
+// The viewer of LGG Demo, which `viewer_script` of page/blocks.py makes one script of, for gr.HTML to run.
 //
 // The server sends each case once: 8-bit images, quantised probability and reference. From then on everything that can be
 // seen or counted is made here, so that no hand waits for a network.

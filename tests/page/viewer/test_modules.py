@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lgg_demo.page.app import VIEWER
+from lgg_demo.page.blocks import VIEWER
 
 
 def test_arithmetic_by_node() -> None:

@@ -1,0 +1,412 @@
+"""What the events of the page and the API do.
+
+Nothing is kept longer than needed and nothing is shared: uploads are moved out of reach, read and deleted at once; a result
+lives in its session's own state until an hour after its last change, or until newer ones need the memory; the files of a
+download are gone before it is sent; no history, no telemetry.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from lgg_demo.case import Case, ReadError, Role, Study
+from lgg_demo.messages import Language, Sentence, say
+from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output.display import grey
+from lgg_demo.output.files import write_outputs
+from lgg_demo.output.names import output_names
+from lgg_demo.output.report import build_report
+from lgg_demo.output.result import Result, result_of
+from lgg_demo.page.faults import language_of, refusal
+from lgg_demo.page.gradio_patches import Stop
+from lgg_demo.page.payload import read_corrections, viewer_case, viewer_picture, viewer_reference
+from lgg_demo.page.phantom import draw_head, write_phantom
+from lgg_demo.page.session import CHOICES, Kept, Memory, Roles, Session
+from lgg_demo.page.uploads import FilesGone, UploadFolder, Uploads, deleted_after
+from lgg_demo.reading import guard
+from lgg_demo.reading.earlier import REPORT
+from lgg_demo.reading.layout import nifti_name, parse
+from lgg_demo.reading.limits import MOST_FILES, MOST_SLICES
+from lgg_demo.reading.studies import Read, Request
+from lgg_demo.scratch import scratch
+
+HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
+SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
+PHANTOMS: dict[str, dict[str, Any]] = {
+    "phantom_single": {"slices": 1, "lesion": "frontal"},
+    "phantom_series": {"slices": 12, "lesion": "parietal"},
+    "phantom_healthy": {"slices": 1, "lesion": None},
+}
+
+
+def gone(*some: Uploads) -> list[ReadError]:
+    """Of each upload that is not there any more, that it is to be dropped once more."""
+    return [ReadError(name, "upload_gone") for uploads in some for name in uploads.gone]
+
+
+def says_mask(upload: str) -> bool:
+    """Whether a file's name says that it is a mask."""
+    return parse(nifti_name(Path(upload))).role == "mask"
+
+
+def segment_cases(
+    segmenter: Segmenter, cases: Sequence[Case], say_progress: Callable[[int, int], None], stop: Callable[[], None]
+) -> list[Result]:
+    """Run the network over every case, counting slices over all of them. stop: see `Stop`."""
+    total, before = sum(len(c.scan) for c in cases), 0
+    results: list[Result] = []
+
+    def forward(done: int, _: int) -> None:
+        stop()
+        say_progress(before + done, total)
+
+    for case in cases:
+        stop()
+        results.append(result_of(case, segmenter.segment(case.scan, forward)))
+        before += len(case.scan)
+    return results
+
+
+def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
+    """How many slices have a reference, where any has."""
+    scored = sum(int(r.referenced.sum()) for r in results if r.referenced is not None)
+    return (Sentence("scored", {"slices": scored}),) if scored else ()
+
+
+def listed(session: Session, role: Role, language: Language) -> list[tuple[str, str]]:
+    """What may play a role in one of the studies: (label, name)."""
+    sequences = [s for study in session.studies for s in study.sequences]
+    names = [(f"{s.name} ({s.description}, {s.slices})" if s.description else s.name, s.name) for s in sequences]
+    return names if role == "flair" else [(say("none", language), ""), *names]
+
+
+def role_updates(session: Session, language: Language) -> list[Any]:
+    """The group of sequences and its drop-downs: what was found, and which of it plays each role."""
+    if not session.studies:
+        return [gr.update(visible=False), *(gr.update(choices=[], value=None) for _ in CHOICES)]
+    chosen = session.study.chosen
+    updates = [gr.update(choices=listed(session, role, language), value=chosen.get(role, "")) for role in CHOICES]
+    return [gr.update(visible=True), *updates]
+
+
+def zip_of(folder: Path, files: Sequence[Path]) -> bytes:
+    """Files of a folder as a zip, in memory."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.relative_to(folder))
+    return packed.getvalue()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request that shows a new result comes with. Made in its handler, see `Stop`."""
+
+    threshold: float
+    language: Language
+    progress: gr.Progress
+    stop: Stop = field(default_factory=Stop)
+
+    def segmenting(self, done: int, total: int) -> None:
+        """Show how many slices the network has done."""
+        self.progress((done, total), desc=say("segmenting", self.language), unit=say("slice", self.language))
+
+
+class Page:
+    """Handlers of the page and of the API around one `Segmenter`; all that differs between users is in `Session`."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter = segmenter
+        self.folder = UploadFolder(Path(get_upload_folder()))
+        self.memory = Memory()
+        self._alone = threading.Lock()
+
+    # What handlers share
+
+    @contextmanager
+    def alone(self, stop: Stop) -> Iterator[None]:
+        """One at a time: the thread of a request that was cancelled runs on to its next `stop`, while the line moves up."""
+        while not self._alone.acquire(timeout=0.2):
+            stop()
+        try:
+            stop()
+            yield
+        finally:
+            self._alone.release()
+
+    @contextmanager
+    def reading(self, stop: Stop) -> Iterator[None]:
+        """Around a call of the child process that decodes what users send; the next one is made ready meanwhile."""
+        with self.alone(stop):
+            try:
+                yield
+            except guard.Stopped:
+                stop()
+                raise
+            finally:
+                guard.prepare()
+
+    def read(self, paths: Sequence[Path], stop: Stop, **request: Any) -> Read:
+        """The one place where images that a user sent are decoded: in a child process, all of them held together.
+
+        request: further fields of `Request`.
+        """
+        read = Read([], [], [])
+        with self.reading(stop):
+            for event in guard.read(
+                Request(tuple(paths), most_slices=MOST_SLICES, most_files=MOST_FILES, **request), stop.over
+            ):
+                if isinstance(event, Case):
+                    read.cases.append(event)
+                elif isinstance(event, ReadError):
+                    read.errors.append(event)
+                else:
+                    read.notices.append(event)
+        return read
+
+    def read_masks(
+        self, results: Sequence[Result], paths: Sequence[Path], stop: Stop
+    ) -> tuple[list[Result], list[ReadError]]:
+        """The one place where masks that a user sends after the images are decoded: in a child process."""
+        with self.reading(stop):
+            return guard.attach(list(results), list(paths), stop.over)
+
+    def run(self, read: Callable[[], Read], asked: Asked) -> Iterator[tuple[Session, dict[str, Any] | None]]:
+        """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
+        asked.progress(0, desc=say("reading", asked.language))
+        found = read()
+        pictures = tuple(grey(c.scan) for c in found.cases)
+        views = [viewer_picture(c) for c in found.cases]
+        early = Session()
+        if sum(len(p) for p in pictures) >= SHOW_EARLY:
+            yield early, {"id": early.identity, "threshold": asked.threshold, "cases": views}
+        with self.alone(asked.stop):
+            results = segment_cases(self.segmenter, found.cases, asked.segmenting, asked.stop)
+        # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
+        kept = Kept(tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results), pictures)
+        self.memory.used(kept)
+        # Beside its own mask a single sequence leaves nothing to choose.
+        studies = [c for c in found.cases if isinstance(c, Study) and sum(s.role != "mask" for s in c.sequences) > 1]
+        session = Session(
+            kept,
+            tuple(found.errors),
+            tuple(found.notices),
+            done=self.done(results),
+            studies=tuple(Roles(c.sequences, c.chosen) for c in studies),
+            identity=early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
+        )
+        views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
+        yield session, self.value(session, asked.threshold, views) if views else None
+
+    def done(self, results: Sequence[Result]) -> tuple[Sentence, ...]:
+        """How much was segmented, and how much of it has a reference."""
+        if not results:
+            return ()
+        images, slices = sum(len(r.files) for r in results), sum(len(r.probability) for r in results)
+        values = {"images": images, "slices": slices, "model": self.segmenter.record.get("name")}
+        return Sentence("done", values), *scored_sentence(results)
+
+    def value(self, session: Session, threshold: float, cases: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the viewer is given: a result's cases, see `payload.viewer_case`, and what the model's record says."""
+        record = self.segmenter.record
+        value = {"id": session.identity, "threshold": threshold, "model": record.get("name"), "cases": cases}
+        best = record.get("best_threshold")  # found in cross-validation; not every record has it
+        return value if best is None else value | {"best_threshold": float(best)}
+
+    def shown(self, session: Session, value: dict[str, Any] | None, language: Language) -> tuple[Any, ...]:
+        """Session, viewer, messages, buttons and roles after a result; where nothing could be read, what was there goes."""
+        usable = gr.update(interactive=bool(session.results))
+        return session, value, session.messages(), usable, usable, *role_updates(session, language)
+
+    # Events of the page
+
+    def on_scan(
+        self,
+        uploads: list[str] | None,
+        session: Session | None,
+        before: Uploads | None,
+        threshold: float,
+        language: Language,
+        progress: gr.Progress = gr.Progress(),
+    ) -> Iterator[tuple[Any, ...]]:
+        """Segment what was dropped. before: the files of an earlier study, which go."""
+        if uploads and all(says_mask(u) for u in uploads):
+            # Masks alone are no scan: segmenting them would throw away the result they were meant for.
+            rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
+            yield *self.on_reference(uploads, session, threshold, language), *rest
+            return
+        asked = Asked(threshold, language, progress)
+        taken = self.folder.take(uploads)
+        if before is not None:
+            before.delete()
+        held = None
+
+        def read() -> Read:
+            with taken.reading() as paths:
+                found = self.read(paths, asked.stop)
+            return found._replace(errors=gone(taken) + found.errors)
+
+        try:
+            for session, value in self.run(read, asked):
+                if session.studies:
+                    held = taken
+                    held.delete_after(HOLD_SECONDS)
+                yield None, *self.shown(session, value, language), held
+        finally:
+            if held is None:
+                taken.delete()
+
+    def on_choose(
+        self,
+        role: Role,
+        name: str | None,
+        session: Session | None,
+        held: Uploads | None,
+        threshold: float,
+        language: Language,
+        progress: gr.Progress = gr.Progress(),
+    ) -> Iterator[tuple[Any, ...]]:
+        """Read the files again with another sequence in a role of its study; the other studies' roles stay."""
+        asked = Asked(threshold, language, progress)
+        try:
+            if held is None or session is None or not session.studies:
+                raise FilesGone
+            files, choices = held, session.choose(role, name or "")
+
+            def read() -> Read:
+                with files.reading() as paths:
+                    return self.read(paths, asked.stop, choices=choices)
+
+            for again, value in self.run(read, asked):
+                yield *self.shown(replace(again, choices=choices), value, language), held
+        except FilesGone:
+            raise refusal("choose_again", language) from None
+
+    def on_phantom(
+        self,
+        kind: str,
+        before: Uploads | None,
+        threshold: float,
+        language: Language,
+        progress: gr.Progress = gr.Progress(),
+    ) -> tuple[Any, ...]:
+        """Segment one of PHANTOMS."""
+        asked = Asked(threshold, language, progress)
+        if before is not None:
+            before.delete()
+        with scratch() as folder:
+            write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
+            files = sorted(Path(folder).iterdir())
+            *_, (session, value) = self.run(lambda: self.read(files, asked.stop), asked)
+        return *self.shown(session, value, language), None
+
+    def on_reference(
+        self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
+    ) -> tuple[Any, ...]:
+        """Attach masks to the result that is there, without running the network again."""
+        masks = self.folder.take(uploads)
+        with deleted_after(masks), masks.reading() as paths:
+            if session is not None and session.kept.dropped:
+                raise refusal("result_dropped", language)
+            if session is None or not session.results:
+                warned = Session(done=(Sentence("images_first"),))
+                return None, warned, gr.skip(), warned.messages()
+            results, problems = self.read_masks(session.results, paths, Stop())
+        session.kept.results = tuple(results)
+        self.memory.used(session.kept)
+        session = replace(session, reference_problems=(*gone(masks), *problems), done=self.done(results))
+        value = self.value(session, threshold, [viewer_reference(r) for r in results])
+        return None, session, value, session.messages()
+
+    def on_clear(self, held: Uploads | None) -> tuple[Any, ...]:
+        """Forget the result and the files."""
+        if held is not None:
+            held.delete()
+        off = gr.update(interactive=False)
+        return None, None, "", off, off, *role_updates(Session(), "en"), None
+
+    def on_download(
+        self, session: Session | None, threshold: float, language: Language, corrections: str | None = ""
+    ) -> str:
+        """A zip of masks, probabilities and report, as base64: what was written for it is gone when it is sent.
+
+        corrections: what the viewer's brush has drawn, see `payload.read_corrections`; used for this one zip, and not kept.
+        """
+        if session is not None and session.kept.dropped:
+            raise refusal("result_dropped", language)
+        if session is None or not session.results:
+            raise refusal("nothing_to_download", language)
+        self.memory.used(session.kept)
+        results, pictures = session.kept.results, session.kept.pictures
+        try:
+            edits = read_corrections(corrections or "", session.identity, results)
+        except ValueError:
+            raise refusal("corrections_unusable", language) from None
+        corrected = [replace(r, edits=e) for r, e in zip(results, edits, strict=True)]
+        problems = [*session.problems, *session.reference_problems]
+        report = build_report(corrected, threshold, self.segmenter.record, problems, language, session.notices)
+        with scratch() as folder:
+            files, _ = write_outputs(corrected, threshold, report, Path(folder), pictures, language, documents=True)
+            return base64.b64encode(zip_of(Path(folder), files)).decode("ascii")
+
+    # The API
+
+    def segment(
+        self, scan: list[str], reference: list[str] | None, threshold: float, request: gr.Request
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Outline the abnormality in image files of one or several patients.
+
+        Args:
+            scan: PNG, JPEG or TIFF slices, NIfTI volumes, DICOM files, or zips of them; NAME_mask among them is taken as
+                the ground truth of NAME.
+            reference: ground-truth masks, named like their images or drawn on the volume's grid, or None.
+            threshold: probability from 0 to 1 from which on a pixel counts as abnormal.
+
+        Returns:
+            The report (the same as `python -m lgg_demo.predict` writes) and the mask files; of volumes also the
+            probability, the DICOM segmentation, the table and the page.
+        """
+        language, stop = language_of(request), Stop()
+        images, masks = self.folder.take(scan), self.folder.take(reference)
+        with deleted_after(images, masks), images.reading() as scans, masks.reading() as references:
+            cases, problems, notices = self.read(scans, stop, references=tuple(references))
+            problems = gone(images, masks) + problems
+            if not cases:
+                sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
+                raise gr.Error(" ".join(sentences), print_exception=False)
+            with self.alone(stop):
+                results = segment_cases(self.segmenter, cases, lambda done, total: None, stop)
+        report = build_report(results, threshold, self.segmenter.record, problems, language, notices)
+        pictures = [grey(c.scan) for c in cases]
+        folder = self.folder.new_result()
+        try:
+            files, _ = write_outputs(results, threshold, report, folder, pictures, language)
+            return report, [str(f) for f in without_spare(folder, files, results)]
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def without_spare(folder: Path, files: Sequence[Path], results: Sequence[Result]) -> list[Path]:
+    """Of pictures the masks, of volumes all but the report, which the API returns beside them; the rest is deleted."""
+    names = zip(results, output_names(results), strict=True)
+    spare = {folder / probability for result, outputs in names if result.grid is None for _, probability in outputs}
+    kept = []
+    for file in files:
+        if file.name == REPORT or file in spare:
+            file.unlink()
+        else:
+            kept.append(file)
+    return kept
