@@ -14,7 +14,7 @@ import tifffile
 
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.phantom import draw_head
-from lgg_demo.train import training
+from lgg_demo.train import cross_validation, training
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
@@ -31,6 +31,9 @@ TINY = [
     "--epochs", "2", "--slices-per-epoch", "16", "--batch-size", "4", "--crop", "64", "--encoder-weights", "none",
     "--device", "cpu",
 ]  # fmt: skip
+# Faster where it is the run that is tested, and not what its network gives.
+FAST = [*TINY, "--encoder", "timm-mobilenetv3_small_minimal_100", "--decoder-channels", "8", "8", "8", "8", "8",
+        "--views", "64"]  # fmt: skip
 
 
 def write_patient(folder: Path, name: str, first: int, slices: int, lesion: int, sequences: str, seed: int) -> None:
@@ -75,6 +78,20 @@ def run(tmp_path_factory: pytest.TempPathFactory, dataset: Path, folds: Path) ->
     finally:
         os.umask(before)
     return out
+
+
+@pytest.fixture(scope="session")
+def cv_arguments(tmp_path_factory: pytest.TempPathFactory, dataset: Path, folds: Path) -> list[str]:
+    """Of `cv_runs`."""
+    out = tmp_path_factory.mktemp("cv") / "runs"
+    return ["--data", str(dataset), "--folds", str(folds), "--out", str(out), "--release", str(out / "weights"), *FAST]
+
+
+@pytest.fixture(scope="session")
+def cv_runs(cv_arguments: list[str]) -> Path:
+    """A finished cross-validation; only to be read."""
+    assert cross_validation.main(cv_arguments) == 0
+    return Path(cv_arguments[5])
 
 
 @pytest.fixture(scope="session")

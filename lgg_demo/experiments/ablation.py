@@ -26,7 +26,7 @@ from lgg_demo.probability import binarise
 from lgg_demo.train.cross_validation import RESULT
 from lgg_demo.train.data import index_dataset, read_patient
 from lgg_demo.train.runs import METRICS, SPLIT, read_json, settings_of
-from lgg_demo.train.training import TrainSettings
+from lgg_demo.train.settings import TrainSettings, usual_settings
 
 COMPONENTS = (0.05, 0.2)  # what is smaller than this share of a volume's largest component is removed
 SCALES = ((256,), (256, 256), (320,), (256, 320), (320, 320), (288, 352), (224, 256, 288, 320))
@@ -43,10 +43,6 @@ class FinishedRun(NamedTuple):
     settings: dict[str, Any]
     figures: dict[str, Any]
     patients: dict[str, Any]
-
-
-def _usual() -> dict[str, Any]:
-    return TrainSettings(data=Path(), out=Path()).as_json()
 
 
 def finished_runs(folder: Path) -> list[FinishedRun]:
@@ -93,7 +89,7 @@ def joined(table: dict[str, Any], runs: Iterable[FinishedRun]) -> dict[str, Any]
     A run of the same settings and seed replaces the one that is there. Raises ValueError where a run has not the table's
     budget or patients.
     """
-    usual = _usual() | table["baseline"] | table["budget"]
+    usual = usual_settings() | table["baseline"] | table["budget"]
     rows = {_key(row["changed"]): {run["seed"]: run for run in row["runs"]} for row in table["rows"]}
     for one in runs:
         _check_comparable(one, usual, table["patients"])
@@ -209,7 +205,7 @@ def _relation(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 def _changed_between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """The settings of training in which the second cross-validation differs from the first."""
-    old, new = (_usual() | result["settings"] for result in (before, after))  # of settings that came later
+    old, new = (usual_settings() | result["settings"] for result in (before, after))  # of settings that came later
     own = {*ASIDE, "begin"} - {"seed", "epochs", "slices_per_epoch"}
     changed = {k: v for k, v in new.items() if k not in own and old.get(k) != v}
     return changed | ({"blend": after["blend"]} if "blend" in after else {})

@@ -19,6 +19,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from lgg_demo.atomic import write_json
 from lgg_demo.case import Scan
 from lgg_demo.command import run
 from lgg_demo.experiments.markdown import DOCS, VIEWER, read_facts, render, with_figures
@@ -31,7 +32,6 @@ from lgg_demo.page.server import launch_page
 from lgg_demo.probability import binarise
 from lgg_demo.reading.studies import Request, read_all
 from lgg_demo.scratch import scratch
-from lgg_demo.train.runs import write_json
 
 FIGURES = DOCS / "benchmark.json"
 START, END = "<!-- benchmark: python -m lgg_demo.experiments.benchmark -->", "<!-- end of benchmark -->"

@@ -20,11 +20,11 @@ from lgg_demo.command import run
 from lgg_demo.experiments.markdown import DOCS, README, ROOT, SCIENCE, read_facts, render, with_figures
 from lgg_demo.network.checkpoint import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM
-from lgg_demo.network.record import Record, lineage
+from lgg_demo.network.record import Record, epochs_of, lineage
 from lgg_demo.network.unet import PACKAGED
 from lgg_demo.train.cross_validation import OURS, RELIABILITY, RESULT
 from lgg_demo.train.runs import flag
-from lgg_demo.train.training import TrainSettings, epochs_of
+from lgg_demo.train.settings import usual_settings
 
 BEGIN, END = "<!-- figures: python -m lgg_demo.experiments.card -->", "<!-- end of figures -->"
 SUMMARY, SUMMARY_END = "<!-- summary: python -m lgg_demo.experiments.card -->", "<!-- end of summary -->"
@@ -41,7 +41,7 @@ FILES = {
 
 def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
     """The commands that made the weights: a cross-validation for each stage of training, fine-tuned from the one before."""
-    usual = TrainSettings(data=Path(), out=Path()).as_json()
+    usual = usual_settings()
     stages = lineage(record)
     commands = []
     for n, (stage, epochs) in enumerate(zip(stages, validated["epochs"], strict=True), 1):

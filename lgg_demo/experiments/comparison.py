@@ -16,11 +16,15 @@ import tyro
 from lgg_demo.command import Folder, OptionalFile, OptionalFolder, run
 from lgg_demo.experiments.markdown import DOCS, read_facts, render, write_page
 from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint
-from lgg_demo.train import seed
-from lgg_demo.train.data import PatientDataset, Sides, index_dataset, of_fold, read_patients, rows_of_patients
-from lgg_demo.train.runs import METRICS, SETTINGS, finished, flag, quiet, read_json, trained_already
-from lgg_demo.train.seed import EPOCHS, HARD, RESULTS, SOFT, SeedSettings, assess
-from lgg_demo.train.training import TrainSettings, sides_of, train
+from lgg_demo.train.assessment import HARD, RESULTS, assess
+from lgg_demo.train.data import PatientDataset, index_dataset, of_fold, read_patients
+from lgg_demo.train.loop import quiet
+from lgg_demo.train.recipes import SOFT
+from lgg_demo.train.runs import METRICS, SETTINGS, finished, flag, read_json, trained_already
+from lgg_demo.train.settings import REPORT_EPOCHS as EPOCHS
+from lgg_demo.train.settings import SeedSettings, TrainSettings
+from lgg_demo.train.splits import Sides, Split, rows_of_patients, sides_of, split_by_fold
+from lgg_demo.train.training import train
 
 NAME = "seed-report"
 FOLDS = "--folds weights/cross_validation.json"
@@ -85,28 +89,25 @@ def _sides(settings: SeedSettings | TrainSettings) -> tuple[pd.DataFrame, Sides]
     """The index of the data and its rows to train, select the epoch and test on; by patient an own run's test is the fold
     that it leaves out.
     """
-    if isinstance(settings, SeedSettings):
-        return seed.sides_of(settings)
-    index, split, sides = sides_of(settings)
-    if sides is None:
-        assert settings.folds is not None
-        test = of_fold(read_patients(settings.folds, "fold"), settings.leave_out_fold)
-        index = index_dataset(settings.data, [*split.train, *split.validation, *test])
-        sides = rows_of_patients(index, split, test, settings.seed)
+    index, sides = sides_of(settings)
+    if not sides.test:
+        assert isinstance(settings, TrainSettings) and settings.folds is not None
+        folds = read_patients(settings.folds, "fold")
+        split = split_by_fold(folds, settings.validation_fold, settings.leave_out_fold)
+        split = Split(split.train, split.validation, tuple(of_fold(folds, settings.leave_out_fold)))
+        index = index_dataset(settings.data, [*split.train, *split.validation, *split.test])
+        sides = rows_of_patients(index, split)
     return index, sides
 
 
 def complete(settings: SeedSettings | TrainSettings) -> None:
     """Train and test what the run's folder does not have yet; a killed run is resumed."""
     if not trained_already(settings.out, settings):
-        if isinstance(settings, SeedSettings):
-            seed.run(settings)
-        else:
-            train(settings)
+        train(settings)
     if not (settings.out / RESULTS).exists():  # the other recipe does not test; or killed before the end of its test
         index, sides = _sides(settings)
         normalisation = load_checkpoint(settings.out / CHECKPOINT)[1]["normalisation"]
-        assess(settings.out, PatientDataset(index, sorted(set(index["patient"])), normalisation), sides)
+        assess(settings.out, PatientDataset(index, normalisation), sides)
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -216,12 +217,12 @@ class ComparisonSettings:
 
 def settings_of(row: Row, given: ComparisonSettings, data: Path, out: Path) -> SeedSettings | TrainSettings:
     """The settings that train one run of the table."""
+    shared: dict[str, Any] = {"data": data, "out": out, "folds": given.folds, "split": row.split}
+    shared["validation_fold"] = VALIDATION_FOLD
     if row.recipe == SEED:
-        return SeedSettings(data, out, given.folds, row.split, VALIDATION_FOLD, TEST_FOLD,
-                            epochs=given.epochs, precision=given.precision)  # fmt: skip
+        return SeedSettings(test_fold=TEST_FOLD, epochs=given.epochs, precision=given.precision, **shared)
     left_out = TEST_FOLD if row.split == "patient" else 0
-    return TrainSettings(data, out, given.folds, VALIDATION_FOLD, left_out, split=row.split,
-                         epochs=given.own_epochs, **OWN_SETTINGS)  # fmt: skip
+    return TrainSettings(leave_out_fold=left_out, epochs=given.own_epochs, **OWN_SETTINGS, **shared)
 
 
 def write_comparison(given: ComparisonSettings) -> int:

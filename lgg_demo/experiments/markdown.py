@@ -10,7 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lgg_demo.train.runs import flag, write_json
+from lgg_demo.atomic import write_json
+from lgg_demo.train.runs import flag
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS, README = ROOT / "docs", ROOT / "README.md"

@@ -19,6 +19,7 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
+from lgg_demo.atomic import write_json
 from lgg_demo.case import Scan
 from lgg_demo.command import Checkpoint, Folder, OptionalFile, OptionalFolder, Threshold, run, threshold_or
 from lgg_demo.measure.intervals import bootstrap_ci95
@@ -29,7 +30,7 @@ from lgg_demo.probability import binarise
 from lgg_demo.reading.limits import FLAIR
 from lgg_demo.train.cross_validation import RESULT, network_of
 from lgg_demo.train.data import DatasetError, index_dataset, read_patient, read_patients
-from lgg_demo.train.runs import read_json, write_json
+from lgg_demo.train.runs import read_json
 
 BYTE = 255.0
 UNCHANGED = "unchanged"

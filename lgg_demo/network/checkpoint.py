@@ -1,4 +1,4 @@
-"""The U-Nets and the checkpoint: a safetensors file and, beside it, a JSON record that says everything loading needs.
+"""The checkpoint: a safetensors file and, beside it, a JSON record that says everything loading needs.
 
 The record holds the SHA-256 of the weights, and nothing is served that does not fit it. Checkpoints of versions before that
 get theirs from `python -m lgg_demo.network.checkpoint CHECKPOINT`, which tries the weights first.
@@ -6,39 +6,29 @@ get theirs from `python -m lgg_demo.network.checkpoint CHECKPOINT`, which tries 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import tyro
 from huggingface_hub import hf_hub_download
 from safetensors.torch import load, save
 
 from lgg_demo import WEIGHTS
+from lgg_demo.atomic import write_json, write_whole
+from lgg_demo.command import run
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.network.record import RECORD_FORMAT, CheckpointError, NetworkSettings, Record
 from lgg_demo.network.unet import COUNTER, build_network
 
 CHECKPOINT = "lgg-unet.safetensors"
 UPCOMING = ".next.json"  # the record of weights that are about to be in place; see `write_checkpoint`
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whatever ends the process: beside its place first, then into it."""
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _as_file(record: dict[str, Any]) -> bytes:
-    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def write_checkpoint(path: Path, weights: bytes, record: dict[str, Any]) -> None:
@@ -49,21 +39,18 @@ def write_checkpoint(path: Path, weights: bytes, record: dict[str, Any]) -> None
     """
     record = record | {"sha256": hashlib.sha256(weights).hexdigest()}
     upcoming = path.with_suffix(UPCOMING)
-    write_whole(upcoming, _as_file(record))
+    write_json(upcoming, record)
     write_whole(path, weights)  # from here on it is the new checkpoint
     upcoming.replace(path.with_suffix(".json"))
 
 
-def save_checkpoint(
-    path: Path, network: torch.nn.Module, settings: NetworkSettings, record: dict[str, Any], half: bool = True
-) -> None:
-    """Write `path` (.safetensors, half precision unless told otherwise) and its record; see `write_checkpoint`.
+def save_checkpoint(path: Path, network: torch.nn.Module, settings: NetworkSettings, record: dict[str, Any]) -> None:
+    """Write `path` (.safetensors, half precision) and its record; see `write_checkpoint`.
 
     Raises CheckpointError where the weights are not finite, or not in half precision.
     """
-    dtype = torch.float16 if half else torch.float32
     state = {
-        k: v.detach().cpu().to(dtype).contiguous() if v.is_floating_point() else v.detach().cpu().contiguous()
+        k: (v.half() if v.is_floating_point() else v).detach().cpu().contiguous()
         for k, v in network.state_dict().items()
         if not k.endswith(COUNTER)
     }
@@ -76,10 +63,9 @@ def save_checkpoint(
 def amend_record(path: Path, **entries: Any) -> None:
     """Set entries of the record beside the weights at `path`. Raises CheckpointError."""
     _, record = _read(path)
-    write_whole(path.with_suffix(".json"), _as_file(record | entries))
-    path.with_suffix(UPCOMING).unlink(
-        missing_ok=True
-    )  # of a save that was cut off; it is the one amended, or of no weights
+    write_json(path.with_suffix(".json"), record | entries)
+    # Of a save that was cut off: it is the one amended, or of no weights.
+    path.with_suffix(UPCOMING).unlink(missing_ok=True)
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
@@ -155,7 +141,7 @@ def _build(path: Path, weights: bytes, record: dict[str, Any]) -> torch.nn.Modul
     except Exception as error:  # of safetensors, whose errors are of several kinds
         raise CheckpointError(f"{path} is damaged, or no safetensors file.") from error
     if not _finite(state):
-        raise CheckpointError(f"{path} holds weights that are not finite, which outline nothing; train them again.")
+        raise CheckpointError(f"{path} holds weights that are not finite, which segment nothing; train them again.")
     try:
         network = build_network(Record.of(record).network)
     except CheckpointError as error:
@@ -185,25 +171,29 @@ def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, di
     return network, record
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the SHA-256 of weights into a record that has none; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lgg_demo.network.checkpoint",
-        description="Write the SHA-256 of weights that can be used into their record, where an earlier version wrote none.",
-    )
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="safetensors files, or folders of runs")
-    for name in parser.parse_args(arguments).checkpoints:
-        try:
-            path = find_checkpoint(name)
-            weights, record = _read(path)
-            _build(path, weights, record)
-            sha256 = hashlib.sha256(weights).hexdigest()
-            amend_record(path, sha256=sha256)
-        except (CheckpointError, OSError) as error:
-            print(f"model: {error}", file=sys.stderr)
-            return 2
+@dataclass(frozen=True)
+class SignSettings:
+    """Write the SHA-256 of weights that can be used into their record, where an earlier version wrote none."""
+
+    checkpoints: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT [CHECKPOINT ...]")]
+    """safetensors files, or folders of runs"""
+
+
+def sign(given: SignSettings) -> int:
+    """What the command does; returns its exit code."""
+    for name in given.checkpoints:
+        path = find_checkpoint(name)
+        weights, record = _read(path)
+        _build(path, weights, record)
+        sha256 = hashlib.sha256(weights).hexdigest()
+        amend_record(path, sha256=sha256)
         print(f"{path}: {sha256}")
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run("network.checkpoint", SignSettings, sign, arguments)
 
 
 if __name__ == "__main__":

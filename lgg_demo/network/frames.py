@@ -82,14 +82,3 @@ def to_source(probability: torch.Tensor, size: tuple[int, int], frame: Frame | N
     if (f.top, f.left, f.height, f.width) != (0, 0, height, width):
         probability = F.pad(probability, (f.left, width - f.left - f.width, f.top, height - f.top - f.height))
     return probability[:, 0]
-
-
-def with_neighbours(x: torch.Tensor, context: int, keep: slice = slice(None)) -> torch.Tensor:
-    """Beside each slice of (S, 3, H, W) its neighbours in the stack: (S, 3 + 6 context, H, W).
-
-    Channels: the slice itself, then the ones before and after it, nearest first. Where the stack ends the slice at its
-    end is repeated, so that a lone slice has itself for neighbours. `keep` restricts the result to these slices.
-    """
-    steps = [0] + [step for near in range(1, context + 1) for step in (-near, near)]
-    places = torch.arange(len(x))[keep, None] + torch.tensor(steps)
-    return x[places.clamp(0, len(x) - 1)].flatten(1, 2)

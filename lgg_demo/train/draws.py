@@ -16,14 +16,14 @@ from lgg_demo.train.data import SliceDataset
 class Draws(Sampler[tuple[int, int]]):
     """What an epoch draws: a slice's place and the seed of its augmentation, by (seed, epoch, number of the draw) alone.
 
-    So a run that goes on draws what one that was never killed does, with any number of workers. weights: count slices are
+    So a run that continues draws what one that was never killed does, with any number of workers. weights: count slices are
     drawn in these shares (sum 1), with replacement; without them each of count slices once. earlier: epochs that the
     network was trained for before this run.
     """
 
     def __init__(self, count: int, seed: int, weights: np.ndarray | None = None, earlier: int = 0) -> None:
         self.count, self.seed, self.weights, self.earlier = count, seed, weights, earlier
-        self.epoch = 0  # whole ones that this run has done; `runs.History` counts them
+        self.epoch = 0  # whole ones that this run has done; `loop.Recorder` counts them
 
     def random(self) -> np.random.Generator:
         """The epoch's own random numbers, from their beginning."""

@@ -18,7 +18,7 @@ from lgg_demo.measure.overlap import count
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.probability import binarise
 from lgg_demo.train.data import index_dataset, read_patient
-from lgg_demo.train.training import TrainSettings
+from lgg_demo.train.settings import usual_settings
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 
@@ -26,7 +26,7 @@ Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 def write_run(folder: Path, name: str, dice: list[float], **changed: Any) -> None:
     run = folder / name
     run.mkdir(parents=True)
-    settings = TrainSettings(data=Path("kaggle_3m"), out=Path(name)).as_json() | {"epochs": 2} | changed
+    settings = usual_settings() | {"data": "kaggle_3m", "out": name, "epochs": 2} | changed
     (run / "settings.json").write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
     (run / "split.json").write_text(json.dumps({"train": ["a", "b"], "validation": ["c"]}))
     values = {"epoch": list(range(1, len(dice) + 1)), "val_dice": dice, "val_dice_median": dice, "val_dice_pooled": dice}

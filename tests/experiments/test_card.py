@@ -10,7 +10,8 @@ import pytest
 
 from lgg_demo.experiments import benchmark, card
 from lgg_demo.experiments.markdown import ROOT, VIEWER, with_figures
-from lgg_demo.train.training import TrainSettings, epochs_of
+from lgg_demo.network.record import epochs_of
+from lgg_demo.train.settings import usual_settings
 
 
 def weights_file(name: str) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def test_the_card_says_where_the_first_weights_came_from(
 def test_scores_are_those_of_the_shipped_networks_settings(record: dict[str, Any], validated: dict[str, Any]) -> None:
     """The shipped network has no score of its own: those beside it are of networks trained in the same way."""
     ours = ("out", "leave_out_fold", "validate", "epochs", "begin")
-    usual = TrainSettings(data=Path(), out=Path()).as_json()  # of settings that came later
+    usual = usual_settings()  # of settings that came later
     settings, those = ({k: v for k, v in (usual | s["settings"]).items() if k not in ours} for s in (record, validated))
     assert settings == those
     assert record["calibration"] == validated["calibration"]["all_patients"]

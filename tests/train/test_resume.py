@@ -5,7 +5,6 @@ Each run is a process of its own, forked from the tests', that kills itself at a
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -18,14 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import PATIENTS, TINY
-from monai.transforms import Compose, RandAffined, RandGaussianNoised
+from conftest import FAST, PATIENTS
 
 from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint
-from lgg_demo.train import cross_validation, runs, seed, training
-from lgg_demo.train.augmentation import STRENGTHS, augmentation
+from lgg_demo.train import cross_validation, learner, runs, training
+from lgg_demo.train.augmentation import augmentation
 from lgg_demo.train.data import PatientDataset, SliceDataset, index_dataset
-from lgg_demo.train.draws import DrawnSlices, Draws, share_random
+from lgg_demo.train.draws import DrawnSlices, Draws
+from lgg_demo.train.settings import TrainSettings
 
 Main = Callable[[list[str]], int]
 Sentence = Callable[[Main, list[str]], str]
@@ -54,8 +53,7 @@ def die_at(moment: str, nth: int) -> None:
 
     before(Path, "replace", lambda path, target: f"rename {Path(target).name}")
     before(Path, "unlink", lambda path: f"remove {path.name}")
-    for learner in (training.Learner, seed.SeedLearner):
-        before(learner, "training_step", lambda *_: "step")
+    before(learner.Learner, "training_step", lambda *_: "step")
     sync = os.fsync
 
     def dying_sync(descriptor: int) -> None:
@@ -88,15 +86,11 @@ def figures(run: Path) -> pd.DataFrame:
     return pd.read_csv(run / "metrics.csv").drop(columns="seconds")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
 def assert_same(run: Path, whole: Path, resumed: list[int]) -> None:
     """All that a run leaves, but for times, is what the other has."""
     assert figures(run).to_csv() == figures(whole).to_csv()
     assert (run / CHECKPOINT).read_bytes() == (whole / CHECKPOINT).read_bytes()
-    record, other = (read_json(r / "lgg-unet.json") for r in (run, whole))
+    record, other = (runs.read_json(r / "lgg-unet.json") for r in (run, whole))
     assert record.pop("resumed_after_epochs") == resumed and other.pop("resumed_after_epochs") == []
     for one in (record, other):
         one["settings"].pop("out")
@@ -116,47 +110,49 @@ def killed_and_resumed(main: Main, arguments: list[str], out: Path, moments: lis
     assert process(main, arguments) == 0
 
 
-SMALL = ["--epochs", "3", "--slices-per-epoch", "8", "--decoder-channels", "16", "8", "8", "8", "4", "--views", "256"]
+SMALL = [*FAST, "--epochs", "3", "--slices-per-epoch", "8"]
 
 
 @pytest.fixture
 def given(dataset: Path, folds: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """The arguments of a small training into the folder of this name; two steps an epoch."""
-    return lambda name: ["--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name), *TINY, *SMALL]
+    return lambda name: ["--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name), *SMALL]
 
 
-def test_a_training_killed_anywhere_ends_as_one_that_was_not(given: Callable[..., list[str]], tmp_path: Path) -> None:
-    assert process(training.main, given("whole")) == 0
-    moments = [
-        ("step", 2),  # in the middle of the first epoch
-        ("rename lgg-unet.json", 1),  # its weights are in place
-        ("step", 3),
-        ("write metrics.csv", 1),  # of the second epoch
-        ("rename last.ckpt", 1),
-        ("remove unfinished.json", 1),  # of the third and last
-        ("remove last.ckpt", 1),
-    ]
-    killed_and_resumed(training.main, given("run"), tmp_path / "run", moments)
-    assert_same(tmp_path / "run", tmp_path / "whole", [1, 1, 1, 2, 2])
+@pytest.fixture
+def report(dataset: Path, folds: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """The same by the report's recipe; three steps an epoch."""
+    return lambda name: ["--preset", "seed", "--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name),
+                         "--width", "1", "--epochs", "3", "--batch-size", "4", "--device", "cpu"]  # fmt: skip
 
 
-def test_the_seed_recipe_too_and_with_any_number_of_workers(dataset: Path, folds: Path, tmp_path: Path) -> None:
-    def given(name: str, *more: str) -> list[str]:
-        return ["--preset", "seed", "--data", str(dataset), "--folds", str(folds), "--out", str(tmp_path / name),
-                "--width", "1", "--epochs", "3", "--batch-size", "4", "--device", "cpu", *more]  # fmt: skip
+OWN_MOMENTS = [
+    ("step", 2),  # in the middle of the first epoch
+    ("rename lgg-unet.json", 1),  # its weights are in place
+    ("step", 3),
+    ("write metrics.csv", 1),  # of the second epoch
+    ("rename last.ckpt", 1),
+    ("remove unfinished.json", 1),  # of the third and last
+    ("remove last.ckpt", 1),
+]
+REPORT_MOMENTS = [("step", 4), ("write lgg-unet.safetensors", 1), ("rename curves.png", 2), ("write results.json", 1)]
 
-    assert process(training.main, given("whole")) == 0
-    moments = [
-        ("step", 2),
-        ("step", 4),
-        ("write lgg-unet.safetensors", 1),
-        ("rename curves.png", 2),
-        ("write results.json", 1),
-    ]
-    killed_and_resumed(training.main, given("run"), tmp_path / "run", moments)
-    assert_same(tmp_path / "run", tmp_path / "whole", [1, 1, 2, 2])
-    killed_and_resumed(training.main, given("workers", "--workers", "2"), tmp_path / "workers", [("step", 5)])
-    assert_same(tmp_path / "workers", tmp_path / "whole", [1])
+
+@pytest.mark.parametrize(
+    ("recipe", "moments", "resumed"),
+    [("given", OWN_MOMENTS, [1, 1, 1, 2, 2]), ("report", REPORT_MOMENTS, [1, 1, 2, 2])],
+)
+def test_a_training_killed_anywhere_ends_as_one_that_was_not(
+    recipe: str, moments: list[tuple[str, int]], resumed: list[int], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    arguments = request.getfixturevalue(recipe)
+    assert process(training.main, arguments("whole")) == 0
+    killed_and_resumed(training.main, arguments("run"), tmp_path / "run", moments)
+    assert_same(tmp_path / "run", tmp_path / "whole", resumed)
+    if recipe == "report":  # with any number of workers
+        workers = [*arguments("workers"), "--workers", "2"]
+        killed_and_resumed(training.main, workers, tmp_path / "workers", [("step", 5)])
+        assert_same(tmp_path / "workers", tmp_path / "whole", [1])
 
 
 def test_a_cross_validation_killed_anywhere_ends_as_one_that_was_not(dataset: Path, folds: Path, tmp_path: Path) -> None:
@@ -165,7 +161,7 @@ def test_a_cross_validation_killed_anywhere_ends_as_one_that_was_not(dataset: Pa
 
     def given(name: str) -> list[str]:
         return ["--data", str(dataset), "--folds", str(few), "--out", str(tmp_path / name),
-                "--release", str(tmp_path / name / "weights"), *TINY, *SMALL, "--epochs", "2"]  # fmt: skip
+                "--release", str(tmp_path / name / "weights"), *SMALL, "--epochs", "2"]  # fmt: skip
 
     assert process(cross_validation.main, given("whole")) == 0
     moments = [("step", 3), ("rename probability.npz", 1), ("step", 4), ("write cross_validation.json", 1)]
@@ -175,12 +171,12 @@ def test_a_cross_validation_killed_anywhere_ends_as_one_that_was_not(dataset: Pa
     assert load_checkpoint(weights)[1]["calibration"], "already the new one: only the record's name was left to change"
     assert process(cross_validation.main, given("run")) == 0
     run, whole = tmp_path / "run", tmp_path / "whole"
-    first, second = (read_json(r / cross_validation.RESULT) for r in (run, whole))
+    first, second = (runs.read_json(r / cross_validation.RESULT) for r in (run, whole))
     for one in (first, second):
         one["settings"].pop("out")
     assert first == second
     for name in ("fold-1", "fold-2", "fold-3", "all"):
-        resumed = read_json(run / name / "lgg-unet.json")["resumed_after_epochs"]
+        resumed = runs.read_json(run / name / "lgg-unet.json")["resumed_after_epochs"]
         assert_same(run / name, whole / name, resumed)
         assert resumed == ([1] if name in ("fold-1", "fold-2") else [])
     assert (weights / CHECKPOINT).read_bytes() == (whole / "weights" / CHECKPOINT).read_bytes()
@@ -223,13 +219,11 @@ def test_two_do_not_train_into_one_folder(
     assert not list((tmp_path / "run").iterdir())
 
 
-@pytest.mark.parametrize("preset", [[], ["--preset", "seed"]])
 def test_several_processes_of_a_launcher_are_refused(
-    preset: list[str], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
+    given: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Sentence
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    arguments = [*preset, "--data", str(dataset), "--out", str(tmp_path / "run")]
-    assert "WORLD_SIZE is 2" in sentence(training.main, arguments)
+    assert "WORLD_SIZE is 2" in sentence(training.main, given("run"))
     assert not (tmp_path / "run").exists()
     monkeypatch.setenv("WORLD_SIZE", "1")
     with runs.held(tmp_path / "deep" / "run"):
@@ -245,7 +239,7 @@ def test_a_beginning_that_was_killed_is_no_finished_run(run: Path, tmp_path: Pat
     (tmp_path / "run").mkdir()
     for name in ("lgg-unet.safetensors", "lgg-unet.json", "metrics.csv"):
         (tmp_path / "run" / name).write_bytes((run / name).read_bytes())
-    short = training.TrainSettings(data=Path("data"), out=tmp_path / "run", epochs=1)
+    short = TrainSettings(data=Path("data"), out=tmp_path / "run", epochs=1)
     runs.write_start(tmp_path / "run", short, {}, resumed=False)
     assert not runs.finished(tmp_path / "run")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["settings.json", "split.json", "unfinished.json"]
@@ -255,10 +249,10 @@ def test_what_is_damaged_is_named(given: Callable[..., list[str]], tmp_path: Pat
     run = tmp_path / "run"
     assert process(training.main, given("run"), "step", 3) == -signal.SIGKILL
     state = (run / runs.STATE).read_bytes()
-    for content in (b"", state[: len(state) // 2], b"nothing"):
+    for content in (b"", state[: len(state) // 2]):
         (run / runs.STATE).write_bytes(content)
         assert f"{run / runs.STATE} is damaged" in sentence(training.main, given("run"))
-    for content in ("", "[1, 2]", "3", "[" * 100_000):
+    for content in ("", "[1, 2]"):
         (run / runs.SETTINGS).write_text(content)
         assert f"{run / runs.SETTINGS} is damaged" in sentence(training.main, given("run"))
 
@@ -283,11 +277,11 @@ def test_an_epoch_draws_by_seed_and_number_alone() -> None:
     assert sorted(order) == list(range(100)) != order
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
+@pytest.mark.parametrize("strength", ["full", "geometry"])
 def test_augmentation_follows_the_draw_whatever_came_before(dataset: Path, strength: str) -> None:
-    patients = PatientDataset(index_dataset(dataset, list(PATIENTS)[:1]), list(PATIENTS)[:1])
+    patients = PatientDataset(index_dataset(dataset, list(PATIENTS)[:1]))
     before = patients[0]["image"].clone()
-    made = [DrawnSlices(SliceDataset(patients), augmentation(0, 64, strength, faint=0.5, coarse=0.5)) for _ in range(2)]
+    made = [DrawnSlices(SliceDataset(patients), augmentation(0, 64, strength, coarse=0.5)) for _ in range(2)]
     plain = [(place, number) for number in range(12) for place in (0, 3)]
     there = [made[0][draw] for draw in plain]
     back = [made[1][draw] for draw in reversed(plain)][::-1]
@@ -295,11 +289,3 @@ def test_augmentation_follows_the_draw_whatever_came_before(dataset: Path, stren
         assert torch.equal(one["image"], other["image"]) and torch.equal(one["mask"], other["mask"])
     assert not any(torch.equal(there[0]["image"], other["image"]) for other in there[2::2])
     assert torch.equal(patients[0]["image"], before)
-
-
-def test_one_generator_serves_a_transform_and_all_inside_it() -> None:
-    inner = RandGaussianNoised("image", prob=1.0)
-    whole = Compose([RandAffined("image", prob=1.0), Compose([inner])])
-    shared = share_random(whole)
-    for one in (whole, inner, inner.rand_gaussian_noise, whole.transforms[0].rand_affine.rand_affine_grid):
-        assert one.R is shared
