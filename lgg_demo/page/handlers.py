@@ -12,16 +12,17 @@ import io
 import shutil
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_upload_folder
 
-from lgg_demo.case import Case, ReadError, Role, Study
+from lgg_demo.case import Case, Notice, ReadError, Role, Study
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
@@ -43,6 +44,7 @@ from lgg_demo.reading.studies import Read, Request
 from lgg_demo.scratch import scratch
 
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
+HELD_VALUES = 60_000_000  # of the scans of a request that are held together, float32
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 PHANTOMS: dict[str, dict[str, Any]] = {
     "phantom_single": {"slices": 1, "lesion": "frontal"},
@@ -155,26 +157,34 @@ class Page:
             except guard.Stopped:
                 stop()
                 raise
-            finally:
-                guard.prepare()
 
-    def read(self, paths: Sequence[Path], stop: Stop, **request: Any) -> Read:
-        """The one place where images that a user sent are decoded: in a child process, all of them held together.
+    def read(self, paths: Sequence[Path], stop: Stop, **request: Any) -> Iterator[Read]:
+        """The one place where images that a user sent are decoded: in a child process. Some cases at a time, as many as
+        may be held together, and at last what is said of files.
 
         request: further fields of `Request`.
         """
-        read = Read([], [], [])
-        with self.reading(stop):
-            for event in guard.read(
-                Request(tuple(paths), most_slices=MOST_SLICES, most_files=MOST_FILES, **request), stop.over
-            ):
-                if isinstance(event, Case):
-                    read.cases.append(event)
-                elif isinstance(event, ReadError):
-                    read.errors.append(event)
-                else:
-                    read.notices.append(event)
-        return read
+        asked = Request(tuple(paths), most_slices=MOST_SLICES, most_files=MOST_FILES, **request)
+        events, read, values = guard.read(asked, stop.over), Read([], [], []), 0
+        while True:
+            with self.reading(stop):
+                event = next(events, None)
+            if event is None:
+                guard.prepare()  # for the next request
+                break
+            if isinstance(event, Notice):
+                read.notices.append(event)
+            elif isinstance(event, ReadError):
+                read.errors.append(event)
+            else:
+                size = event.scan.pixels[..., 0].size * (1 if event.scan.grey else 3)
+                if values and values + size > HELD_VALUES:
+                    yield read
+                    read, values = Read([], [], []), 0
+                read.cases.append(event)
+                values += size
+            del event  # its arrays are large
+        yield read
 
     def read_masks(
         self, results: Sequence[Result], paths: Sequence[Path], stop: Stop
@@ -183,28 +193,34 @@ class Page:
         with self.reading(stop):
             return guard.attach(list(results), list(paths), stop.over)
 
-    def run(self, read: Callable[[], Read], asked: Asked) -> Iterator[tuple[Session, dict[str, Any] | None]]:
+    def run(self, batches: Iterable[Read], asked: Asked) -> Iterator[tuple[Session, dict[str, Any] | None]]:
         """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
         asked.progress(0, desc=say("reading", asked.language))
-        found = read()
-        pictures = tuple(grey(c.scan) for c in found.cases)
-        views = [viewer_picture(c) for c in found.cases]
         early = Session()
-        if sum(len(p) for p in pictures) >= SHOW_EARLY:
-            yield early, {"id": early.identity, "threshold": asked.threshold, "cases": views}
-        with self.alone(asked.stop):
-            results = segment_cases(self.segmenter, found.cases, asked.segmenting, asked.stop)
+        results, pictures, views = list[Result](), list[np.ndarray](), list[dict[str, Any]]()
+        errors, notices, studies = list[ReadError](), list[Notice](), list[Roles]()
+        for found in batches:
+            pictures += (grey(c.scan) for c in found.cases)
+            views += (viewer_picture(c) for c in found.cases)
+            if not results and sum(len(p) for p in pictures) >= SHOW_EARLY:
+                yield early, {"id": early.identity, "threshold": asked.threshold, "cases": views}
+            with self.alone(asked.stop):
+                results += segment_cases(self.segmenter, found.cases, asked.segmenting, asked.stop)
+            # Beside its own mask a single sequence leaves nothing to choose.
+            choice = (c for c in found.cases if isinstance(c, Study) and sum(s.role != "mask" for s in c.sequences) > 1)
+            studies += (Roles(c.sequences, c.chosen) for c in choice)
+            errors += found.errors
+            notices += found.notices
+            del found  # before the next ones are read
         # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
-        kept = Kept(tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results), pictures)
+        kept = Kept(tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results), tuple(pictures))
         self.memory.used(kept)
-        # Beside its own mask a single sequence leaves nothing to choose.
-        studies = [c for c in found.cases if isinstance(c, Study) and sum(s.role != "mask" for s in c.sequences) > 1]
         session = Session(
             kept,
-            tuple(found.errors),
-            tuple(found.notices),
+            tuple(errors),
+            tuple(notices),
             done=self.done(results),
-            studies=tuple(Roles(c.sequences, c.chosen) for c in studies),
+            studies=tuple(studies),
             identity=early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
         )
         views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
@@ -253,13 +269,13 @@ class Page:
             before.delete()
         held = None
 
-        def read() -> Read:
+        def read() -> Iterator[Read]:
             with taken.reading() as paths:
-                found = self.read(paths, asked.stop)
-            return found._replace(errors=gone(taken) + found.errors)
+                yield Read([], gone(taken), [])
+                yield from self.read(paths, asked.stop)
 
         try:
-            for session, value in self.run(read, asked):
+            for session, value in self.run(read(), asked):
                 if session.studies:
                     held = taken
                     held.delete_after(HOLD_SECONDS)
@@ -285,11 +301,11 @@ class Page:
                 raise FilesGone
             files, choices = held, session.choose(role, name or "")
 
-            def read() -> Read:
+            def read() -> Iterator[Read]:
                 with files.reading() as paths:
-                    return self.read(paths, asked.stop, choices=choices)
+                    yield from self.read(paths, asked.stop, choices=choices)
 
-            for again, value in self.run(read, asked):
+            for again, value in self.run(read(), asked):
                 yield *self.shown(replace(again, choices=choices), value, language), held
         except FilesGone:
             raise refusal("choose_again", language) from None
@@ -309,7 +325,7 @@ class Page:
         with scratch() as folder:
             write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
             files = sorted(Path(folder).iterdir())
-            *_, (session, value) = self.run(lambda: self.read(files, asked.stop), asked)
+            *_, (session, value) = self.run(self.read(files, asked.stop), asked)
         return *self.shown(session, value, language), None
 
     def on_reference(
@@ -381,15 +397,19 @@ class Page:
         language, stop = language_of(request), Stop()
         images, masks = self.folder.take(scan), self.folder.take(reference)
         with deleted_after(images, masks), images.reading() as scans, masks.reading() as references:
-            cases, problems, notices = self.read(scans, stop, references=tuple(references))
-            problems = gone(images, masks) + problems
-            if not cases:
+            problems, notices = list[ReadError](gone(images, masks)), list[Notice]()
+            results, pictures = list[Result](), list[np.ndarray]()
+            for found in self.read(scans, stop, references=tuple(references)):
+                pictures += (grey(c.scan) for c in found.cases)
+                with self.alone(stop):
+                    results += segment_cases(self.segmenter, found.cases, lambda done, total: None, stop)
+                problems += found.errors
+                notices += found.notices
+                del found  # before the next ones are read
+            if not results:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
                 raise gr.Error(" ".join(sentences), print_exception=False)
-            with self.alone(stop):
-                results = segment_cases(self.segmenter, cases, lambda done, total: None, stop)
         report = build_report(results, threshold, self.segmenter.record, problems, language, notices)
-        pictures = [grey(c.scan) for c in cases]
         folder = self.folder.new_result()
         try:
             files, _ = write_outputs(results, threshold, report, folder, pictures, language)
