@@ -30,7 +30,8 @@ def inspect(scan: Scan) -> tuple[Sentence, ...]:
         _, middle, longest = sorted(grid.spacing_mm)
         plane = grid.slice_direction if longest > THICK * middle else None
         if plane in ("coronal", "sagittal"):
-            found.append(Sentence(f"plane_{plane}", {"file": name, "mm": round(longest, 1)}))
+            key = "plane_coronal" if plane == "coronal" else "plane_sagittal"
+            found.append(Sentence(key, {"file": name, "mm": round(longest, 1)}))
         if grid.tilt_degrees > TILTED:
             found.append(Sentence("plane_tilted", {"file": name, "degrees": round(grid.tilt_degrees)}))
     thin = flair[:: max(1, len(flair) // 64), ::2, ::2]  # enough to judge by
