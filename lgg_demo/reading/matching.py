@@ -94,6 +94,7 @@ def _of_picture(targets: Sequence[Target], reference: Item, given: bool, only: T
         (True, lambda t: t.key == own),
         (given, lambda t: called(t) == stem),
         (bool(own.subject), lambda t: (t.key.subject, t.key.number) == (own.subject, own.number)),
+        (reference.subject is not None, lambda t: t.key.subject == own.subject),
         (given and own.number is not None, lambda t: t.key.number == own.number),
         (given, lambda t: t is only),
     ]
