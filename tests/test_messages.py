@@ -17,8 +17,8 @@ from lgg_demo.page import blocks, handlers, session
 FOLDER = Path(messages.__file__).parent
 SOURCES = [p for p in sorted(FOLDER.parent.rglob("*.py")) if p.parent != FOLDER]
 VIEWER = blocks.viewer_script()
-# Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool.
-PUT_TOGETHER = ("layout_", "tools_", "panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
+# Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool, a side.
+PUT_TOGETHER = ("layout_", "tools_", "side_", "panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence; those with 1 name a file first.
 MAKERS = {"Sentence": 0, "say": 0, "refusal": 0, "said": 0, "ReadError": 1, "Notice": 1}
 
@@ -87,6 +87,7 @@ def test_no_key_is_left_over() -> None:
     nodes = (n for path in SOURCES for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     used = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     used |= {*VIEWER_KEYS, *handlers.PHANTOMS, *(f"choose_{role}" for role in session.CHOICES)}
+    used |= {"plane_coronal", "plane_sagittal"}  # put together from the plane, in `checks`
     assert sorted(set(CATALOGUE) - used) == []
 
 
