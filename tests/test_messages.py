@@ -18,7 +18,7 @@ SOURCES = [p for p in sorted(Path(app.__file__).parents[1].rglob("*.py")) if p.p
 FOLDER = Path(messages.__file__).parent
 VIEWER = app.viewer_script()
 # Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool.
-PUT_TOGETHER = ("layout_", "tools_", "panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
+PUT_TOGETHER = ("layout_", "side_", "tools_", "panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
 # The place of the key among the arguments of what makes a sentence.
 MAKERS = {
     "Sentence": 0, "say": 0, "refusal": 0, "said": 0, "ReadError": 1, "Notice": 1, "named": 1,
