@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from lgg_demo.network.record import CheckpointError
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.blocks import VIEWER, build
 from lgg_demo.page.gate import Gate, swept
@@ -86,3 +87,14 @@ def allow_open_files() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # macOS says that there is no limit, and does not take it
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def main() -> int:
+    """Serve the page on the shipped weights, or those that LGG_DEMO_CHECKPOINT names; returns the exit code."""
+    try:
+        segmenter = Segmenter.load()
+    except CheckpointError as error:
+        print(f"app: {error}", file=sys.stderr)
+        return 2
+    serve(segmenter)
+    return 0
