@@ -200,7 +200,7 @@ def test_what_was_read_or_what_no_run_wrote_is_never_written_over(tmp_path: Path
     read, foreign = "was read and would be", "is not of an earlier run, and would be"
     for given, out, name, why in (
         ("beside/s.png", "beside", "s_mask.png", foreign),
-        ("beside", "beside", "s_mask.png", read),
+        ("beside", "beside", "s_mask.png", foreign),
         ("in/s.png --reference truth", "truth", "s_mask.png", read),
         ("in/s.png", "truth", "s_mask.png", foreign),
         *(("in/s.png", report, report, foreign) for report in REPORTS),
