@@ -317,9 +317,7 @@ def plan_cases(
     others: list[Header] = []
     for group in groups:
         try:
-            names = {h.found.name for h in group}
-            own = next((c for c in choices if names & set(c.values())), choose)
-            plans.append(_pick(group, own, named))
+            plans.append(_pick(group, _choice(group, choices) or choose, named))
         except ReadError as error:
             if all(h.role == "other" and not h.item.named for h in group):
                 others += group
@@ -331,6 +329,12 @@ def plan_cases(
     elif others:
         found.errors.append(ReadError(others[0].found.name, "flair_missing"))
     return plans, references, picture_references
+
+
+def _choice(group: Sequence[Header], choices: Sequence[Mapping[str, str]]) -> Mapping[str, str] | None:
+    """The choice that names a volume of this study, if any does."""
+    names = {h.found.name for h in group}
+    return next((choice for choice in choices if names & set(choice.values())), None)
 
 
 def _by_case(volumes: Sequence[Header], choose: Mapping[str, str]) -> tuple[list[list[Header]], list[Header]]:

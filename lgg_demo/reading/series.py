@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from pydicom import Dataset
 
 from lgg_demo.case import Found, ReadError, Volume, uids_of
 from lgg_demo.grid import places_of
@@ -322,16 +321,6 @@ def _chosen_segments(name: str, stack: _Stack) -> tuple[Chosen | None, list[Sent
     if not used and not all(head.label_map for head in heads):
         raise ReadError(file, "segments_unnamed", segments=count)  # no frame says which it is of
     return {head: {s.number for s in head.segments if s in lesions} for head in heads}, told
-
-
-def drawn_on(mask: Found, instances: Sequence[Dataset]) -> bool:
-    """Whether a segmentation may belong to the series of these headers, as far as the UIDs of both tell.
-
-    It does where it refers to the series or to one of its files, or is of the same study.
-    """
-    own = {str(i.get(keyword, "")) for i in instances for keyword in ("SeriesInstanceUID", "SOPInstanceUID")} - {""}
-    studies = {str(i.get("StudyInstanceUID", "")) for i in instances} - {""}
-    return bool(own & mask.refers_to) or not mask.study or not studies or mask.study in studies
 
 
 def _by_file(stack: _Stack, places: Sequence[int]) -> dict[Head, Placed]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from pydicom import Dataset
 
 from lgg_demo.case import Volume
 from lgg_demo.reading.segments import Segment, choose_segments, read_segments
-from lgg_demo.reading.series import drawn_on, find_dicom
 from lgg_demo.reading.volumes import resample
 
 MORPHOLOGY = CodedConcept("49755003", "SCT", "Morphologically Altered Structure")
@@ -132,15 +130,3 @@ def test_one_lesion_among_anatomy_needs_no_word_but_among_the_unknown_one() -> N
         described = [Segment(1, "", other), lesion]  # type: ignore[arg-type]
         chosen, sentences = choose_segments("f", "n", described, 2)
         assert chosen == [lesion] and [s.key for s in sentences] == told
-
-
-def test_what_a_segmentation_was_drawn_on(tmp_path: Path) -> None:
-    own, other = one(paths := series(tmp_path / "a")), one(series(tmp_path / "b"))
-    ((found,), _) = find_dicom([segmentation(tmp_path, paths, [("lesion", TISSUE, TISSUE, LESION)])])
-    assert found.frame_of_reference == own.instances[0].FrameOfReferenceUID
-    assert {ds.SOPInstanceUID for ds in own.instances[3:5]} <= found.refers_to
-    assert own.instances[0].SeriesInstanceUID in found.refers_to
-    assert drawn_on(found, own.instances) and not drawn_on(found, other.instances)
-    assert drawn_on(replace(found, study="1.2.3"), own.instances), "by the files, where a study's UID was changed"
-    assert drawn_on(replace(found, refers_to=frozenset()), own.instances)
-    assert drawn_on(found, ()) and drawn_on(replace(found, study=""), other.instances), "nothing says otherwise"
