@@ -87,7 +87,6 @@ def test_no_key_is_left_over() -> None:
     nodes = (n for path in SOURCES for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     used = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     used |= {*VIEWER_KEYS, *handlers.PHANTOMS, *(f"choose_{role}" for role in session.CHOICES)}
-    used |= {"plane_coronal", "plane_sagittal"}  # put together from the plane, in `checks`
     assert sorted(set(CATALOGUE) - used) == []
 
 

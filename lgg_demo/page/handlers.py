@@ -81,6 +81,13 @@ def segment_cases(
     return results
 
 
+def roles_of(cases: Sequence[Case]) -> Iterator[Roles]:
+    """What may be chosen in each study; beside its own mask a single sequence leaves nothing to choose."""
+    for case in cases:
+        if isinstance(case, Study) and sum(s.role != "mask" for s in case.sequences) > 1:
+            yield Roles(case.sequences, case.chosen)
+
+
 def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
     """How many slices have a reference, where any has."""
     scored = sum(int(r.referenced.sum()) for r in results if r.referenced is not None)
@@ -206,9 +213,7 @@ class Page:
                 yield early, {"id": early.identity, "threshold": asked.threshold, "cases": views}
             with self.alone(asked.stop):
                 results += segment_cases(self.segmenter, found.cases, asked.segmenting, asked.stop)
-            # Beside its own mask a single sequence leaves nothing to choose.
-            choice = (c for c in found.cases if isinstance(c, Study) and sum(s.role != "mask" for s in c.sequences) > 1)
-            studies += (Roles(c.sequences, c.chosen) for c in choice)
+            studies += roles_of(found.cases)
             errors += found.errors
             notices += found.notices
             del found  # before the next ones are read

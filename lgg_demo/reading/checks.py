@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from lgg_demo.case import Scan
-from lgg_demo.grid import THICK
+from lgg_demo.grid import THICK, Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.limits import FLAIR
 from lgg_demo.reading.masks import LABEL_VALUES
 from lgg_demo.reading.sequences import out_of_order
 
 TILTED = 25.0  # degrees
+PLANES = {"coronal": "plane_coronal", "sagittal": "plane_sagittal"}  # of thick slices, and what is said of them
 HEAD_MM = (80.0, 300.0)  # from the first to the last bright row or column of a head
 HEAD_SHARE = (0.02, 0.85)  # of all voxels that are brighter than a tenth of the bright ones
 # Hounsfield units: air, brain, bone, and what lies between these two, which is little of a head.
@@ -25,15 +28,8 @@ def inspect(scan: Scan) -> tuple[Sentence, ...]:
     found: list[Sentence] = []
     name = scan.files[0][0]
     flair = scan.pixels[..., FLAIR]
-    grid = scan.grid
-    if grid is not None:
-        _, middle, longest = sorted(grid.spacing_mm)
-        plane = grid.slice_direction if longest > THICK * middle else None
-        if plane in ("coronal", "sagittal"):
-            key = "plane_coronal" if plane == "coronal" else "plane_sagittal"
-            found.append(Sentence(key, {"file": name, "mm": round(longest, 1)}))
-        if grid.tilt_degrees > TILTED:
-            found.append(Sentence("plane_tilted", {"file": name, "degrees": round(grid.tilt_degrees)}))
+    if scan.grid is not None:
+        found += _placed_oddly(name, scan.grid)
     thin = flair[:: max(1, len(flair) // 64), ::2, ::2]  # enough to judge by
     if _ct_like(thin):
         found.append(Sentence("looks_like_ct", {"file": name}))
@@ -46,6 +42,16 @@ def inspect(scan: Scan) -> tuple[Sentence, ...]:
     if text_in_corners(flair):
         found.append(Sentence("text_in_corner", {"file": name}))
     return tuple(found)
+
+
+def _placed_oddly(name: str, grid: Grid) -> Iterator[Sentence]:
+    """That thick slices are not axial, or that they are strongly tilted."""
+    _, middle, longest = sorted(grid.spacing_mm)
+    key = PLANES.get(grid.slice_direction or "")
+    if key and longest > THICK * middle:
+        yield Sentence(key, {"file": name, "mm": round(longest, 1)})
+    if grid.tilt_degrees > TILTED:
+        yield Sentence("plane_tilted", {"file": name, "degrees": round(grid.tilt_degrees)})
 
 
 def _ct_like(thin: np.ndarray) -> bool:

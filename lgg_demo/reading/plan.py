@@ -324,11 +324,18 @@ def plan_cases(
             else:
                 found.errors.append(error)
                 found.incomplete = True
-    if others and plans:
-        found.notices.append(Notice(others[0].found.name, "others_beside", files=len(others)))
-    elif others:
-        found.errors.append(ReadError(others[0].found.name, "flair_missing"))
+    if others:
+        _leave_out(others, bool(plans), found)
     return plans, references, picture_references
+
+
+def _leave_out(others: Sequence[Header], beside: bool, found: Sorted) -> None:
+    """Say of volumes that are no sequence of ours that they are not read: a notice beside cases, else an error."""
+    name = others[0].found.name
+    if beside:
+        found.notices.append(Notice(name, "others_beside", files=len(others)))
+    else:
+        found.errors.append(ReadError(name, "flair_missing"))
 
 
 def _choice(group: Sequence[Header], choices: Sequence[Mapping[str, str]]) -> Mapping[str, str] | None:
