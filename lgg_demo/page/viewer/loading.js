@@ -34,7 +34,7 @@ async function framesOf(sent, index) {
 async function attach(cases, frames) {
   for (const [c, sent] of cases.entries()) {
     const own = frames.filter((f) => f.case === c);
-    const pixels = sent.width * sent.height;
+    const pixels = own[0].width * own[0].height; // a reference that comes later is sent without them
     const references = await slicesOf(sent.reference, pixels);
     const probabilities = own[0].pending ? await slicesOf(sent.probability, pixels) : null;
     own.forEach((f, s) => {
