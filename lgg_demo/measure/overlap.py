@@ -6,7 +6,7 @@ empty, Dice and IoU are 1; where one is, they are 0. A volume's Dice is that of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,16 +57,18 @@ class Counts:
         return self.tp / self.reference if self.reference else None
 
 
-def expected_dice(probability: np.ndarray, threshold: float) -> float:
-    """The Dice that calibrated probabilities (quantised, of any shape) lead one to expect of their own mask.
+def expected_dice(probabilities: np.ndarray | Sequence[np.ndarray], threshold: float) -> float:
+    """The Dice that calibrated probabilities (quantised, of any shape; one array or several) let expect of their own mask.
 
     2 sum of p inside the mask / (pixels of the mask + sum of p): no reference is needed, and a low value marks a scan to
     look at twice. 1 where nothing is predicted and nothing is likely; the sums stand for their expectations (the ratio
     of expectations, as in soft Dice).
     """
     at = threshold_level(threshold)
-    parts = np.array_split(probability.reshape(-1), 1 + (probability.size >> 22))  # bincount takes eight bytes a pixel
-    by_level = np.sum([np.bincount(part, minlength=LEVELS + 1) for part in parts], axis=0)
+    by_level = np.zeros(LEVELS + 1, dtype=np.int64)
+    for whole in [probabilities] if isinstance(probabilities, np.ndarray) else probabilities:
+        for part in np.array_split(whole.reshape(-1), 1 + (whole.size >> 22)):  # bincount takes eight bytes a pixel
+            by_level += np.bincount(part, minlength=LEVELS + 1)
     said = by_level * np.arange(LEVELS + 1)  # in 255ths
     total = int(by_level[at:].sum()) * LEVELS + int(said.sum())
     return 2 * int(said[at:].sum()) / total if total else 1.0

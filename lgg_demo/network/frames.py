@@ -63,14 +63,18 @@ def to_model(pixels: np.ndarray, frame: Frame | None = None, scale: Scale | None
     What of the frame (see `frame_of`) lies outside the slice is 0 (air); `to_source` undoes crop and resizing. frame and
     scale: those of the whole scan, where some of its slices are given.
     """
-    x = torch.from_numpy(normalise(pixels, scale or landmark_scale(pixels))).permute(0, 3, 1, 2).contiguous()
-    height, width = x.shape[-2:]
+    scale = scale or landmark_scale(pixels)
     f = frame or frame_of(pixels)
-    if (f.top, f.left, f.height, f.width) != (0, 0, height, width):  # negative padding crops
-        x = F.pad(x, (-f.left, f.left + f.width - width, -f.top, f.top + f.height - height))
-    if (f.height, f.width) != (SIZE, SIZE):
-        x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=max(f.height, f.width) > SIZE)
-    return x
+    height, width = pixels.shape[1:3]
+    channels = []
+    for c in range(1 if pixels.strides[-1] == 0 else pixels.shape[-1]):  # one at a time: a photograph is large
+        x = torch.from_numpy(normalise(pixels[..., c : c + 1], scale[c : c + 1])).permute(0, 3, 1, 2)
+        if (f.top, f.left, f.height, f.width) != (0, 0, height, width):  # negative padding crops
+            x = F.pad(x, (-f.left, f.left + f.width - width, -f.top, f.top + f.height - height))
+        if (f.height, f.width) != (SIZE, SIZE):
+            x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=max(f.height, f.width) > SIZE)
+        channels.append(x)
+    return torch.cat(channels if len(channels) > 1 else channels * pixels.shape[-1], dim=1).contiguous()
 
 
 def to_source(probability: torch.Tensor, size: tuple[int, int], frame: Frame | None = None) -> torch.Tensor:

@@ -23,7 +23,7 @@ BATCH_CPU, BATCH_GPU = 1, 8
 
 def quantise(probability: torch.Tensor) -> np.ndarray:
     """Probability in [0, 1] to 255ths, uint8, nearest with halves up."""
-    return np.asarray((probability * LEVELS + 0.5).floor().clamp(0, LEVELS).to(torch.uint8).cpu().numpy())
+    return np.asarray((probability * LEVELS).add_(0.5).floor_().clamp_(0, LEVELS).to(torch.uint8).cpu().numpy())
 
 
 def predict_probability(network: torch.nn.Module, x: torch.Tensor, scales: Sequence[int] = (SIZE,)) -> torch.Tensor:

@@ -54,9 +54,7 @@ def pooled_figures(parts: Sequence[tuple[Counts, bool]]) -> dict[str, Any]:
 def _expected(results: Sequence[Result], threshold: float, place: slice = slice(None)) -> dict[str, float]:
     if not results or any(r.touched[place].any() for r in results):
         return {}
-    probabilities = [r.probability[place].ravel() for r in results]
-    one = probabilities[0] if len(probabilities) == 1 else np.concatenate(probabilities)  # which copies
-    return {"expected_dice": expected_dice(one, threshold)}
+    return {"expected_dice": expected_dice([r.probability[place] for r in results], threshold)}
 
 
 def measure_volume(result: Result, grid: Grid, threshold: float) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from lgg_demo.reading.studies import Read, Request
 from lgg_demo.scratch import scratch
 
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
-HELD_VALUES = 60_000_000  # of the scans of a request that are held together, float32
+HELD_VALUES = 20_000_000  # of the scans of a request that are held together, float32
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 PHANTOMS: dict[str, dict[str, Any]] = {
     "phantom_single": {"slices": 1, "lesion": "frontal"},

@@ -15,6 +15,7 @@ LARGEST_SIDE = 4096
 SMALLEST_SIDE = 16
 MOST_SLICES = 1000
 MOST_VALUES = 400_000_000  # of one file as it is held, three channels padded to a square: 1.6 GB as float32
+MOST_PICTURE_VALUES = 200_000_000  # of all pictures of one request to the server, which keeps what it segments
 LARGEST_VALUE = 1e30  # far beyond any intensity; arithmetic on float32 overflows above it
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")

@@ -15,7 +15,7 @@ from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Given, Item, Walk, walk
 from lgg_demo.reading.checks import inspect
 from lgg_demo.reading.layout import Key, Layout, folded, key_of, key_of_picture, numbered, parse
-from lgg_demo.reading.limits import CHANNELS, MOST_SLICES, MOST_VALUES
+from lgg_demo.reading.limits import CHANNELS, MOST_PICTURE_VALUES, MOST_SLICES, MOST_VALUES
 from lgg_demo.reading.matching import Target, match
 from lgg_demo.reading.pictures import Pages, read_pages, stack_pages
 from lgg_demo.reading.pictures import told as told_of_pages
@@ -135,6 +135,7 @@ class _Reader:
         self._bounded = request.most_slices is not None  # then all cases are held at once, else one after the other
         self._slices_left = request.most_slices
         self._values_left = MOST_VALUES
+        self._picture_values_left = MOST_PICTURE_VALUES if self._bounded else MOST_VALUES
         self._taken: set[str] = set()
 
     def cases(self, plan: Plan) -> Iterator[Case]:
@@ -144,7 +145,9 @@ class _Reader:
                 raise ReadError(plan.place.name, "too_many_slices", slices=f"> {MOST_SLICES}", most=MOST_SLICES)
             for case in self._pictures(plan) if isinstance(plan, PicturePlan) else [self._study(plan)]:
                 if self._bounded:
-                    self._values_left -= case.scan.pixels[..., 0].size * (1 if case.scan.grey else 3)
+                    held = case.scan.pixels[..., 0].size * (1 if case.scan.grey else 3)
+                    self._values_left -= held
+                    self._picture_values_left -= held if isinstance(plan, PicturePlan) else 0
                 if self._slices_left is not None:
                     self._slices_left -= len(case.scan)
                 yield case
@@ -157,7 +160,7 @@ class _Reader:
         for item in plan.items:
             opening(item.place, PICTURE_SECONDS)
             try:
-                if values > self._values_left:
+                if values > min(self._values_left, self._picture_values_left):
                     raise ReadError(item.place.name, "too_much_at_once")
                 pages = read_pages(item.path)
             except ReadError as error:
