@@ -20,6 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # a worker of xdist: the one that collects what they say judges
+        return
     listed: Path = session.config.getoption("--expected-skips")
     expected = [line for line in listed.read_text(encoding="utf-8").splitlines() if line.strip() and line[0] != "#"]
     reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", [])}
