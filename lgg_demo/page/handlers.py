@@ -12,8 +12,8 @@ import io
 import shutil
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -165,32 +165,33 @@ class Page:
                 stop()
                 raise
 
-    def read(self, paths: Sequence[Path], stop: Stop, **request: Any) -> Iterator[Read]:
+    def read(self, paths: Sequence[Path], stop: Stop, **request: Any) -> Generator[Read]:
         """The one place where images that a user sent are decoded: in a child process. Some cases at a time, as many as
         may be held together, and at last what is said of files.
 
         request: further fields of `Request`.
         """
         asked = Request(tuple(paths), most_slices=MOST_SLICES, most_files=MOST_FILES, **request)
-        events, read, values = guard.read(asked, stop.over), Read([], [], []), 0
-        while True:
-            with self.reading(stop):
-                event = next(events, None)
-            if event is None:
-                guard.prepare()  # for the next request
-                break
-            if isinstance(event, Notice):
-                read.notices.append(event)
-            elif isinstance(event, ReadError):
-                read.errors.append(event)
-            else:
-                size = event.scan.pixels[..., 0].size * (1 if event.scan.grey else 3)
-                if values and values + size > HELD_VALUES:
-                    yield read
-                    read, values = Read([], [], []), 0
-                read.cases.append(event)
-                values += size
-            del event  # its arrays are large
+        read, values = Read([], [], []), 0
+        with closing(guard.read(asked, stop.over)) as events:
+            while True:
+                with self.reading(stop):
+                    event = next(events, None)
+                if event is None:
+                    break
+                if isinstance(event, Notice):
+                    read.notices.append(event)
+                elif isinstance(event, ReadError):
+                    read.errors.append(event)
+                else:
+                    size = event.scan.pixels[..., 0].size * (1 if event.scan.grey else 3)
+                    if values and values + size > HELD_VALUES:
+                        yield read
+                        read, values = Read([], [], []), 0
+                    read.cases.append(event)
+                    values += size
+                del event  # its arrays are large
+        guard.prepare()  # for the next request
         yield read
 
     def read_masks(
@@ -200,23 +201,24 @@ class Page:
         with self.reading(stop):
             return guard.attach(list(results), list(paths), stop.over)
 
-    def run(self, batches: Iterable[Read], asked: Asked) -> Iterator[tuple[Session, dict[str, Any] | None]]:
+    def run(self, batches: Generator[Read], asked: Asked) -> Iterator[tuple[Session, dict[str, Any] | None]]:
         """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
         asked.progress(0, desc=say("reading", asked.language))
         early = Session()
         results, pictures, views = list[Result](), list[np.ndarray](), list[dict[str, Any]]()
         errors, notices, studies = list[ReadError](), list[Notice](), list[Roles]()
-        for found in batches:
-            pictures += (grey(c.scan) for c in found.cases)
-            views += (viewer_picture(c) for c in found.cases)
-            if not results and sum(len(p) for p in pictures) >= SHOW_EARLY:
-                yield early, {"id": early.identity, "threshold": asked.threshold, "cases": views}
-            with self.alone(asked.stop):
-                results += segment_cases(self.segmenter, found.cases, asked.segmenting, asked.stop)
-            studies += roles_of(found.cases)
-            errors += found.errors
-            notices += found.notices
-            del found  # before the next ones are read
+        with closing(batches):  # also where this ends early: it holds the files
+            for found in batches:
+                pictures += (grey(c.scan) for c in found.cases)
+                views += (viewer_picture(c) for c in found.cases)
+                if not results and sum(len(p) for p in pictures) >= SHOW_EARLY:
+                    yield early, {"id": early.identity, "threshold": asked.threshold, "cases": views}
+                with self.alone(asked.stop):
+                    results += segment_cases(self.segmenter, found.cases, asked.segmenting, asked.stop)
+                studies += roles_of(found.cases)
+                errors += found.errors
+                notices += found.notices
+                del found  # before the next ones are read
         # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
         kept = Kept(tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results), tuple(pictures))
         self.memory.used(kept)
@@ -274,7 +276,7 @@ class Page:
             before.delete()
         held = None
 
-        def read() -> Iterator[Read]:
+        def read() -> Generator[Read]:
             with taken.reading() as paths:
                 yield Read([], gone(taken), [])
                 yield from self.read(paths, asked.stop)
@@ -306,7 +308,7 @@ class Page:
                 raise FilesGone
             files, choices = held, session.choose(role, name or "")
 
-            def read() -> Iterator[Read]:
+            def read() -> Generator[Read]:
                 with files.reading() as paths:
                     yield from self.read(paths, asked.stop, choices=choices)
 
@@ -404,13 +406,14 @@ class Page:
         with deleted_after(images, masks), images.reading() as scans, masks.reading() as references:
             problems, notices = list[ReadError](gone(images, masks)), list[Notice]()
             results, pictures = list[Result](), list[np.ndarray]()
-            for found in self.read(scans, stop, references=tuple(references)):
-                pictures += (grey(c.scan) for c in found.cases)
-                with self.alone(stop):
-                    results += segment_cases(self.segmenter, found.cases, lambda done, total: None, stop)
-                problems += found.errors
-                notices += found.notices
-                del found  # before the next ones are read
+            with closing(self.read(scans, stop, references=tuple(references))) as batches:
+                for found in batches:
+                    pictures += (grey(c.scan) for c in found.cases)
+                    with self.alone(stop):
+                        results += segment_cases(self.segmenter, found.cases, lambda done, total: None, stop)
+                    problems += found.errors
+                    notices += found.notices
+                    del found  # before the next ones are read
             if not results:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
                 raise gr.Error(" ".join(sentences), print_exception=False)

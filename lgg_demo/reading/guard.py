@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class Stopped(Exception):
 
 def read(
     request: Request, stop: Callable[[], bool] = lambda: False, limits: Limits | None = None
-) -> Iterator[Case | ReadError | Notice]:
+) -> Generator[Case | ReadError | Notice]:
     """`studies.read_cases` in a child process. Raises Stopped."""
     call = _Call(stop, limits or Limits())
     said: set[str] = set()  # a child that goes on where another ended says the same again of what it left out
