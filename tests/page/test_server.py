@@ -54,8 +54,9 @@ def full(*_: Any, **__: Any) -> Any:
 
 
 @pytest.fixture
-def others(server: Server, image: Path) -> dict[str, list[Any]]:
+def others(server: Server, image: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """Another user's files in the server: an upload that waits, a result, and all that may be tried to get at them."""
+    monkeypatch.setattr(uploads, "IDLE_SECONDS", 600)  # on a slow machine it would be forgotten meanwhile
     upload = Path(server.send(image))
     answer = server.ask("segment", server.data(server.fn("segment"), image))
     result = Path(answer["output"]["data"][1][0]["path"])
