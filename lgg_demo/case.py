@@ -83,6 +83,11 @@ class Scan:
         """(height, width) of every slice in pixels."""
         return int(self.pixels.shape[1]), int(self.pixels.shape[2])
 
+    @property
+    def values_held(self) -> int:
+        """How many numbers lie in memory: the three channels of a grey scan share one stack."""
+        return self.pixels.size // 3 if self.grey else self.pixels.size
+
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
 

@@ -157,7 +157,7 @@ class Page:
 
     @contextmanager
     def reading(self, stop: Stop) -> Iterator[None]:
-        """Around a call of the child process that decodes what users send; the next one is made ready meanwhile."""
+        """Around a wait for the child process that decodes what users send."""
         with self.alone(stop):
             try:
                 yield
@@ -173,33 +173,37 @@ class Page:
         """
         asked = Request(tuple(paths), most_slices=MOST_SLICES, most_files=MOST_FILES, **request)
         read, values = Read([], [], []), 0
-        with closing(guard.read(asked, stop.over)) as events:
-            while True:
-                with self.reading(stop):
-                    event = next(events, None)
-                if event is None:
-                    break
-                if isinstance(event, Notice):
-                    read.notices.append(event)
-                elif isinstance(event, ReadError):
-                    read.errors.append(event)
-                else:
-                    size = event.scan.pixels[..., 0].size * (1 if event.scan.grey else 3)
-                    if values and values + size > HELD_VALUES:
-                        yield read
-                        read, values = Read([], [], []), 0
-                    read.cases.append(event)
-                    values += size
-                del event  # its arrays are large
-        guard.prepare()  # for the next request
+        try:
+            with closing(guard.read(asked, stop.over)) as events:
+                while True:
+                    with self.reading(stop):
+                        event = next(events, None)
+                    if event is None:
+                        break
+                    if isinstance(event, Notice):
+                        read.notices.append(event)
+                    elif isinstance(event, ReadError):
+                        read.errors.append(event)
+                    else:
+                        if values and values + event.scan.values_held > HELD_VALUES:
+                            yield read
+                            read, values = Read([], [], []), 0
+                        read.cases.append(event)
+                        values += event.scan.values_held
+                    del event  # its arrays are large
+        finally:
+            guard.prepare()  # for the next request
         yield read
 
     def read_masks(
         self, results: Sequence[Result], paths: Sequence[Path], stop: Stop
     ) -> tuple[list[Result], list[ReadError]]:
         """The one place where masks that a user sends after the images are decoded: in a child process."""
-        with self.reading(stop):
-            return guard.attach(list(results), list(paths), stop.over)
+        try:
+            with self.reading(stop):
+                return guard.attach(list(results), list(paths), stop.over)
+        finally:
+            guard.prepare()
 
     def run(self, batches: Generator[Read], asked: Asked) -> Iterator[tuple[Session, dict[str, Any] | None]]:
         """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""

@@ -18,7 +18,7 @@ from lgg_demo.reading.masks import covering
 from lgg_demo.reading.matching import Target, match
 from lgg_demo.reading.pictures import read_labels
 from lgg_demo.reading.plan import Header, given_references, nothing_in, sort_items
-from lgg_demo.reading.volumes import resample, same_grid, with_role
+from lgg_demo.reading.volumes import resample, same_grid
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
 
 MOST_LABELS = 64  # lesions are numbered one by one; an image has more values
@@ -126,7 +126,7 @@ def attach(case: C, pictures: Mapping[Path, Sequence[Item]], volumes: Sequence[H
         name = headers[0].item.place.name
         opening(headers[0].item.place)
         try:
-            for mask in _lesions([with_role(h.found.load(), "mask") for h in headers]):
+            for mask in _lesions([replace(h.found.load(), role="mask") for h in headers]):
                 case = _with_volume(case, mask, together=bool(united))
                 united.append(name)
         except ReadError as error:

@@ -32,7 +32,7 @@ from lgg_demo.reading.plan import (
 )
 from lgg_demo.reading.raster import held_values
 from lgg_demo.reading.references import attach
-from lgg_demo.reading.volumes import resample, with_role
+from lgg_demo.reading.volumes import resample
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
 from lgg_demo.scratch import scratch
 
@@ -132,7 +132,7 @@ class _Reader:
 
     def __init__(self, request: Request) -> None:
         self.errors: list[ReadError] = []
-        self._bounded = request.most_slices is not None  # then all cases are held at once, else one after the other
+        self._bounded = request.most_slices is not None  # then what comes of all cases is held at once
         self._slices_left = request.most_slices
         self._values_left = MOST_VALUES
         self._picture_values_left = MOST_PICTURE_VALUES if self._bounded else MOST_VALUES
@@ -145,9 +145,8 @@ class _Reader:
                 raise ReadError(plan.place.name, "too_many_slices", slices=f"> {MOST_SLICES}", most=MOST_SLICES)
             for case in self._pictures(plan) if isinstance(plan, PicturePlan) else [self._study(plan)]:
                 if self._bounded:
-                    held = case.scan.pixels[..., 0].size * (1 if case.scan.grey else 3)
-                    self._values_left -= held
-                    self._picture_values_left -= held if isinstance(plan, PicturePlan) else 0
+                    self._values_left -= case.scan.values_held
+                    self._picture_values_left -= case.scan.values_held if isinstance(plan, PicturePlan) else 0
                 if self._slices_left is not None:
                     self._slices_left -= len(case.scan)
                 yield case
@@ -232,7 +231,7 @@ class _Reader:
             self.errors.append(error)
             return None
         warnings += [w for w in volume.warnings if w not in warnings and not w.key.startswith("segmentation_")]
-        values = grid.to_stack(resample(with_role(volume, "other"), grid))
+        values = grid.to_stack(resample(replace(volume, role="other"), grid))
         if float(values.min()) == float(values.max()):
             warnings.append(Sentence("sequence_apart", {"file": header.found.name, "other": flair}))
             return None

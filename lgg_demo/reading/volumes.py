@@ -8,14 +8,13 @@ import math
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from lgg_demo.case import ReadError, Role, Volume
+from lgg_demo.case import ReadError, Volume
 from lgg_demo.grid import Grid
 from lgg_demo.reading.limits import (
     LARGEST_VALUE,
@@ -148,8 +147,3 @@ def resample(volume: Volume, onto: Grid) -> np.ndarray:
             volume.values, matrix[:3, :3], matrix[:3, 3], onto.shape, np.float32, order, "grid-constant", outside, False
         )
     )
-
-
-def with_role(volume: Volume, role: Role) -> Volume:
-    """The same volume in another role."""
-    return replace(volume, role=role)
