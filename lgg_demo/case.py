@@ -159,9 +159,8 @@ class Found:
     """A volume that a header promises, not yet read.
 
     role: None where neither name nor description tells. study: what the volumes of one study share (StudyInstanceUID, or
-    the file name without the words that tell the sequence). `load` raises ReadError. frame_of_reference: a DICOM
-    series' UID of it. uids: of a DICOM scan those of its series and files; refers_to: those that a DICOM segmentation was
-    drawn on.
+    the file name without the words that tell the sequence). `load` raises ReadError. uids: of a DICOM scan
+    those of its series and files; refers_to: those that a DICOM segmentation was drawn on.
     """
 
     name: str
@@ -174,7 +173,6 @@ class Found:
     dicom: bool = False
     number: int = 0
     warnings: tuple[Sentence, ...] = ()
-    frame_of_reference: str = ""
     uids: frozenset[str] = frozenset()
     refers_to: frozenset[str] = frozenset()
 

@@ -64,13 +64,3 @@ class SeedUNet(nn.Module):
             x = join(torch.cat([up(x), skip], dim=1))
         logits: torch.Tensor = self.head(x)
         return logits
-
-
-def keras_parameters(network: nn.Module) -> tuple[int, int, int]:
-    """Parameters as Keras's `summary` counts them: total, trainable, not trainable.
-
-    Keras counts the moving mean and variance of batch normalisation as parameters that are not trainable.
-    """
-    trainable = sum(p.numel() for p in network.parameters())
-    fixed = sum(b.numel() for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var")))
-    return trainable + fixed, trainable, fixed

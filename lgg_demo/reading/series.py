@@ -304,7 +304,6 @@ def _promise(name: str, stack: _Stack, beside: Sequence[Sentence], opening: Open
         dicom=True,
         uids=uids_of(instances),
         warnings=tuple(warnings),
-        frame_of_reference=str(first.instance.get("FrameOfReferenceUID", "")),
         refers_to=frozenset().union(*(head.refers_to for head in heads)),
     )
 

@@ -16,7 +16,7 @@ from lgg_demo.case import Scan
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.network.frames import SIZE
 from lgg_demo.network.record import CheckpointError, NetworkSettings
-from lgg_demo.network.seed_unet import SeedUNet, keras_parameters
+from lgg_demo.network.seed_unet import SeedUNet
 from lgg_demo.network.segmenter import Segmenter, predict_probability
 from lgg_demo.network.unet import build_network
 
@@ -84,6 +84,16 @@ def test_a_network_that_cannot_be_built_gets_one_sentence(
 
 
 # The student report's
+
+
+def keras_parameters(network: torch.nn.Module) -> tuple[int, int, int]:
+    """Parameters as Keras's `summary` counts them: total, trainable, not trainable.
+
+    Keras counts the moving mean and variance of batch normalisation as parameters that are not trainable.
+    """
+    trainable = sum(p.numel() for p in network.parameters())
+    fixed = sum(b.numel() for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var")))
+    return trainable + fixed, trainable, fixed
 
 
 def test_the_network_has_the_reports_parameters() -> None:
