@@ -1,9 +1,10 @@
 // What each button does, by its name.
-import { goFinding, reset, setTool, show, toggleLayer, undo } from "./actions.js";
+import { goFinding, reset, show, toggleLayer } from "./actions.js";
 import { find, root } from "./dom.js";
 import { copyReport, savePicture } from "./saving.js";
-import { CHANNELS, PANELS } from "./state.js";
+import { CHANNELS, PANELS, TOOLS } from "./state.js";
 import { LAYOUTS } from "./toolbar.js";
+import { fillBetween, redo, setTool, toggleRemoving, undo } from "./tools.js";
 
 const each = (names, entry) => Object.fromEntries(names.map(entry));
 
@@ -12,7 +13,7 @@ export const COMMANDS = {
   ...each(PANELS, (name) => [name, () => toggleLayer(name)]),
   ...each(CHANNELS, (channel) => [`channel-${channel}`, () => show({ channel })]),
   fill: () => show({ fill: true }), outline: () => show({ fill: false }),
-  brush: () => setTool("brush"), eraser: () => setTool("eraser"), undo,
+  ...each(TOOLS, (tool) => [tool, () => setTool(tool)]), removing: toggleRemoving, between: fillBetween, undo, redo,
   save: savePicture, copy: copyReport, reset,
   help: () => find(".lgg-help").showModal(), close: () => find(".lgg-help").close(),
   previous: () => goFinding(-1), next: () => goFinding(1),

@@ -3,7 +3,7 @@ import { canvasOf, drawWith, figures, ratioNow, root } from "./dom.js";
 import { writeFigures } from "./figures.js";
 import { centredOn, placing } from "./geometry.js";
 import { layered, parts, sourceOf } from "./layers.js";
-import { brushRing, crossLines, crossOn, sideLetters, swipeDivider } from "./overlays.js";
+import { crossLines, crossOn, drawnLine, sideLetters, swipeDivider, toolRing } from "./overlays.js";
 import { compose } from "./paint.js";
 import { PLANES, frameNow, layersNow, state } from "./state.js";
 import { drawSurface } from "./surface_panel.js";
@@ -41,7 +41,8 @@ function drawPanel(figure) {
   const plane = PLANES.includes(name) ? name : "axial";
   const source = sourceOf(plane);
   const all = panelParts(name, source);
-  if (plane === "axial" && state.tool && state.cursor) all.push(brushRing());
+  if (state.tool && state.cursor?.plane === plane) all.push(toolRing(plane));
+  if (state.drawn?.plane === plane) all.push(drawnLine());
   if (frameNow().of.oriented) all.push(sideLetters(plane));
   const { zoom } = state.view;
   const centre = state.layout === "planes" ? centredOn(crossOn(name), source, zoom) : state.view;

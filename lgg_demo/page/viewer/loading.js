@@ -2,6 +2,7 @@
 import { inflate } from "./corrections.js";
 import { tally } from "./counts.js";
 import { tell } from "./dom.js";
+import { newHistory } from "./history.js";
 import { render } from "./render.js";
 import { frameNow, resetView, state } from "./state.js";
 import { forgetSurface } from "./surface_panel.js";
@@ -58,7 +59,7 @@ async function open({ id, cases }) {
 
 // Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
 function clear() {
-  Object.assign(state, { frames: [], strokes: [], shown: null, tool: null, cursor: null, gesture: null });
+  Object.assign(state, { frames: [], history: newHistory(), shown: null, tool: null, removing: false, cursor: null, drawn: null, gesture: null });
   forgetSurface();
   tell("");
 }

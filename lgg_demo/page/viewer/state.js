@@ -1,8 +1,10 @@
 // What is on screen and how it is shown. Whatever changes it has the pictures drawn again.
 import { cutoffOf } from "./counts.js";
+import { newHistory } from "./history.js";
 
 export const PANELS = ["image", "prediction", "reference", "agreement", "uncertainty"]; // side by side, each a layer
 export const PLANES = ["axial", "coronal", "sagittal"];
+export const TOOLS = ["object", "brush", "smart", "lasso", "eraser"]; // that correct the outline
 export const CHANNELS = ["pre", "flair", "post"];
 const FEWEST_FOR_PLANES = 9; // slices: fewer are no volume
 
@@ -15,15 +17,17 @@ export const state = {
   best: null, // the threshold that was best in cross-validation, where the model's record has one
   model: null,
   shown: null, // identity of the result on screen
-  strokes: [], // for undo
+  history: newHistory(), // of corrections, for undo and redo
   layout: "side",
   layers: { side: newLayers(), over: newLayers() }, // "over": one over the other, in all other layouts
   fill: true,
   opacity: 0.6,
   channel: "flair",
-  tool: null, // "brush", "eraser"
-  brush: 9, // pixels across
-  cursor: null, // where the brush is, in pixels of the slice
+  tool: null, // one of TOOLS
+  removing: false, // whether brush, smart brush and lasso remove
+  brush: 9, // columns of the axial slice across
+  cursor: null, // where the tool is: {plane, x, y}, in pixels of the plane
+  drawn: null, // the line of a lasso or a cut: {plane, points}
   blink: false,
   gesture: null,
   cross: { x: 0, y: 0 },

@@ -1,7 +1,7 @@
 // The buttons above the pictures, and the help.
 import { create, find, label, setText } from "./dom.js";
 import { writeDials } from "./dials.js";
-import { CHANNELS, PANELS, frameNow, isVolume, layersNow, state } from "./state.js";
+import { CHANNELS, PANELS, TOOLS, frameNow, isVolume, layersNow, series, state } from "./state.js";
 import { say } from "./words.js";
 
 export const LAYOUTS = ["side", "overlay", "swipe", "planes"];
@@ -13,14 +13,17 @@ const GROUPS = {
   tools_layers: PANELS.map((name, k) => [name, `${k + 1}`, `panel_${name}`]),
   tools_style: [["fill", "F", "style_fill"], ["outline", "F", "style_outline"]],
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
-  tools_correct: [["brush", "B", "brush"], ["eraser", "E", "eraser"], ["undo", "Z", "undo"]],
+  tools_correct: [
+    ["object", "O", "object"], ["brush", "B", "brush"], ["smart", "G", "smart"], ["lasso", "L", "lasso"], ["eraser", "E", "eraser"],
+    ["removing", "X", "removing"], ["between", "W", "between"], ["undo", "Z", "undo"], ["redo", "Y", "redo"],
+  ],
   tools_out: [["save", "S", "save"], ["copy", "T", "copy"], ["reset", "R", "reset"], ["help", "?", "help"]],
 };
 const ONE_OF = ["tools_layout", "tools_style", "tools_channel"]; // one of each is on, always
-const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "brush", "eraser", "reset"];
+const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", ...TOOLS];
 const HELP = [
   "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
-  "help_window", "help_brush", "help_out", "help_mouse", "help_touch",
+  "help_window", "help_object", "help_brush", "help_lasso", "help_undo", "help_out", "help_mouse", "help_touch",
 ];
 export const buttons = new Map();
 
@@ -82,9 +85,12 @@ export function writeTools() {
     press(`channel-${name}`, state.channel === name);
     buttons.get(`channel-${name}`).hidden = !(name in frame.image);
   }
-  for (const name of ["brush", "eraser"]) press(name, state.tool === name);
-  for (const name of ["brush", "eraser", "copy"]) enable(name, !frame.pending);
-  enable("undo", state.strokes.length > 0);
+  for (const name of TOOLS) press(name, state.tool === name);
+  press("removing", state.removing);
+  for (const name of [...TOOLS, "removing", "copy"]) enable(name, !frame.pending);
+  enable("between", !frame.pending && series().length > 2);
+  enable("undo", state.history.done.length > 0);
+  enable("redo", state.history.undone.length > 0);
   writeDials();
 }
 

@@ -4,10 +4,11 @@
 // seen or counted is made here, so that no hand waits for a network.
 import { go } from "./actions.js";
 import { listenToButtons } from "./commands.js";
-import { packCorrections } from "./corrections.js";
+import { hasUnsavedCorrections, packCorrections } from "./corrections.js";
 import { buildDials, turnDial } from "./dials.js";
 import { refresh, root, tell } from "./dom.js";
 import { listenToPointers } from "./gestures.js";
+import { editionOf } from "./history.js";
 import { listenToKeys } from "./keys.js";
 import { loadNext } from "./loading.js";
 import { measure, render } from "./render.js";
@@ -39,7 +40,15 @@ const sizes = new ResizeObserver(() => {
 });
 sizes.observe(element);
 
-root.corrections = () => packCorrections(state.shown, state.frames); // asked for by the page's download button
+// Asked for by the page's download button, which says when they have been saved.
+root.corrections = () => {
+  state.history.packed = editionOf(state.history);
+  return packCorrections(state.shown, state.frames);
+};
+root.saved = () => {
+  state.history.saved = state.history.packed;
+};
+root.hasUnsavedCorrections = hasUnsavedCorrections;
 
 loadNext(props.value);
 watch("value", () => loadNext(props.value));
