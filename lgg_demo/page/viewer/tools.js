@@ -44,7 +44,7 @@ function whereNow(name) {
   return name === "axial" ? place : `${frameNow().case}/${name === "coronal" ? cross.y : cross.x}`;
 }
 
-const voxelAt = ({ frameAt, indexAt, width, height }, { x, y }) => {
+const voxelUnder = ({ frameAt, indexAt, width, height }, { x, y }) => {
   const column = clamp(Math.floor(x), 0, width - 1), row = clamp(Math.floor(y), 0, height - 1);
   return { frame: frameAt(row), i: indexAt(column, row) };
 };
@@ -76,7 +76,7 @@ const ENDS = {
   object(stroke) {
     const { points } = stroke;
     if (points.length > 1) return cut(stroke, points[0], points.at(-1));
-    const { frame, i } = voxelAt(stroke.plane, points[0]);
+    const { frame, i } = voxelUnder(stroke.plane, points[0]);
     const s = series().indexOf(frame);
     return inMask(frame, i, cutoff()) ? takeAway(stroke, s, i) : add3d(stroke, s, i);
   },
@@ -85,15 +85,15 @@ const ENDS = {
 // Whether a stroke does what it does only when it is let go.
 export const endsStroke = ({ tool }) => tool in ENDS;
 
-// Begin a stroke at a pixel of a plane.
-export function beginStroke(at, name = "axial", removes = false) {
+// Begin a stroke at a pixel of a plane that shows a sequence.
+export function beginStroke(at, name = "axial", removes = false, channel = state.channel) {
   const plane = planeNow(name), { tool } = state;
   const stroke = {
     tool, plane, where: whereNow(name), points: [at], removes: removes || state.removing || tool === "eraser",
     step: newStep(name === "axial" && tool !== "object"),
   };
   if (tool === "smart") {
-    stroke.grey = smoothIn(plane, (x, y) => imageOf(plane.frameAt(y))[plane.indexAt(x, y)]);
+    stroke.grey = smoothIn(plane, (x, y) => imageOf(plane.frameAt(y), channel)[plane.indexAt(x, y)]);
     stroke.edge = newEdge(stroke.grey(...[at.x, at.y].map((v, k) => clamp(Math.floor(v), 0, (k ? plane.height : plane.width) - 1))));
   }
   if (!endsStroke(stroke)) mark(stroke, at, at);
