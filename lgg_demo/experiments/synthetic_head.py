@@ -24,6 +24,11 @@ BASE = 58  # index of the axial plane below which heads get no narrower, up to t
 CLOSED = 22.0  # mm; narrower gaps between parts of the brain are inside the skull, or bone of its base
 FLUID, SKULL = 1.5, 6.0  # mm between brain and bone; thickness of bone
 SCALP = 6.0  # mm
+AROUND = {  # signals of fat, muscle, hard bone, marrow and skin
+    "flair": (0.80, 0.30, 0.035, 0.34, 0.42),
+    "t1": (0.98, 0.42, 0.05, 0.62, 0.45),
+    "post": (0.98, 0.50, 0.05, 0.64, 0.60),
+}
 
 
 def read_atlas(wheel: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -54,7 +59,9 @@ class Noise:
         """A field (float32) that is smooth over so many millimetres, of the shape of the grid."""
         step = max(1.0, millimetres / 2.5)
         coarse = tuple(int(np.ceil(n / step)) + 4 for n in self.shape)
-        rough = ndimage.gaussian_filter(self.random.standard_normal(coarse, dtype=np.float32), millimetres / step, mode="wrap")
+        rough = ndimage.gaussian_filter(
+            self.random.standard_normal(coarse, dtype=np.float32), millimetres / step, mode="wrap"
+        )
         rough /= rough.std()
         if step == 1.0:
             return np.asarray(rough[tuple(slice(n) for n in self.shape)])
@@ -121,6 +128,11 @@ class Head:
         t1, grey, white = (ndimage.map_coordinates(self.maps[name], places, order=1) for name in MAPS)
         return t1, grey, white
 
+    @property
+    def axes(self) -> list[np.ndarray]:
+        """The indices of voxels along each axis, to be combined with each other."""
+        return [np.arange(n).reshape([-1 if a == axis else 1 for a in range(3)]) for axis, n in enumerate(self.shape)]
+
     def index(self, place: tuple[float, float, float]) -> np.ndarray:
         """The voxel of a place in mm."""
         return np.asarray(np.linalg.inv(self.affine) @ [*place, 1])[:3]
@@ -158,7 +170,7 @@ class Head:
         first, second = self.noise.field(7), self.noise.field(7)
         tubes = np.exp(-(first**2 + second**2) / (2 * 0.24**2))
         tubes = tubes * self.fluid * (self.deep > 0.5)
-        x, y, z = np.indices(self.shape, sparse=True)
+        x, y, z = self.axes
         middle = np.abs(x - self.index((0, 0, 0))[0] + 0.6 * self.noise.field(30))
         sagittal = np.clip(1.6 - middle / 3.2 - np.abs(self.deep - 2.5) / 3.0, 0, 1)
         sagittal = sagittal * ((z > self.index((0, 0, 10))[2]) | (y < self.index((0, -50, 0))[1]))
@@ -167,7 +179,7 @@ class Head:
     @cached_property
     def dura(self) -> np.ndarray:
         """Share of dura, falx and the like."""
-        x = np.indices(self.shape, sparse=True)[0] - self.index((0, 0, 0))[0] + 0.6 * self.noise.field(30)
+        x = self.axes[0] - self.index((0, 0, 0))[0] + 0.6 * self.noise.field(30)
         falx = np.exp(-0.5 * (x / 0.7) ** 2) * (self.fluid > 0.25) * (1 - self.ventricles)
         return np.asarray(np.clip(0.8 * falx + np.exp(-0.5 * (self.inside / 0.6) ** 2) * (self.outline < -4), 0, 1))
 
@@ -183,9 +195,11 @@ class Head:
         inner = np.zeros(self.shape, dtype=np.float32)
         for one in self.lesions:
             noise = Noise(self.shape, one.seed)
-            centre, grid = self.index(one.centre), np.indices(self.shape, sparse=True)
+            centre, grid = self.index(one.centre), self.axes
             far = np.sqrt(sum(((grid[n] - centre[n]) / one.shape[n]) ** 2 for n in range(3)))
-            height = far - 3.4 * noise.field(9) - 2.2 * noise.field(4) - 7.0 * (ndimage.gaussian_filter(self.white, 1.2) - 0.4)
+            height = (
+                far - 3.4 * noise.field(9) - 2.2 * noise.field(4) - 7.0 * (ndimage.gaussian_filter(self.white, 1.2) - 0.4)
+            )
             height = ndimage.gaussian_filter(height, 0.8) + 14 * ndimage.gaussian_filter(self.fluid, 0.8)
             height = np.where(self.brain & (self.inside < -1.5), height, np.inf)
             level = np.sort(height, axis=None)[round(one.volume_ml * 1000)]
@@ -204,7 +218,7 @@ class Head:
         total = np.maximum(self.grey + self.white, 0.05)
         grey, white = _sharpened(self.grey / total, self.white / total)
         grey, white = grey * (1 - wet), white * (1 - wet)
-        flair = 0.59 * grey + 0.43 * white + 0.07 * wet + 0.012 * fine
+        flair = 0.59 * grey + 0.43 * white + 0.07 * wet + 0.008 * fine
         flair += 0.10 * ndimage.gaussian_filter(self.ventricles, 2.2) * (1 - wet)  # the seam and caps of the ventricles
         flair += 0.10 * ndimage.gaussian_filter(share, 5) * white * (1 - share)  # what a lesion's edge fades into
         ill = 0.88 + 0.05 * broad + 0.02 * fine - 0.12 * ndimage.gaussian_filter(share, 6) ** 3
@@ -212,7 +226,7 @@ class Head:
         flair -= 0.85 * self.vessels * flair
         flair += 0.22 * self.dura * (1 - self.vessels)
         sharp = self.t1 + 0.7 * (self.t1 - ndimage.gaussian_filter(self.t1, 1.6))
-        pre = np.clip(0.86 * sharp - 0.05, 0, None) * (1 - wet) + 0.17 * wet + 0.01 * fine
+        pre = np.clip(0.86 * sharp - 0.05, 0, None) * (1 - wet) + 0.17 * wet + 0.006 * fine
         pre -= share * (1 - wet) * (0.24 + 0.02 * broad) * pre / 0.75
         pre += 0.12 * self.dura
         taken = 0.62 * self.vessels + 0.20 * self.dura + 0.38 * self.choroid + 0.015 * share * (1 - wet)
@@ -227,8 +241,7 @@ class Head:
 
     @property
     def _behind(self) -> np.ndarray:
-        y = np.indices(self.shape, sparse=True)[1]
-        return np.asarray(np.clip((self.index((0, -8, 0))[1] - y) / 12, 0, 1))
+        return np.asarray(np.clip((self.index((0, -8, 0))[1] - self.axes[1]) / 12, 0, 1))
 
     def _around(self) -> dict[str, np.ndarray]:
         """What lies between the brain and the air: bone with its marrow, muscle, fat and skin. In each sequence."""
@@ -237,31 +250,36 @@ class Head:
         bone = SKULL + 0.5 * broad
         marrow = np.clip(1.25 - np.abs(self.inside - bone / 2) / (0.30 * bone), 0, 1) * np.clip(0.75 + 0.35 * fine, 0, 1)
         in_bone = np.clip(bone - self.inside + 0.5, 0, 1) * np.clip(self.inside + 0.5, 0, 1)
-        x, y, z = np.indices(self.shape, sparse=True)
+        x, y, z = self.axes
         side = np.clip((np.abs(x - self.index((0, 0, 0))[0]) - 48) / 10, 0, 1)
         low = np.clip((self.index((0, 0, 22))[2] - z) / 14, 0, 1) * np.clip((y - self.index((0, -48, 0))[1]) / 14, 0, 1)
         muscle = np.clip(side * low * np.clip((depth - 3.2) / 1.2, 0, 1) + np.clip((depth - 9) / 2, 0, 1), 0, 1)
         skin = np.clip(1.6 - np.abs(depth - 0.8) / 0.9, 0, 1)
         found = {}
-        for name, (fat, flesh, cortex, pith, rind) in {
-            "flair": (0.80, 0.30, 0.035, 0.34, 0.42), "t1": (0.98, 0.42, 0.05, 0.62, 0.45), "post": (0.98, 0.50, 0.05, 0.64, 0.60)
-        }.items():  # fmt: skip
+        for name, (fat, flesh, cortex, pith, rind) in AROUND.items():
             soft = (fat + 0.07 * fine + 0.05 * broad) * (1 - muscle) + (flesh + 0.05 * fine) * muscle
             soft += skin * (rind - soft) * 0.8
             hard = cortex + (pith - cortex) * marrow
-            found[name] = np.where(depth > 0, 1.0, 0.0) * self._face(soft * (1 - in_bone) + hard * in_bone, fat, flesh, cortex)
+            found[name] = np.where(depth > 0, 1.0, 0.0) * self._face(
+                soft * (1 - in_bone) + hard * in_bone, fat, flesh, cortex
+            )
             found[name] = ndimage.gaussian_filter(found[name], 0.5)
         return found
 
     @cached_property
     def _orbits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Below the brain's front: shares of bone and air cells, of the fat of the orbits, of muscle and nerve, of the eyes."""
-        x, y, z = (np.indices(self.shape, sparse=True)[n] - self.index((0, 0, 0))[n] for n in range(3))
+        """Below the brain's front: shares of bone and air cells, of the orbits' fat, of muscle and nerve, of the eyes."""
+        x, y, z = (axis - zero for axis, zero in zip(self.axes, self.index((0, 0, 0)), strict=True))
         depth, outside = -self.outline, np.clip(self.inside - SKULL, 0, 1)
         base = np.clip((depth - 10) / 2, 0, 1) * outside * np.clip((-10 - z) / 6, 0, 1)
         along = np.clip((y - 22) / 44, 0, 1)  # from the apex of an orbit to its eye
         off = np.sqrt((np.abs(x) - 12 - 19 * along) ** 2 + (z + 24 + 11 * along) ** 2)
-        wide = np.clip((4 + 13 * along - off) / 1.5, 0, 1) * np.clip((y - 18) / 3, 0, 1) * np.clip((depth - 4) / 2, 0, 1) * outside
+        wide = (
+            np.clip((4 + 13 * along - off) / 1.5, 0, 1)
+            * np.clip((y - 18) / 3, 0, 1)
+            * np.clip((depth - 4) / 2, 0, 1)
+            * outside
+        )
         cone = np.exp(-0.5 * ((off - 2.5 - 8 * along) / 1.1) ** 2) * np.clip(0.9 + self.noise.field(5), 0, 1)
         eye = np.sqrt((np.abs(x) - 31) ** 2 + (y - 66) ** 2 + (z + 35) ** 2)
         flesh = np.maximum(np.maximum(cone, np.clip(2.4 - off, 0, 1)), np.clip(13.2 - eye, 0, 1))

@@ -23,9 +23,10 @@ from lgg_demo.experiments.synthetic_head import Head, Lesion, Noise, read_atlas
 from lgg_demo.page.patients import FACTS, PATIENTS
 
 THICK = 5  # mm of a slice
-SLICES, ROWS, COLUMNS = 25, 222, 186
+SLICES, ROWS, COLUMNS = 24, 222, 186
 CORNER = (-92.5, -130.0, -28.0)  # mm of the first voxel, in the scanner
-LEVELS = 110  # of the file, for a signal of 1
+LEVELS = 90  # of the file, for a signal of 1
+FLOOR = 3.0  # standard deviations of the noise below which the scanner writes 0, as it does for air
 NOISE = {"flair": 0.009, "pre": 0.007, "post": 0.007}  # standard deviation
 ENDINGS = {"flair": "FLAIR", "pre": "T1w", "post": "ce-gadolinium_T1w", "mask": "label-lesion_mask"}  # as BIDS has them
 
@@ -93,7 +94,10 @@ MADE = dict(
                 visits=(Visit(0, (21.0, 9.0), Pose((-1.0, 2.0, -2.5), (-0.6, 0.4, 0.3))),),
             ),
             Patient(
-                seed=37, size=(1.02, 0.96, 1.01), lesions=(), visits=(Visit(0, (), Pose((3.0, 0.5, 1.0), (0.3, 0.7, -0.6))),)
+                seed=37,
+                size=(1.02, 0.96, 1.01),
+                lesions=(),
+                visits=(Visit(0, (), Pose((3.0, 0.5, 1.0), (0.3, 0.7, -0.6))),),
             ),
         ),
         strict=True,
@@ -119,18 +123,23 @@ def acquired(signal: np.ndarray, noise: Noise, deviation: float) -> np.ndarray:
     """A slice's signal as a file has it: shaded by the coil, with the noise of a magnitude image, uint8."""
     shade = 1 + 0.07 * noise.field(60)
     real, imaginary = (
-        ndimage.gaussian_filter(noise.random.standard_normal(signal.shape, dtype=np.float32), (0.6, 0.6, 0)) for _ in range(2)
+        ndimage.gaussian_filter(noise.random.standard_normal(signal.shape, dtype=np.float32), (0.6, 0.6, 0))
+        for _ in range(2)
     )
-    deviation /= float(real.std())
-    magnitude = np.hypot(np.clip(signal, 0, None) * shade + deviation * real, deviation * imaginary)
+    scale = deviation / float(real.std())
+    magnitude = np.hypot(np.clip(signal, 0, None) * shade + scale * real, scale * imaginary)
+    magnitude[magnitude < FLOOR * deviation] = 0
     return np.asarray(np.clip(np.round(magnitude * LEVELS), 0, 255).astype(np.uint8))
 
 
-def examined(maps: dict[str, np.ndarray], affine: np.ndarray, patient: Patient, number: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The role and the voxels (uint8) of each file of a visit; of a mask 1 is lesion, and there is none without a lesion."""
+def examined(
+    maps: dict[str, np.ndarray], affine: np.ndarray, patient: Patient, number: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The role and the voxels (uint8) of each file of a visit; of a mask 1 is lesion, and without one there is no mask."""
     visit = patient.visits[number]
     lesions = [
-        Lesion(one.centre, volume, one.shape, one.seed) for one, volume in zip(patient.lesions, visit.volumes_ml, strict=True)
+        Lesion(one.centre, volume, one.shape, one.seed)
+        for one, volume in zip(patient.lesions, visit.volumes_ml, strict=True)
     ]
     head = Head(maps, affine, patient.seed, patient.size, lesions=tuple(lesions))
     noise = Noise((COLUMNS, ROWS, SLICES), patient.seed + 1000 * (number + 1))
