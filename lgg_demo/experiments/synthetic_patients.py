@@ -25,8 +25,9 @@ from lgg_demo.page.patients import FACTS, PATIENTS
 THICK = 5  # mm of a slice
 SLICES, ROWS, COLUMNS = 24, 222, 186
 CORNER = (-92.5, -130.0, -28.0)  # mm of the first voxel, in the scanner
+SPECK_ML = 0.1
 LEVELS = 90  # of the file, for a signal of 1
-FLOOR = 3.0  # standard deviations of the noise below which the scanner writes 0, as it does for air
+FLOOR = {"flair": 3, "pre": 2, "post": 2}  # what the scanner takes for the noise of air, and writes as 0
 NOISE = {"flair": 0.009, "pre": 0.007, "post": 0.007}  # standard deviation
 ENDINGS = {"flair": "FLAIR", "pre": "T1w", "post": "ce-gadolinium_T1w", "mask": "label-lesion_mask"}  # as BIDS has them
 
@@ -119,17 +120,17 @@ def sampled(volume: np.ndarray, affine: np.ndarray, pose: Pose, order: int) -> n
     return np.asarray(fine.reshape(COLUMNS, ROWS, SLICES, THICK).mean(axis=-1))
 
 
-def acquired(signal: np.ndarray, noise: Noise, deviation: float) -> np.ndarray:
+def acquired(signal: np.ndarray, noise: Noise, role: str) -> np.ndarray:
     """A slice's signal as a file has it: shaded by the coil, with the noise of a magnitude image, uint8."""
     shade = 1 + 0.07 * noise.field(60)
     real, imaginary = (
         ndimage.gaussian_filter(noise.random.standard_normal(signal.shape, dtype=np.float32), (0.6, 0.6, 0))
         for _ in range(2)
     )
-    scale = deviation / float(real.std())
+    scale = NOISE[role] / float(real.std())
     magnitude = np.hypot(np.clip(signal, 0, None) * shade + scale * real, scale * imaginary)
-    magnitude[magnitude < FLOOR * deviation] = 0
-    return np.asarray(np.clip(np.round(magnitude * LEVELS), 0, 255).astype(np.uint8))
+    levels = np.clip(np.round(magnitude * LEVELS), 0, 255)
+    return np.where(levels > FLOOR[role], levels, 0).astype(np.uint8)
 
 
 def examined(
@@ -144,9 +145,16 @@ def examined(
     head = Head(maps, affine, patient.seed, patient.size, lesions=tuple(lesions))
     noise = Noise((COLUMNS, ROWS, SLICES), patient.seed + 1000 * (number + 1))
     for role, signal in head.signals().items():
-        yield role, acquired(sampled(signal, affine, visit.pose, 3), noise, NOISE[role])
+        yield role, acquired(sampled(signal, affine, visit.pose, 3), noise, role)
     if lesions:
-        yield "mask", (sampled(head.lesion, affine, visit.pose, 1) >= 0.5).astype(np.uint8)
+        yield "mask", without_specks(sampled(head.lesion, affine, visit.pose, 1) >= 0.5).astype(np.uint8)
+
+
+def without_specks(mask: np.ndarray) -> np.ndarray:
+    """A mask (bool) without what its thick slices have cut off from a lesion."""
+    labels, count = ndimage.label(mask)
+    sizes = ndimage.sum_labels(mask, labels, range(1, count + 1))
+    return np.asarray(np.isin(labels, 1 + np.flatnonzero(sizes * THICK / 1000 >= SPECK_ML)))
 
 
 def write_nifti(path: Path, voxels: np.ndarray) -> None:
