@@ -80,21 +80,24 @@ class _Ending(Stop):
 
 
 class Showcase:
-    """Handlers of the page's synthetic patients, and what was made of them so far."""
+    """Handlers of the page's synthetic patients.
+
+    made: what the viewer is given of each that was segmented so far. first_is_awaited: the first one is on its way.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self._made: dict[str, Shown] = {}
+        self.made: dict[str, Shown] = {}
         self._one = threading.Lock()
         self._ended = threading.Event()
-        self._first_awaited = False
+        self.first_is_awaited = False
         self._thread: threading.Thread | None = None
 
     # At the server's start
 
     def start(self) -> None:
         """Segment all patients, one after the other and the first one first, while the server begins to answer."""
-        self._first_awaited = True
+        self.first_is_awaited = True
         self._thread = threading.Thread(target=self._make_all, name="showcase", daemon=True)
         self._thread.start()
 
@@ -106,25 +109,27 @@ class Showcase:
 
     def _make_all(self) -> None:
         for patient in PATIENTS:
+            if self._ended.is_set():
+                break
             try:
                 self.get(patient, Asked(FIRST_THRESHOLD, "en", gr.Progress(), _Ending(self._ended)))
             except Exception as error:  # the page is of use without them, and a click tries again
                 if not self._ended.is_set():
                     log(f"synthetic patient: {raised_at(error)}")
             finally:
-                self._first_awaited = False
+                self.first_is_awaited = False
 
     def get(self, patient: str, asked: Asked) -> Shown:
         """A patient's result: read and segmented as any upload is, where that was not done before."""
         while not self._one.acquire(timeout=0.2):
             asked.stop()
         try:
-            if patient not in self._made:
+            if patient not in self.made:
                 *_, (session, value) = self.page.run(self.page.read(files_of(patient), asked.stop), asked)
                 if value is None or not session.results:  # they had to make room for another user's at once
                     raise refusal("result_dropped", asked.language)
-                self._made[patient] = Shown.of(session, value)
-            return self._made[patient]
+                self.made[patient] = Shown.of(session, value)
+            return self.made[patient]
         finally:
             self._one.release()
 
@@ -132,12 +137,12 @@ class Showcase:
 
     async def on_arrival(self) -> None:
         """Wait for the first patient, where it is on its way. Not in a thread: that would be one less for who works."""
-        while self._first_awaited:
+        while self.first_is_awaited:
             await asyncio.sleep(ARRIVAL_SECONDS)
 
     def on_first(self, session: Session | None, threshold: float) -> tuple[Any, ...]:
         """Open the first patient, unless something else was opened while it was awaited."""
-        first = self._made.get(FIRST)
+        first = self.made.get(FIRST)
         if session is not None or first is None:
             return tuple([gr.skip()] * 4)
         return self._opened(FIRST, first, threshold)
