@@ -143,8 +143,20 @@ def coloured(page: Any, panel: str) -> float:
     )
 
 
+MESSAGES = "#viewer .lgg-messages"
+
+
+def speak(page: Any, language: str) -> None:
+    page.click(f"#viewer [data-language={language}]")
+    page.wait_for_selector(f"#viewer [data-language={language}][aria-pressed=true]")
+
+
+def threshold_shown(page: Any) -> str:
+    return str(page.input_value("#viewer .lgg-threshold input[type=text]"))
+
+
 def place(page: Any) -> int:
-    return int(page.inner_text("#viewer .lgg-scroll output").split("/")[0])
+    return int(page.inner_text("#viewer .lgg-steps output").split("/")[0])
 
 
 def middle(page: Any, panel: str, x: float = 0.5, y: float = 0.5) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import pytest
 from conftest import needs_browser
 from drawn_heads import draw_head, write_phantom
 from driver import (
+    MESSAGES,
     coloured,
     do,
     download,
@@ -33,6 +34,8 @@ from driver import (
     shipped,
     shown,
     slices,
+    speak,
+    threshold_shown,
     uploads_left,
     url,
     wait_for_result,
@@ -43,7 +46,7 @@ from PIL import Image
 from lgg_demo.messages import say
 
 __all__ = ["opened", "page", "series", "served", "shipped", "slices", "url"]  # fixtures
-PLACE = "Number(document.querySelector('#viewer .lgg-scroll output').textContent.split('/')[0])"
+PLACE = "Number(document.querySelector('#viewer .lgg-steps output').textContent.split('/')[0])"
 SCORES = ("dice", "iou", "precision", "recall")
 pytestmark = [needs_browser, pytest.mark.browser]
 
@@ -52,7 +55,7 @@ def test_example_threshold_download(page: Any, url: str, tmp_path: Path) -> None
     """Open, load an example, move the threshold, see the numbers change, download, compare with the API's mask."""
     give_drawn(page, "phantom_single")
     wait_for_result(page)
-    assert float(page.input_value("#threshold input[type=number]")) == 0.5
+    assert threshold_shown(page) == "0.50"
     assert shown(page, "dice") >= 0.8
     before = shown(page, "predicted")
     with no_request(page):
@@ -79,9 +82,9 @@ def test_images_then_ground_truth_in_either_box(page: Any, slices: tuple[list[Pa
     """Masks alone in the box of images are compared with the result that is there, and segmented never."""
     images, masks = slices
     give(page, "scan", masks)
-    page.wait_for_selector("#messages li")
-    assert page.inner_text("#messages") == say("images_first", "en")
-    assert page.is_disabled("#download")
+    page.wait_for_selector(f"{MESSAGES} li")
+    assert page.inner_text(MESSAGES) == say("images_first", "en")
+    assert page.is_hidden('#viewer [data-do="download"]')
     for box in ("reference", "scan"):
         give(page, "scan", images)
         page.wait_for_selector('#viewer [data-figure="dice"]', state="detached")
@@ -90,7 +93,7 @@ def test_images_then_ground_truth_in_either_box(page: Any, slices: tuple[list[Pa
         give(page, box, masks)
         page.wait_for_selector('#viewer [data-figure="dice"][data-of="all"]')
         assert shown(page, "dice", "all") > 0.8
-        assert page.is_visible('#viewer [data-panel="reference"]') and page.is_enabled("#download")
+        assert page.is_visible('#viewer [data-panel="reference"]') and page.is_enabled('#viewer [data-do="download"]')
     page.locator("#viewer .lgg-scroll input").fill("1")
     assert page.inner_text("#viewer .lgg-name") == "case_1.png"
     page.focus("#viewer .lgg-viewer")
@@ -119,8 +122,8 @@ def test_panels_show_what_they_say(page: Any) -> None:
     """Same size in all panels; the prediction panel is tinted exactly where the mask is."""
     give_drawn(page, "phantom_single")
     wait_for_result(page)
-    page.click('#viewer [data-do="agreement"]')
-    page.click('#viewer [data-do="uncertainty"]')
+    for name in ("agreement", "uncertainty", "fill"):
+        do(page, name)
     settle(page)
     sizes = page.evaluate(
         "[...document.querySelectorAll('#viewer .lgg-panels figure:not([hidden]) canvas')].map((c) => [c.width, c.height])"
@@ -138,27 +141,27 @@ def test_bad_file_on_the_page_in_french(browser: Any, url: str, tmp_path: Path) 
     broken = tmp_path / "cassé.tif"
     broken.write_bytes(b"II*\0" + bytes(40))
     give(page, "scan", [broken])
-    page.wait_for_selector("#messages [lang=fr] li.problem")
-    assert page.inner_text("#messages") == say("damaged", "fr", file="cassé.tif")
+    page.wait_for_selector(f"{MESSAGES} [lang=fr] li.problem")
+    assert page.inner_text(MESSAGES) == say("damaged", "fr", file="cassé.tif")
     assert "Traceback" not in page.content()
-    page.click("#language >> text=English")
-    page.wait_for_selector("#messages [lang=en] li.problem")
-    assert page.inner_text("#messages") == say("damaged", "en", file="cassé.tif")
-    page.click("#language >> text=Français")
+    speak(page, "en")
+    page.wait_for_selector(f"{MESSAGES} [lang=en] li.problem")
+    assert page.inner_text(MESSAGES) == say("damaged", "en", file="cassé.tif")
+    speak(page, "fr")
     give_drawn(page, "phantom_single")  # the page goes on
     wait_for_result(page)
-    page.click("#language >> text=English")
-    page.wait_for_selector(f"text={say('download', 'en')}")
+    speak(page, "en")
+    page.wait_for_selector(f"#viewer [data-do=download]:has-text('{say('download', 'en')}')")
     assert page.inner_text('#viewer [data-panel="reference"] figcaption') == "Ground truth"
     context.close()
 
 
 def test_a_run_that_began_in_another_language_ends_in_the_one_that_is_chosen(page: Any) -> None:
     give_drawn(page, "phantom_series")
-    page.click("#language >> text=Français")
+    speak(page, "fr")
     wait_for_result(page)
-    page.wait_for_selector("#messages [lang=fr] li.done")
-    assert page.inner_text("#messages").splitlines()[-1] == say("scored", "fr", slices=12)
+    page.wait_for_selector(f"{MESSAGES} [lang=fr] li.done")
+    assert page.inner_text(MESSAGES).splitlines()[-1] == say("scored", "fr", slices=12)
     assert page.errors == []
 
 
@@ -169,17 +172,17 @@ def test_two_users_share_nothing(browser: Any, url: str, page: Any, slices: tupl
     other.goto(url)
     other.wait_for_selector("#viewer .lgg-empty")
     assert other.is_visible("#viewer .lgg-empty")
-    assert other.is_disabled("#download")
+    assert other.is_hidden('#viewer [data-do="download"]')
     give(other, "reference", slices[1])  # masks find no result of somebody else's to be compared with
-    other.wait_for_selector("#messages li")
-    assert other.inner_text("#messages") == say("images_first", "en")
+    other.wait_for_selector(f"{MESSAGES} li")
+    assert other.inner_text(MESSAGES) == say("images_first", "en")
     give_drawn(other, "phantom_healthy")
     wait_for_result(other)
     assert {n.rpartition("_")[0] for n in download(page).namelist()} >= {"case_1", "case_2", "case_3"}
     assert not any("case" in n for n in download(other).namelist())
-    page.click("#clear")
+    do(page, "clear")
     page.wait_for_selector("#viewer .lgg-empty", state="visible")
-    assert page.is_disabled("#download")
+    assert page.is_hidden('#viewer [data-do="download"]')
     other.context.close()
 
 
@@ -212,7 +215,6 @@ def test_a_study_in_millilitres(page: Any, tmp_path: Path) -> None:
     page.wait_for_selector('#viewer [data-figure="volume"]', timeout=60_000)
     give(page, "scan", [tmp_path / "study_mask.nii.gz"])  # a mask alone is the ground truth of what is there
     page.wait_for_selector('#viewer [data-figure="dice"]', timeout=60_000)
-    assert page.is_hidden("#sequences")  # a scan and its mask: there is nothing to choose
     set_threshold(page, 0.37)
     settle(page)
     report = json.loads(download(page).read("report.json"))
@@ -234,15 +236,17 @@ def test_a_phone(browser: Any, url: str) -> None:
     wait_for_result(page)
     settle(page)
     tops = page.evaluate(
-        "['#threshold', '#viewer', '#privacy'].map((q) => document.querySelector(q).getBoundingClientRect().top)"
+        """['.lgg-stage', '.lgg-threshold', '.lgg-result', '.lgg-privacy']
+        .map((q) => document.querySelector(`#viewer ${q}`).getBoundingClientRect().top)"""
     )
     assert abs(tops[0]) < 50 and tops == sorted(tops)  # the result is what one sees, and the small print is below it
+    do(page, "side")
     for layout in ("planes", "swipe", "overlay", "side"):
         do(page, layout)
         settle(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
     small = page.evaluate(
-        """[...document.querySelectorAll('#viewer button, #viewer input, #viewer canvas')]
+        """[...document.querySelectorAll('#viewer button, #viewer input:not([type=file]), #viewer canvas')]
         .map((e) => [e, e.getBoundingClientRect()])
         .filter(([, b]) => b.width && (b.width < 24 || b.height < 24)).map(([e]) => e.outerHTML)"""
     )
@@ -321,7 +325,7 @@ def test_in_the_frame_of_a_space(browser: Any, url: str, tmp_path: Path) -> None
     app = page.frame_locator("iframe")
     give_drawn(app, "phantom_single")
     app.locator('#viewer [data-figure="dice"]').first.wait_for(timeout=60_000)
-    assert app.locator('#viewer [data-do="overlay"]').inner_text() == say("layout_overlay", "fr")
+    assert app.locator('#viewer [data-do="overlay"]').get_attribute("aria-label") == say("layout_overlay", "fr")
     app.locator('#viewer [data-do="copy"]').click()
     app.locator(f"#viewer .lgg-said:has-text('{say('copied', 'fr')}')").wait_for()
     context.close()

@@ -398,11 +398,11 @@ def test_the_page_waits_in_line_in_french_and_asks_again_by_itself(
     with server.listening(server.start("on_scan", *study)[0]):
         give(page, image)
         place = f"1 {say('in_line', 'fr', waiting=1)}"
-        page.wait_for_function("(said) => document.querySelector('#messages').innerText.includes(said)", arg=place)
-        assert "queue" not in page.inner_text("#messages")
+        page.wait_for_function("(said) => document.querySelector('#viewer').innerText.includes(said)", arg=place)
+        assert "queue" not in page.inner_text("#viewer")
     wait_for_result(page)
     server.drawn.seconds = 0.0
-    page.click("#clear")
+    page.click("#viewer [data-do=clear]")
     page.wait_for_selector("#viewer .lgg-empty")
     monkeypatch.setattr(gradio_patches, "LINE", 0)
     give(page, image)

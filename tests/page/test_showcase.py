@@ -205,7 +205,7 @@ def test_the_healthy_one_an_upload_and_a_reload(browser: Any, exhibited: Any, tm
     page.click('[data-patient="patient_healthy"]')
     page.wait_for_function(f"{NAME}.includes('synthetic3')")
     assert page.inner_text("#viewer .lgg-headline") == say("nothing_found", "en", threshold="0.50")
-    assert "12 /" in page.inner_text("#viewer .lgg-scroll output").replace("13 /", "12 /"), "opens in the middle"
+    assert "12 /" in page.inner_text("#viewer .lgg-steps output").replace("13 /", "12 /"), "opens in the middle"
     page.click('[data-patient="patient_two_lesions"]')
     page.wait_for_function(f"{NAME}.includes('synthetic2')")
     give_drawn(page, "phantom_single")  # a user's own replaces it

@@ -40,7 +40,7 @@ from lgg_demo.output.result import result_of
 from lgg_demo.reading.studies import Request, read_all
 
 __all__ = ["opened", "series", "served", "shipped", "url"]  # fixtures
-PLACE = "Number(document.querySelector('#viewer .lgg-scroll output').textContent.split('/')[0])"
+PLACE = "Number(document.querySelector('#viewer .lgg-steps output').textContent.split('/')[0])"
 SCORES = ("dice", "iou", "precision", "recall")
 pytestmark = [needs_browser, pytest.mark.browser]
 
@@ -52,7 +52,7 @@ def test_what_the_hand_does_needs_no_request(series: Any) -> None:
         first = {name: picture(page, name) for name in ("image", "prediction")}
         drag(page, middle(page, "image"), (60, -40), "right")  # window and level
         assert picture(page, "image") != first["image"]
-        page.mouse.dblclick(*at)
+        do(page, "reset")
         assert picture(page, "image") == first["image"]
         page.mouse.move(*middle(page, "prediction", 0.3, 0.3))
         page.keyboard.down("Control")
@@ -62,7 +62,7 @@ def test_what_the_hand_does_needs_no_request(series: Any) -> None:
         assert zoomed != first["prediction"]
         drag(page, at, (30, 20))  # a zoomed picture moves
         assert picture(page, "prediction") != zoomed
-        page.mouse.dblclick(*at)
+        do(page, "reset")
         assert picture(page, "prediction") == first["prediction"]
         before = place(page)
         page.mouse.wheel(0, 120)
@@ -73,7 +73,7 @@ def test_what_the_hand_does_needs_no_request(series: Any) -> None:
         faint = picture(page, "prediction")
         assert faint != first["prediction"]
         page.locator('#viewer [data-dial="opacity"]').fill("60")
-        do(page, "outline")
+        do(page, "fill")
         assert picture(page, "prediction") not in (faint, first["prediction"])
         do(page, "fill")
         for name in ("agreement", "uncertainty"):
@@ -140,7 +140,7 @@ def test_curve_sets_the_threshold_and_warns(series: Any) -> None:
     box = canvas.bounding_box()
     with no_request(series):
         series.mouse.click(box["x"] + 26 + 0.8 * (box["width"] - 34), box["y"] + 60)
-        series.wait_for_function("document.querySelector('#threshold input[type=number]').value === '0.8'")
+        series.wait_for_function("document.querySelector('#viewer .lgg-threshold input[type=text]').value === '0.80'")
     assert series.inner_text('#viewer [data-note="caution"]') == say("caution", "en")
     set_threshold(series, 0.5)
     settle(series)
@@ -250,15 +250,18 @@ def test_everything_by_keyboard(series: Any) -> None:
     assert picture(page, "image") != before_zoom
     keys.press("r")
     keys.press(".")
-    page.wait_for_function("document.querySelector('#threshold input[type=number]').value === '0.51'")
+    page.wait_for_function("document.querySelector('#viewer .lgg-threshold input[type=text]').value === '0.51'")
     keys.press(",")
     keys.press("v")
     assert pressed(page, "overlay")
     do(page, "side")
     page.focus("#viewer .lgg-viewer")
     keys.press("f")
-    assert pressed(page, "outline")
+    assert not pressed(page, "fill")
     keys.press("f")
+    keys.press("i")
+    assert pressed(page, "invert") and picture(page, "image") != before_zoom
+    keys.press("i")
     first = place(page)
     keys.press("ArrowDown")
     assert place(page) == first + 1
