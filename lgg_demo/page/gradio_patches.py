@@ -16,7 +16,7 @@ from typing import Any
 import anyio.to_thread
 import gradio as gr
 from fastapi import HTTPException, Request
-from gradio import queueing, routes
+from gradio import queueing, routes, state_holder
 from gradio.context import LocalContext
 from gradio.route_utils import GradioMultiPartParser
 from gradio.server_messages import ProgressMessage, ProgressUnit
@@ -47,9 +47,28 @@ async def _as_it_lies_async(self: gr.File, path: str | Path | None) -> str | Non
 gr.File.async_move_resource_to_block_cache = _as_it_lies_async
 gr.File.move_resource_to_block_cache = lambda self, path: None if path is None else str(path)
 
-# It keeps what every component showed last, pictures and downloads too, until ten thousand sessions have followed; only
-# deep links would read it. Needless once that can be switched off.
-SessionState._update_value_in_config = lambda self, key, value: None
+class NothingKept(dict[Any, Any]):
+    """A dictionary that drops what it is given."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
+class OwnState(SessionState):
+    """A session without a copy of the page, 0.2 MB, and of what each component showed last, pictures and downloads too.
+
+    Only deep links would read it. Needless once that can be switched off.
+    """
+
+    def __init__(self, blocks: gr.Blocks) -> None:
+        super().__init__(blocks)
+        self.config_values = NothingKept()
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        pass
+
+
+state_holder.SessionState = OwnState
 
 
 class Sessions(StateHolder):

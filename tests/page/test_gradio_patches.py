@@ -37,6 +37,17 @@ def test_sessions_are_ours_and_keep_no_values() -> None:
     assert {"session_data", "time_last_used"} <= set(vars(StateHolder()))
     assert parameters(SessionState._update_value_in_config) == ["self", "key", "value"]
     assert "_update_value_in_config(" in source(gr.Blocks.preprocess_data) + source(gr.Blocks.postprocess_data)
+    assert "SessionState(self.blocks)" in source(StateHolder.__getitem__)
+    readers = [p.name for p in Path(gr.__file__).parent.rglob("*.py") if "config_values" in p.read_text(encoding="utf-8")]
+    assert readers == ["state_holder.py"], "what a session does not keep is read by nothing"
+    with gr.Blocks() as demo:
+        words, count = gr.HTML("words " * 1000), gr.State(1)
+    holder = Sessions()
+    holder.set_blocks(demo)
+    session = holder["one"]
+    session[count._id] = 2
+    session._update_value_in_config(words._id, "seen")
+    assert (session[count._id], session.config_values) == (2, {})
 
 
 def test_every_call_goes_through_what_page_blocks_override() -> None:
