@@ -72,7 +72,8 @@ def page_of_study(browser: Any, folder: Path, **context: Any) -> Iterator[Hand]:
     """The real page, served, with the study opened."""
     demo = build(Page(MadeUp()))  # type: ignore[arg-type]
     _, address, _ = launch_page(demo, prevent_thread_lock=True, quiet=True)
-    own = browser.new_context(**{"locale": "en-US", "accept_downloads": True, "viewport": {"width": 1440, "height": 900}} | context)
+    usual = {"locale": "en-US", "accept_downloads": True, "viewport": {"width": 1440, "height": 900}}
+    own = browser.new_context(**usual | context)
     page = watched(own)
     page.goto(address)
     page.wait_for_selector("#viewer .lgg-empty")

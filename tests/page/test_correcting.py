@@ -1,4 +1,4 @@
-"""Each tool that corrects the outline, on the real page: by mouse, by keys, by a finger; undone, redone, and in the report."""
+"""Each tool that corrects the outline, on the real page: by mouse, keys and finger; undone, redone, in the report."""
 
 from __future__ import annotations
 
@@ -73,18 +73,19 @@ def test_a_line_splits_an_object_and_a_click_takes_one_part(hand: Hand) -> None:
     rows = np.argwhere(hand.mask() & LESION)[:, 1]
     assert rows.max() < y and hand.mask()[FALSE].all()
     hand.press("z", "z")
-    hand.draw([(x, y), (x + 3, y)])  # ends within it
+    hand.draw([(x, y), (x + 7, y)])  # ends within it
     assert hand.said() == say("object_uncut", "en") and not hand.edits().any()
 
 
 def test_brush_and_eraser_on_the_planes_are_round_in_millimetres(hand: Hand) -> None:
     hand.layout("planes")
+    hand.take("brush")
     hand.page.locator("#viewer [data-dial=brush]").fill("20")  # of 1.25 mm
     for panel, axis in (("coronal", 2), ("sagittal", 1)):
         before = hand.edits()
         hand.take("brush")
         hand.click(80.5, 12.5, panel)
-        new = np.argwhere((hand.edits() != before))
+        new = np.argwhere(hand.edits() != before)
         across, slices = np.ptp(new[:, axis]) + 1, np.ptp(new[:, 0]) + 1
         assert abs(across * 1.25 - 25) <= 2.5 and abs(slices * 5.0 - 25) <= 5, panel
         assert np.ptp(new[:, 3 - axis]) == 0, "one plane thick"
@@ -106,6 +107,7 @@ def test_the_ground_truth_is_not_painted(hand: Hand) -> None:
 def test_the_smart_brush_stops_at_the_edge_of_the_lesion(hand: Hand) -> None:
     x, y = MISSED_XY
     way = [(x, y), (x + 8, y), (x - 8, y + 2), (x, y - 8), (x + 2, y + 8)]
+    hand.take("smart")
     hand.page.locator("#viewer [data-dial=brush]").fill("16")
     outside = {}
     for tool in ("smart", "brush"):
@@ -119,7 +121,7 @@ def test_the_smart_brush_stops_at_the_edge_of_the_lesion(hand: Hand) -> None:
 
 
 def test_a_lasso_adds_and_with_alt_or_its_switch_removes(hand: Hand) -> None:
-    round_missed, round_false = (outline(ndarray[S]) for ndarray in (MISSED, FALSE))
+    round_missed, round_false = (outline(lesion[S]) for lesion in (MISSED, FALSE))
     hand.take("lasso")
     hand.draw(round_missed)
     assert dice(hand.edits()[S] == ADDED, MISSED[S]) > 0.93
@@ -145,7 +147,7 @@ def test_slices_between_two_corrected_ones_are_filled_and_others_are_not(hand: H
     hand.press("w")
     assert say("between_filled", "en", slices=7) == hand.said()
     mask = hand.mask()
-    assert min(dice(mask[s] & ~FALSE[s], LESION[s]) for s in range(6, 15)) > 0.95
+    assert min(dice(mask[s] & ~FALSE[s], LESION[s]) for s in range(6, 15)) > 0.93
     assert not hand.edits()[[*range(6), *range(15, 24)]].any() and mask[FALSE].all()
     hand.press("Control+z")
     assert np.array_equal(np.argwhere(hand.edits().any(axis=(1, 2))).ravel(), [6, 14])
@@ -180,7 +182,10 @@ def test_a_finger_corrects_as_a_mouse_does(browser: Any, tmp_path: Any, monkeypa
         def touch(*points: tuple[float, float]) -> None:
             for n, point in enumerate(points):
                 x, y = hand.at(*point, "main")
-                fingers.send("Input.dispatchTouchEvent", {"type": "touchMove" if n else "touchStart", "touchPoints": [{"x": x, "y": y}]})
+                fingers.send(
+                    "Input.dispatchTouchEvent",
+                    {"type": "touchMove" if n else "touchStart", "touchPoints": [{"x": x, "y": y}]},
+                )
             fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
             settle(hand.page)
 
