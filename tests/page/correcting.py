@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from drawn_heads import draw_head
 from driver import settle, watched
 from nifti_files import nifti, turned
 from scipy import ndimage
@@ -21,7 +22,6 @@ from scipy import ndimage
 from lgg_demo.case import Scan
 from lgg_demo.page.blocks import build
 from lgg_demo.page.handlers import Page
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.page.server import launch_page
 
 SLICES, SIDE = 24, 160
