@@ -29,7 +29,8 @@ function lineDistances(values, step, places, borders) {
 
 // The distance of every pixel to the next one that is (or is not) in a shape, in widths of a pixel that is `tall` high.
 function distances(shape, wanted, width, height, tall) {
-  const all = Float64Array.from(shape, (v) => (!!v === wanted ? 0 : Infinity));
+  const all = new Float64Array(shape.length);
+  for (let i = 0; i < shape.length; i++) all[i] = (shape[i] !== 0) === wanted ? 0 : Infinity;
   const longest = Math.max(width, height), places = new Int32Array(longest), borders = new Float64Array(longest);
   const column = new Float64Array(height);
   for (let x = 0; x < width; x++) {
@@ -103,10 +104,10 @@ export function shapesBetween(first, second, { width, height, tall }) {
     const shift = (by) => [Math.round((a.x - b.x) * by), Math.round((a.y - b.y) * by)];
     const [fx, fy] = shift(t), [sx, sy] = shift(t - 1);
     const at = (distance, x, y) => (x < 0 || y < 0 || x >= width || y >= height ? Infinity : distance[y * width + x]);
-    return Uint8Array.from(first, (_, i) => {
-      const x = i % width, y = (i - x) / width;
-      return (1 - t) * at(from, x + fx, y + fy) + t * at(to, x + sx, y + sy) < 0 ? 1 : 0;
-    });
+    const shape = new Uint8Array(first.length);
+    for (let y = 0, i = 0; y < height; y++)
+      for (let x = 0; x < width; x++, i++) if ((1 - t) * at(from, x + fx, y + fy) + t * at(to, x + sx, y + sy) < 0) shape[i] = 1;
+    return shape;
   };
 }
 
@@ -169,7 +170,8 @@ export function filledBetween(frames, cutoff, tall) {
       const [shape, concerned] = [now(t), touched(t)].map((small) => putBack(small, part, size));
       const mask = maskOf(frame, cutoff);
       const replaced = areasWith(mask, width, height, (i) => shape[i] === 1 || concerned[i] === 1);
-      filled.set(frame, mask.map((v, i) => (shape[i] || (v && !replaced[i]) ? 1 : 0)));
+      for (let i = 0; i < mask.length; i++) if (shape[i] !== replaced[i]) mask[i] = shape[i];
+      filled.set(frame, mask);
     }
   });
   return filled;

@@ -30,9 +30,16 @@ export function dropStep({ found }) {
 // What a step has changed in a frame: pixels, their edits before and after.
 function changeOf(frame, found) {
   const { edits } = frame;
-  const at = [];
-  for (let i = 0; i < edits.length; i++) if (edits[i] !== found[i]) at.push(i);
-  return { frame, at: Uint32Array.from(at), was: Uint8Array.from(at, (i) => found[i]), is: Uint8Array.from(at, (i) => edits[i]) };
+  let size = 0;
+  for (let i = 0; i < edits.length; i++) if (edits[i] !== found[i]) size++;
+  const at = new Uint32Array(size), was = new Uint8Array(size), is = new Uint8Array(size);
+  for (let i = 0, n = 0; n < size; i++)
+    if (edits[i] !== found[i]) {
+      at[n] = i;
+      was[n] = found[i];
+      is[n++] = edits[i];
+    }
+  return { frame, at, was, is };
 }
 
 // Remember a finished step, unless it changed nothing; says which. The oldest go where there are too many.

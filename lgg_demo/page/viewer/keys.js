@@ -6,7 +6,8 @@ import { find, refresh, root } from "./dom.js";
 import { crossIn } from "./geometry.js";
 import { PLANES, frameNow, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
-import { cursorNow, dropDrawn, moveCursor, redo, setBrush, setTool, undo, useTool } from "./tools.js";
+import { cursorNow, dropDrawn, moveCursor, useTool } from "./tool_keys.js";
+import { redo, setBrush, setTool, undo } from "./tools.js";
 
 const ARROWS = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] };
 const PAGES = {

@@ -9,27 +9,38 @@ export const sizeOf = (object) => [...object.values()].reduce((sum, pixels) => s
 // Those in `seen`, an array of marks by slice, are left out, and marked there.
 export function joined(frames, seeds, inside, most = Infinity, seen = []) {
   const { width, height } = frames[0];
-  const object = new Map(), next = [];
+  const lists = [], next = [];
   let size = 0;
-  const look = (s, i) => {
-    const marks = (seen[s] ??= new Uint8Array(width * height));
-    if (marks[i]) return;
-    marks[i] = 1;
-    if (!inside(frames[s], i)) return;
-    if (!object.has(s)) object.set(s, []);
-    object.get(s).push(i);
+  const marksOf = (s) => (seen[s] ??= new Uint8Array(width * height));
+  const take = (s, i) => {
+    (lists[s] ??= []).push(i);
     next.push(s, i);
     size++;
   };
-  for (let n = 0; n < seeds.length; n += 2) look(seeds[n], seeds[n + 1]);
+  for (let n = 0; n < seeds.length; n += 2) {
+    const s = seeds[n], i = seeds[n + 1], marks = marksOf(s);
+    if (marks[i]) continue;
+    marks[i] = 1;
+    if (inside(frames[s], i)) take(s, i);
+  }
   while (next.length && size <= most) {
     const i = next.pop(), s = next.pop();
     const x = i % width, y = (i - x) / width;
-    for (let t = Math.max(0, s - 1); t <= Math.min(frames.length - 1, s + 1); t++)
-      for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++)
-        for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) look(t, v * width + u);
+    const left = Math.max(0, x - 1), right = Math.min(width - 1, x + 1), last = Math.min(height - 1, y + 1);
+    for (let t = Math.max(0, s - 1); t <= Math.min(frames.length - 1, s + 1); t++) {
+      const marks = marksOf(t), frame = frames[t];
+      for (let v = Math.max(0, y - 1); v <= last; v++)
+        for (let k = v * width + left; k <= v * width + right; k++) {
+          if (marks[k]) continue;
+          marks[k] = 1;
+          if (inside(frame, k)) take(t, k);
+        }
+    }
   }
-  return size <= most ? object : null;
+  if (size > most) return null;
+  const object = new Map();
+  lists.forEach((pixels, s) => object.set(s, pixels));
+  return object;
 }
 
 // The object of the mask that a voxel is in; empty where it is in none.

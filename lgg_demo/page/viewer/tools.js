@@ -181,38 +181,3 @@ function goTo(frames) {
 
 export const undo = () => goTo(undoStep(state.history));
 export const redo = () => goTo(redoStep(state.history));
-
-// Without a pointer
-
-// Where a tool is in its plane; the cross, or the middle of the picture, before it was moved.
-export function cursorNow() {
-  if (state.cursor) return state.cursor;
-  const { width, height } = planeNow("axial"), { x, y } = state.cross;
-  return { plane: "axial", ...(state.layout === "planes" ? { x: x + 0.5, y: y + 0.5 } : { x: width / 2, y: height / 2 }) };
-}
-
-export function moveCursor(dx, dy) {
-  const { x, y, plane } = cursorNow(), { width, height } = planeNow(plane);
-  state.cursor = { plane, x: clamp(x + dx, 0.5, width - 0.5), y: clamp(y + dy, 0.5, height - 0.5) };
-  refresh();
-}
-
-export function dropDrawn() {
-  state.drawn = null;
-  refresh();
-}
-
-// Use the tool where it is. Outlines and cuts are set point by point: the lasso's corners, and with `ends` its last one, or
-// one after the other both ends of a cut.
-export function useTool(ends) {
-  const { plane, ...at } = cursorNow(), { tool, drawn } = state;
-  const points = drawn?.plane === plane ? [...drawn.points, at] : [at];
-  const isPoint = tool === "lasso" ? !ends : tool === "object" && ends && points.length < 2;
-  if (isPoint) {
-    state.drawn = { plane, points };
-    return refresh();
-  }
-  const stroke = beginStroke(at, plane);
-  if (ENDS[tool] && (ends || tool === "lasso")) stroke.points = points;
-  keep(stroke);
-}
