@@ -1,7 +1,7 @@
 import js from "@eslint/js";
 import globals from "globals";
 
-const given = { element: "readonly", props: "readonly", watch: "readonly" }; // by gr.HTML, to the script it runs
+const given = { element: "readonly", props: "readonly", watch: "readonly", trigger: "readonly" }; // by gr.HTML, to the script it runs
 
 export default [
   { ignores: ["**/*", "!lgg_demo/**", "!tests/**", "!*.js"] }, // an environment or the data beside the code is not ours

@@ -19,8 +19,9 @@ def grey(scan: Scan) -> np.ndarray:
     return _between(flair, float(low), float(high))
 
 
-def window(stack: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """A channel (S, H, W) in 8 bits for the viewer, (S, H, W) uint8, and which of its greys are black and white at first.
+def window(stack: np.ndarray) -> tuple[np.ndarray, list[float], list[float]]:
+    """A channel (S, H, W) in 8 bits for the viewer, (S, H, W) uint8, which of its greys are black and white at first, and
+    which of the scan's own values the first and the last grey stand for.
 
     The viewer's window and level act on these 8 bits, whatever depth the scan had: they span a little more than what is
     shown at first, so that a window can be widened, and a narrow one still has some two hundred greys. Sending 16 bits
@@ -28,10 +29,11 @@ def window(stack: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """
     low, dark, bright, high = (float(v) for v in np.percentile(stack, sorted((*SENT, *SHOWN))))
     if high <= low:
-        return np.zeros(stack.shape, dtype=np.uint8), [0.0, 255.0]
+        return np.zeros(stack.shape, dtype=np.uint8), [0.0, 255.0], [low, low]
     if bright <= dark:
         dark, bright = low, high
-    return _between(stack, low, high), [(dark - low) / (high - low) * 255, (bright - low) / (high - low) * 255]
+    first = [(value - low) / (high - low) * 255 for value in (dark, bright)]
+    return _between(stack, low, high), first, [low, high]
 
 
 def _between(stack: np.ndarray, low: float, high: float) -> np.ndarray:

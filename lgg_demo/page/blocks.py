@@ -11,11 +11,12 @@ from typing import Any
 
 import gradio as gr
 
-from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language, say
+from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language
+from lgg_demo.page.about import about
 from lgg_demo.page.faults import language_of
 from lgg_demo.page.gradio_patches import KEEP_SECONDS, PageBlocks
-from lgg_demo.page.handlers import HOLD_SECONDS, PHANTOMS, Page, listed
-from lgg_demo.page.session import CHOICES, LANGUAGES, Session
+from lgg_demo.page.handlers import HOLD_SECONDS, PHANTOMS, Page
+from lgg_demo.page.session import CHOICES, LANGUAGES
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
@@ -25,10 +26,15 @@ PRIVATE = {"api_visibility": "private"}
 # One network, two cores: one scan at a time of all users', and a mask waits for the scan it was drawn on.
 ALONE = {"concurrency_id": "network", "concurrency_limit": 1}
 
-TELL_THRESHOLD = """(t) => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
-  new CustomEvent('lgg-threshold', {detail: t, bubbles: true})); }"""
-ADD_CORRECTIONS = """async (s, t, l, c) =>
-  [s, t, l, await document.querySelector('#viewer .lgg-viewer')?.corrections?.() ?? '']"""
+# What the viewer tells the server with an event: gr.HTML's `trigger` says that something happened, not to which component.
+ADD_CORRECTIONS = """async (s, t, l, c) => { const viewer = document.querySelector('#viewer .lgg-viewer');
+  return [s, viewer.threshold(), l, await viewer.corrections()]; }"""
+ADD_LANGUAGE = "(l) => document.querySelector('#viewer .lgg-viewer').spoken"
+# The messages are one component of the page, whose text the viewer shows in its left rail.
+TELL_MESSAGES = """const tell = () => document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
+  new CustomEvent('lgg-messages', {detail: props.value}));
+watch('value', tell);
+tell();"""
 SAVE_ZIP = """(data, t) => {
   const a = document.createElement('a');
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -48,60 +54,15 @@ def viewer_script() -> str:
 
 
 class Layout:
-    """The components of the page, drawn into the Blocks that are open; what they say follows the language."""
+    """The components of the page, drawn into the Blocks that are open.
 
-    def __init__(self) -> None:
+    All that is seen is the viewer's; the others hold what goes to the server and comes back.
+    """
+
+    def __init__(self, told: dict[str, Any]) -> None:
         self.language = gr.State("en")
         self.session = gr.State(None, time_to_live=KEEP_SECONDS)
         self.held = gr.State(None, time_to_live=HOLD_SECONDS, delete_callback=lambda files: files and files.delete())
-        self.labels: list[tuple[Any, str, str]] = []  # component, property, key of the catalogue
-        with gr.Row(elem_id="head"):
-            self._head()
-        with gr.Row(elem_id="work"):
-            with gr.Column(scale=1, min_width=300):
-                self._files()
-            with gr.Column(scale=3, min_width=320):
-                self._result()
-
-    def _named(self, component: Any, key: str, what: str = "label") -> Any:
-        self.labels.append((component, what, key))
-        return component
-
-    def _text(self, key: str, elem_id: str = "") -> None:
-        self._named(gr.Markdown(say(key, "en"), elem_id=elem_id or key), key, "value")
-
-    def _file(self, key: str) -> Any:
-        return self._named(gr.File(label=say(key, "en"), file_count="multiple", height=150, elem_id=key), key)
-
-    def _button(self, key: str, **options: Any) -> Any:
-        return self._named(gr.Button(say(key, "en"), elem_id=key, **options), key, "value")
-
-    def _head(self) -> None:
-        with gr.Column(scale=5, min_width=280):
-            gr.Markdown("# LGG Demo")
-            self._text("tagline")
-            self._text("not_for_diagnosis", "notice")
-        switch = gr.Radio(LANGUAGES, value="en", label="Language", scale=1, min_width=220, elem_id="language")
-        self.switch = self._named(switch, "language")
-
-    def _files(self) -> None:
-        self.scan, self.reference = self._file("scan"), self._file("reference")
-        status = "<div role='status' data-language='${language}'>${value}</div>"
-        self.messages = gr.HTML("", elem_id="messages", html_template=status, language="en")
-        with gr.Group(visible=False, elem_id="sequences") as self.sequences:
-            keys = [f"choose_{role}" for role in CHOICES]
-            self.chosen = [self._named(gr.Dropdown([], label=say(k, "en"), elem_id=k), k) for k in keys]
-            self._named(self.chosen[0], "choose_info", "info")
-        self._text("hint")
-        self._text("examples", "examples-label")
-        with gr.Row():
-            self.phantoms = {kind: self._button(kind, size="sm", min_width=80) for kind in PHANTOMS}
-        self._text("privacy")
-
-    def _result(self) -> None:
-        said = {"label": say("threshold", "en"), "info": say("threshold_info", "en")}
-        slider = gr.Slider(0.01, 0.99, FIRST_THRESHOLD, step=0.01, elem_id="threshold", buttons=["reset"], **said)
-        self.threshold = self._named(self._named(slider, "threshold"), "threshold_info", "info")
         self.viewer = gr.HTML(
             None,
             elem_id="viewer",
@@ -111,49 +72,39 @@ class Layout:
             apply_default_css=False,
             language="en",
             strings={language: {k: CATALOGUE[k][language] for k in VIEWER_KEYS} for _, language in LANGUAGES},
+            about=told,
         )
-        with gr.Row():
-            self.download = self._button("download", variant="primary", interactive=False)
-            self.clear = self._button("clear", interactive=False)
+        self.messages = gr.HTML("", elem_id="messages", js_on_load=TELL_MESSAGES, visible="hidden")
+        self.switch = gr.Radio(LANGUAGES, value="en", visible=False)
+        self.threshold = gr.Slider(0.01, 0.99, FIRST_THRESHOLD, step=0.01, visible=False)
         self.parcel = gr.Textbox(visible="hidden", elem_id="parcel")
-        self.corrections = gr.Textbox(visible="hidden", elem_id="corrections")
+        self.corrections = gr.Textbox(visible=False)
+        self.scan, self.reference = (
+            gr.File(file_count="multiple", elem_id=name, visible="hidden") for name in ("scan", "reference")
+        )
+        self.phantoms = {kind: gr.Button(kind, elem_id=kind, visible="hidden") for kind in PHANTOMS}
+        self.chosen = [gr.Dropdown([], elem_id=f"choose_{role}", visible=False) for role in CHOICES]
 
-    @property
-    def follows_language(self) -> list[Any]:
-        """What `relabel` updates."""
-        return [self.language, self.viewer, self.messages, *dict.fromkeys(component for component, _, _ in self.labels)]
+    def speak(self, language: Language) -> tuple[Any, Any]:
+        """The updates of language and viewer to a language."""
+        return language, gr.update(language=language)
 
-    def relabel(self, language: Language, session: Session | None) -> list[Any]:
-        """The updates of `follows_language` to a language."""
-        by_component: dict[Any, dict[str, Any]] = {}
-        for component, what, key in self.labels:
-            by_component.setdefault(component, {})[what] = say(key, language)
-        if session and session.studies:
-            for role, dropdown in zip(CHOICES, self.chosen, strict=True):
-                by_component[dropdown]["choices"] = listed(session, role, language)
-        spoken = gr.update(language=language)
-        return [language, spoken, spoken, *(gr.update(**values) for values in by_component.values())]
-
-    def at_first(self, session: Session | None, request: gr.Request) -> list[Any]:
-        """`relabel` to the language of the browser, with the switch set to it."""
-        language = language_of(request)
-        updates = self.relabel(language, session)
-        switch = gr.update(value=language, label=say("language", language))
-        updates[self.follows_language.index(self.switch)] = switch
-        return updates
+    def at_first(self, request: gr.Request) -> tuple[Any, Any]:
+        """`speak` in the language of the browser."""
+        return self.speak(language_of(request))
 
 
 def build(page: Page) -> PageBlocks:
     """The page. Serve it with `launch_page`, which sets what belongs to the server."""
     demo = PageBlocks(page.folder, title="LGG Demo", analytics_enabled=False, fill_width=True)
     with demo:
-        layout = Layout()
+        layout = Layout(about(page.segmenter.record))
         demo.spoken = layout.language
         _segmenting(page, layout)
         _downloading(page, layout)
-        follows = layout.follows_language
-        layout.switch.input(layout.relabel, [layout.switch, layout.session], follows, show_progress="hidden", **PRIVATE)
-        demo.load(layout.at_first, layout.session, follows, show_progress="hidden", **PRIVATE)
+        spoken = [layout.language, layout.viewer]
+        layout.viewer.select(layout.speak, layout.switch, spoken, js=ADD_LANGUAGE, show_progress="hidden", **PRIVATE)
+        demo.load(layout.at_first, None, spoken, show_progress="hidden", **PRIVATE)
         _api(page)
     return demo
 
@@ -167,8 +118,8 @@ def _of(handler: Callable[..., Any], one: str) -> Callable[..., Any]:
 
 def _segmenting(page: Page, on: Layout) -> None:
     """What comes of files, phantoms, other roles of sequences, and of clearing."""
-    shown = [on.session, on.viewer, on.messages, on.download, on.clear, on.sequences, *on.chosen, on.held]
-    once = {"show_progress_on": [on.messages], **ALONE, **PRIVATE}
+    shown = [on.session, on.viewer, on.messages, on.held]
+    once = {"show_progress_on": [on.viewer], **ALONE, **PRIVATE}
     asked = [on.threshold, on.language]
     on.scan.upload(page.on_scan, [on.scan, on.session, on.held, *asked], [on.scan, *shown], **once)
     on.reference.upload(
@@ -182,14 +133,13 @@ def _segmenting(page: Page, on: Layout) -> None:
         button.click(_of(page.on_phantom, kind), [on.held, *asked], shown, **once)
     for role, dropdown in zip(CHOICES, on.chosen, strict=True):
         dropdown.input(_of(page.on_choose, role), [dropdown, on.session, on.held, *asked], shown, **once)
-    on.clear.click(page.on_clear, on.held, shown, **PRIVATE)
+    on.viewer.clear(page.on_clear, on.held, shown, **PRIVATE)
 
 
 def _downloading(page: Page, on: Layout) -> None:
-    """The threshold, which acts in the browser, and the download, which the browser makes of what the server sends."""
-    on.threshold.change(None, on.threshold, None, js=TELL_THRESHOLD, **PRIVATE)
+    """The download, which the browser makes of what the server sends."""
     inputs = [on.session, on.threshold, on.language, on.corrections]
-    packed = on.download.click(page.on_download, inputs, on.parcel, js=ADD_CORRECTIONS, **PRIVATE)
+    packed = on.viewer.download(page.on_download, inputs, on.parcel, js=ADD_CORRECTIONS, **PRIVATE)
     packed.success(None, [on.parcel, on.threshold], on.parcel, js=SAVE_ZIP, **PRIVATE)
 
 

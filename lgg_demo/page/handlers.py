@@ -34,7 +34,7 @@ from lgg_demo.page.faults import language_of, refusal
 from lgg_demo.page.gradio_patches import Stop
 from lgg_demo.page.payload import read_corrections, viewer_case, viewer_picture, viewer_reference
 from lgg_demo.page.phantom import draw_head, write_phantom
-from lgg_demo.page.session import CHOICES, Kept, Memory, Roles, Session
+from lgg_demo.page.session import Kept, Memory, Roles, Session
 from lgg_demo.page.uploads import FilesGone, UploadFolder, Uploads, deleted_after
 from lgg_demo.reading import guard
 from lgg_demo.reading.earlier import REPORT
@@ -92,22 +92,6 @@ def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
     """How many slices have a reference, where any has."""
     scored = sum(int(r.referenced.sum()) for r in results if r.referenced is not None)
     return (Sentence("scored", {"slices": scored}),) if scored else ()
-
-
-def listed(session: Session, role: Role, language: Language) -> list[tuple[str, str]]:
-    """What may play a role in one of the studies: (label, name)."""
-    sequences = [s for study in session.studies for s in study.sequences]
-    names = [(f"{s.name} ({s.description}, {s.slices})" if s.description else s.name, s.name) for s in sequences]
-    return names if role == "flair" else [(say("none", language), ""), *names]
-
-
-def role_updates(session: Session, language: Language) -> list[Any]:
-    """The group of sequences and its drop-downs: what was found, and which of it plays each role."""
-    if not session.studies:
-        return [gr.update(visible=False), *(gr.update(choices=[], value=None) for _ in CHOICES)]
-    chosen = session.study.chosen
-    updates = [gr.update(choices=listed(session, role, language), value=chosen.get(role, "")) for role in CHOICES]
-    return [gr.update(visible=True), *updates]
 
 
 def zip_of(folder: Path, files: Sequence[Path]) -> bytes:
@@ -254,8 +238,7 @@ class Page:
 
     def shown(self, session: Session, value: dict[str, Any] | None, language: Language) -> tuple[Any, ...]:
         """Session, viewer, messages, buttons and roles after a result; where nothing could be read, what was there goes."""
-        usable = gr.update(interactive=bool(session.results))
-        return session, value, session.messages(), usable, usable, *role_updates(session, language)
+        return session, value, session.messages()
 
     # Events of the page
 
@@ -271,8 +254,7 @@ class Page:
         """Segment what was dropped. before: the files of an earlier study, which go."""
         if uploads and all(says_mask(u) for u in uploads):
             # Masks alone are no scan: segmenting them would throw away the result they were meant for.
-            rest = [gr.skip()] * (2 + 1 + len(CHOICES) + 1)
-            yield *self.on_reference(uploads, session, threshold, language), *rest
+            yield *self.on_reference(uploads, session, threshold, language), gr.skip()
             return
         asked = Asked(threshold, language, progress)
         taken = self.folder.take(uploads)
@@ -361,8 +343,7 @@ class Page:
         """Forget the result and the files."""
         if held is not None:
             held.delete()
-        off = gr.update(interactive=False)
-        return None, None, "", off, off, *role_updates(Session(), "en"), None
+        return None, None, "", None
 
     def on_download(
         self, session: Session | None, threshold: float, language: Language, corrections: str | None = ""

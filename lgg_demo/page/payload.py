@@ -38,8 +38,9 @@ def viewer_picture(case: Case) -> dict[str, Any]:
     """What the viewer can show of one case before the network has run.
 
     image, and in `channels` pre- and post-contrast where the scan has them: packed 8 bits with their first window, see
-    `window`. spacing: mm between slices, rows and columns; pixel_mm2, voxel_ml: as the report measures; None where the
-    file does not say. oriented: whether left and right are known.
+    `window`; range: the scan's own values of grey 0 and 255. spacing: mm between slices, rows and columns; pixel_mm2,
+    voxel_ml: as the report measures; affine: mm to the right, front and top of (slice, row, column, 1); None where the file
+    does not say. oriented: whether left and right are known.
     """
     scan = case.scan
     flair = scan.pixels[..., FLAIR]
@@ -56,6 +57,7 @@ def viewer_picture(case: Case) -> dict[str, Any]:
         "spacing": physical.spacing_mm if physical else None,
         "pixel_mm2": pixel_mm2(physical) if physical else None,
         "voxel_ml": voxel_ml(physical) if physical else None,
+        "affine": _millimetres(physical.stack_affine) if physical else None,
         "oriented": scan.grid is not None and not any(w.key in NO_SIDES for w in case.warnings),
         **_sent(flair),
         "channels": sent,
@@ -64,9 +66,14 @@ def viewer_picture(case: Case) -> dict[str, Any]:
     }
 
 
+def _millimetres(affine: np.ndarray) -> list[list[float]]:
+    """Right, front and up of a voxel as factors of (slice, row, column) and a shift, rounded to a thousandth."""
+    return [[round(float(v), 3) for v in row] for row in affine[:3]]
+
+
 def _sent(stack: np.ndarray) -> dict[str, Any]:
-    shown, first = window(stack)
-    return {"image": pack(shown), "window": first}
+    shown, first, values = window(stack)
+    return {"image": pack(shown), "window": first, "range": values}
 
 
 def viewer_case(picture: dict[str, Any], result: Result) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from lgg_demo.page.payload import pack, read_corrections, viewer_picture
 def test_eight_bits_span_more_than_is_shown_at_first() -> None:
     case, _ = study()
     flair = case.scan.pixels[..., 1] * 16  # as a 12-bit scan
-    sent, (dark, bright) = window(flair)
+    sent, (dark, bright), _ = window(flair)
     assert sent.dtype == np.uint8 and 0 <= dark < bright <= 255
     shown = np.clip((sent.astype(float) - dark) / (bright - dark) * 255, 0, 255)
     same = replace(case.scan, pixels=np.stack([flair] * 3, axis=-1))

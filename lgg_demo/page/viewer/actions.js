@@ -2,7 +2,8 @@
 import { ADDED, REMOVED } from "./counts.js";
 import { dab, keepStroke, newStroke, takeBack } from "./corrections.js";
 import { changed } from "./dials.js";
-import { refresh, root, tell } from "./dom.js";
+import { canvasOf, figures, refresh, root, tell } from "./dom.js";
+import { placedOn } from "./drawing.js";
 import { findings } from "./figures.js";
 import { clamp, crossFrom, panned, zoomed } from "./geometry.js";
 import { render } from "./render.js";
@@ -29,6 +30,17 @@ export function toggleLayer(name) {
 export function reset() {
   resetView();
   render();
+}
+
+// One panel over the whole stage, or all of them again.
+export const enlarge = (panel) => show({ large: state.large === panel ? null : panel });
+
+export const invert = () => show({ invert: !state.invert });
+
+// The windows as they were sent: from the darkest to the brightest of what is not an outlier.
+export function autoWindow() {
+  for (const of of new Set(state.frames.map((f) => f.of))) of.windows = structuredClone(of.sent);
+  changed();
 }
 
 export function blink(on) {
@@ -75,14 +87,17 @@ export function stepAcross(plane, step) {
 
 // The view
 
-export function zoomAt(factor, x = 0.5, y = 0.5) {
-  state.view = zoomed(state.view, factor, x, y);
+// How far a panel reaches beyond its picture; without one, the first on screen.
+const reachOf = (canvas) => placedOn(canvas ?? canvasOf(figures.find((f) => !f.hidden)))?.reach;
+
+export function zoomAt(factor, x = 0.5, y = 0.5, canvas = null) {
+  state.view = zoomed(state.view, factor, x, y, reachOf(canvas));
   root.classList.toggle("lgg-zoomed", state.view.zoom > 1);
   refresh();
 }
 
-export function pan(dx, dy) {
-  state.view = panned(state.view, dx, dy);
+export function pan(dx, dy, canvas = null) {
+  state.view = panned(state.view, dx, dy, reachOf(canvas));
   refresh();
 }
 

@@ -1,21 +1,32 @@
 // What each button does, by its name.
-import { goFinding, reset, setTool, show, toggleLayer, undo } from "./actions.js";
+import { autoWindow, go, goFinding, invert, reset, setTool, show, toggleLayer, undo } from "./actions.js";
 import { find, root } from "./dom.js";
+import { toggleTheme } from "./head.js";
 import { copyReport, savePicture } from "./saving.js";
-import { CHANNELS, PANELS } from "./state.js";
+import { CHANNELS, FIRST_THRESHOLD, PANELS, state } from "./state.js";
+import { setThreshold } from "./threshold.js";
 import { LAYOUTS } from "./toolbar.js";
 
 const each = (names, entry) => Object.fromEntries(names.map(entry));
 
+// A dialog at its top: a browser would scroll to the button that it focuses.
+function openDialog(name) {
+  const dialog = find(`[data-dialog="${name}"]`);
+  dialog.showModal();
+  dialog.scrollTop = 0;
+}
+
 export const COMMANDS = {
-  ...each(LAYOUTS, (layout) => [layout, () => show({ layout })]),
+  ...each(LAYOUTS, (layout) => [layout, () => show({ layout, large: null })]),
   ...each(PANELS, (name) => [name, () => toggleLayer(name)]),
   ...each(CHANNELS, (channel) => [`channel-${channel}`, () => show({ channel })]),
-  fill: () => show({ fill: true }), outline: () => show({ fill: false }),
+  fill: () => show({ fill: !state.fill }), auto: autoWindow, invert,
   brush: () => setTool("brush"), eraser: () => setTool("eraser"), undo,
   save: savePicture, copy: copyReport, reset,
-  help: () => find(".lgg-help").showModal(), close: () => find(".lgg-help").close(),
-  previous: () => goFinding(-1), next: () => goFinding(1),
+  help: () => openDialog("help"), about: () => openDialog("about"), close: () => find("dialog[open]")?.close(),
+  previous: () => goFinding(-1), next: () => goFinding(1), back: () => go(state.place - 1), on: () => go(state.place + 1),
+  half: () => setThreshold(FIRST_THRESHOLD), theme: toggleTheme,
+  download: () => trigger("download"), clear: () => trigger("clear"),
 };
 
 export function listenToButtons() {
@@ -24,6 +35,6 @@ export function listenToButtons() {
     if (!button) return;
     COMMANDS[button.dataset.do]();
     // After a click the keys belong to the pictures: space would press the same button once more. Who tabs to it stays.
-    if (event.detail && !find(".lgg-help").open) root.focus({ preventScroll: true });
+    if (event.detail && !find("dialog[open]")) root.focus({ preventScroll: true });
   });
 }

@@ -1,12 +1,14 @@
 // Drawing: every panel, and the figures under them. Only what has changed is drawn.
 import { canvasOf, drawWith, figures, ratioNow, root } from "./dom.js";
+import { writeCorners } from "./corners.js";
 import { writeFigures } from "./figures.js";
-import { centredOn, placing } from "./geometry.js";
+import { aspectOf, centredOn, panned, placing } from "./geometry.js";
 import { layered, parts, sourceOf } from "./layers.js";
-import { brushRing, crossLines, crossOn, sideLetters, swipeDivider } from "./overlays.js";
+import { brushRing, crossLines, crossOn, scaleBar, sideLetters, swipeDivider } from "./overlays.js";
 import { compose } from "./paint.js";
-import { PLANES, frameNow, layersNow, state } from "./state.js";
+import { CHANNELS, PLANES, frameNow, layersNow, series, state } from "./state.js";
 import { drawSurface } from "./surface_panel.js";
+import { spacingOf } from "./volume.js";
 
 const panels = new Map(); // canvas to what it shows: {key, placed}
 
@@ -28,10 +30,17 @@ function swipeParts(source) {
 
 function panelParts(name, source) {
   if (PLANES.includes(name)) return [...layered(source), crossLines(name)];
+  if (CHANNELS.includes(name)) return layered(source);
   if (name === "main") return state.layout === "swipe" ? swipeParts(source) : layered(source);
   if (name === "image" || state.blink || frameNow().pending) return parts.image(source);
   const dimmed = (name === "agreement" && state.fill) || name === "uncertainty"; // colour carries the message
   return [...parts.image(source, dimmed ? 0.55 : 1), ...parts[name](source)];
+}
+
+// Width to height of a plane of the series on screen, in true proportion: a voxel need not be as high as it is wide.
+export function aspectNow(plane) {
+  const frame = frameNow(), own = series();
+  return aspectOf(plane, { width: frame.width, height: frame.height, slices: own.length }, frame.spacing ?? spacingOf(own));
 }
 
 function drawPanel(figure) {
@@ -39,15 +48,17 @@ function drawPanel(figure) {
   const canvas = canvasOf(figure);
   if (name === "surface") return drawSurface(canvas);
   const plane = PLANES.includes(name) ? name : "axial";
-  const source = sourceOf(plane);
+  const source = sourceOf(plane, CHANNELS.includes(name) ? name : state.channel);
   const all = panelParts(name, source);
   if (plane === "axial" && state.tool && state.cursor) all.push(brushRing());
   if (frameNow().of.oriented) all.push(sideLetters(plane));
-  const { zoom } = state.view;
-  const centre = state.layout === "planes" ? centredOn(crossOn(name), source, zoom) : state.view;
+  const { zoom } = state.view, aspect = aspectNow(plane);
+  const { reach } = placing(canvas, source, 1, { x: 0.5, y: 0.5 }, aspect);
+  const centre = state.layout === "planes" ? centredOn(crossOn(name), source, zoom, reach) : panned(state.view, 0, 0, reach);
+  if (frameNow().spacing) all.push(scaleBar(plane));
   const key = [canvas.width, canvas.height, zoom, centre.x, centre.y, ...all.map((p) => `${p.id}:${p.alpha}:${p.line}`)].join();
   if (panels.get(canvas)?.key === key) return;
-  const placed = placing(canvas, source, zoom, centre);
+  const placed = placing(canvas, source, zoom, centre, aspect);
   const ratio = ratioNow();
   compose(canvas, all.filter((p) => !p.draw), placed, zoom, ratio);
   const context = canvas.getContext("2d");
@@ -63,6 +74,7 @@ export function draw() {
   if (!frameNow()) return;
   const started = performance.now();
   for (const figure of figures) if (!figure.hidden) drawPanel(figure);
+  writeCorners();
   writeFigures();
   root.dataset.milliseconds = (performance.now() - started).toFixed(2);
   root.dataset.draws = Number(root.dataset.draws ?? 0) + 1;

@@ -1,9 +1,9 @@
-// Below the pictures: the table of figures, the curve of Dice against the threshold, the strip of all slices, the notes.
+// In the right rail: the headline, the table of figures, the curve of Dice against the threshold, the strip of all slices, the notes.
 import { curveOf, doubtOf, figuresOf, isUnsure, predictedOf } from "./counts.js";
-import { canvasOf, create, find, note, ratioNow } from "./dom.js";
+import { canvasOf, create, find, note, ratioNow, setText } from "./dom.js";
 import { drawCurve, drawStrip } from "./graphs.js";
 import { PREDICTION, REFERENCE, css } from "./paint.js";
-import { cutoff, frameNow, isTuned, series, state, versionsOf } from "./state.js";
+import { FIRST_THRESHOLD, cutoff, frameNow, isTuned, series, state, versionsOf } from "./state.js";
 import { number, say } from "./words.js";
 
 const COLOURS = {
@@ -67,10 +67,24 @@ export function writeFigures() {
       cell.dataset.exact = column.values[name];
       cell.textContent = number(column.values[name], digits);
     }
+  writeHeadline(columns);
   note("caution", isTuned() ? say("caution") : "");
   const { corrected } = columns.at(-1).values;
   note("corrected", corrected === undefined ? "" : say("corrected_note", { pixels: number(corrected, 0) }));
   writeCurve();
+}
+
+// Dice as the largest figure where there is a ground truth; else how much was found, or that nothing was.
+function writeHeadline(columns) {
+  const { key, values } = columns.at(-1);
+  const threshold = number(state.threshold, 2), moved = state.threshold !== FIRST_THRESHOLD;
+  setText(find(".lgg-headline"), values.predicted ? "" : say("nothing_found", { threshold }));
+  const box = find(".lgg-dice");
+  box.hidden = values.dice === undefined;
+  if (box.hidden) return;
+  setText(box.querySelector("span"), say("dice"));
+  setText(box.querySelector("output"), number(values.dice, 3));
+  setText(box.querySelector("small"), moved ? say("of_at", { of: say(key), threshold }) : say(key));
 }
 
 const curve = { key: null, whole: null, own: null };
@@ -83,7 +97,7 @@ function writeCurve() {
     Object.assign(curve, { key, whole: curveOf(frames), own: frames.length > 1 ? curveOf([frames[place]]) : null });
   figure.hidden = !curve.whole;
   if (!curve.whole) return;
-  const marks = [{ threshold: 0.5, label: "", dashed: true }];
+  const marks = [{ threshold: FIRST_THRESHOLD, label: "", dashed: true }];
   if (best !== null) marks.push({ threshold: best, label: say("best_mark", { threshold: number(best, 2) }), dashed: true });
   marks.push({ threshold, label: "", strong: true });
   const style = { ...COLOURS, number: (v) => number(v, v % 1 ? 1 : 0) };

@@ -1,11 +1,11 @@
 // Mouse, pen and fingers on the pictures, the strip and the curve. `state.gesture` is what goes on: its kind, its canvas,
 // the id of its pointer.
-import { beginStroke, cancel, go, keep, mark, moveCross, pan, reset, stepAcross, zoomAt } from "./actions.js";
+import { beginStroke, cancel, enlarge, go, keep, mark, moveCross, pan, stepAcross, zoomAt } from "./actions.js";
 import { changed, moveWindow } from "./dials.js";
 import { canvasOf, refresh, root } from "./dom.js";
 import { placedOn } from "./drawing.js";
-import { clamp, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
-import { state } from "./state.js";
+import { clamp, crossFrom, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
+import { PLANES, frameNow, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 
 const WHEEL_NOTCH = 50;
@@ -47,7 +47,7 @@ function begin(event, figure) {
 
 const FOLLOW = {
   window: (gesture, event, dx, dy) => moveWindow(dx, dy),
-  pan: ({ canvas }, event, dx, dy) => pan(dx / canvas.clientWidth, dy / canvas.clientHeight),
+  pan: ({ canvas }, event, dx, dy) => pan(dx / canvas.clientWidth, dy / canvas.clientHeight, canvas),
   turn(gesture, event, dx, dy) {
     const { turn, tilt } = state.pose;
     state.pose = { turn: wrappedAngle(turn + dx * RADIANS), tilt: clamp(tilt + dy * RADIANS, -Math.PI / 2, Math.PI / 2) };
@@ -125,6 +125,7 @@ function onMove(event) {
     state.cursor = pixelAt(canvasOf(figure), event);
     refresh();
   }
+  point(figure, event);
   const last = pointers.get(event.pointerId);
   const { gesture } = state;
   if (gesture?.kind === "pinch" && last) return pinch(event, last);
@@ -133,14 +134,32 @@ function onMove(event) {
   pointers.set(event.pointerId, pointOf(event));
 }
 
+function voxelAt(plane, at) {
+  const { width, height, slice } = frameNow(), own = series();
+  const axial = plane === "axial";
+  if (at.x < 0 || at.y < 0 || at.x >= (plane === "sagittal" ? height : width) || at.y >= (axial ? height : own.length)) return null;
+  const { x, y, slice: to } = crossFrom(plane, at, state.cross, slice, { width, height, slices: own.length });
+  return { frame: own[to], row: y, column: x };
+}
+
+// The voxel under a mouse or pen, whose value and place are written in the corner.
+function point(figure, event) {
+  if (!state.frames.length || event.pointerType === "touch") return;
+  const canvas = figure && canvasOf(figure), panel = figure?.dataset.panel;
+  const at = canvas && panel !== "surface" ? pixelAt(canvas, event) : null;
+  state.pointer = at ? voxelAt(PLANES.includes(panel) ? panel : "axial", at) : null;
+  refresh();
+}
+
 function pinch(event, last) {
   const [, other] = [...pointers].find(([id]) => id !== event.pointerId);
   const box = state.gesture.canvas.getBoundingClientRect();
   const now = pointOf(event);
   const before = Math.hypot(last.x - other.x, last.y - other.y), after = Math.hypot(now.x - other.x, now.y - other.y);
   const middle = shareOf(box, { clientX: (now.x + other.x) / 2, clientY: (now.y + other.y) / 2 });
-  if (before > 0) zoomAt(after / before, middle.x, middle.y);
-  pan((now.x - last.x) / 2 / box.width, (now.y - last.y) / 2 / box.height);
+  const { canvas } = state.gesture;
+  if (before > 0) zoomAt(after / before, middle.x, middle.y, canvas);
+  pan((now.x - last.x) / 2 / box.width, (now.y - last.y) / 2 / box.height, canvas);
   pointers.set(event.pointerId, now);
 }
 
@@ -166,7 +185,7 @@ function onWheel(event) {
   if (event.ctrlKey || event.shiftKey) {
     event.preventDefault();
     const { x, y } = shareAt(canvasOf(figure), event);
-    return zoomAt(Math.exp(-clamp(by, -100, 100) * 0.004), x, y);
+    return zoomAt(Math.exp(-clamp(by, -100, 100) * 0.004), x, y, canvasOf(figure));
   }
   const { panel } = figure.dataset;
   if (state.frames.length < 2 || panel === "surface") return;
@@ -194,7 +213,8 @@ export function listenToPointers() {
     if (figureAt(event.target)) event.preventDefault(); // the right button is for the window
   });
   element.addEventListener("dblclick", (event) => {
-    if (figureAt(event.target) && !state.tool) reset();
+    const figure = figureAt(event.target);
+    if (figure && !state.tool) enlarge(figure.dataset.panel);
   });
   element.addEventListener("wheel", onWheel, { passive: false });
 }

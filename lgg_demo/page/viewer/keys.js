@@ -16,7 +16,7 @@ const KEYS = {
   "+": () => zoomAt(1.25), "=": () => zoomAt(1.25), "-": () => zoomAt(0.8), "−": () => zoomAt(0.8),
   ",": () => setThreshold(state.threshold - 0.01), ".": () => setThreshold(state.threshold + 0.01),
   "[": () => setBrush(state.brush - 2), "]": () => setBrush(state.brush + 2),
-  n: COMMANDS.next, p: COMMANDS.previous, v: cycleLayout, f: () => show({ fill: !state.fill }), c: cycleChannel,
+  n: COMMANDS.next, p: COMMANDS.previous, v: cycleLayout, f: COMMANDS.fill, a: COMMANDS.auto, i: COMMANDS.invert, c: cycleChannel,
   b: COMMANDS.brush, e: COMMANDS.eraser, z: undo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
 };
 
@@ -43,14 +43,16 @@ function onSpaceOrEnter(key) {
 
 function onKey(event) {
   const { target, key } = event;
+  if (target.matches('input[type="text"], select, textarea')) return;
   const withAlt = event.altKey && !"[]".includes(key); // Alt types [ on a Mac
-  if (!state.frames.length || withAlt || find(".lgg-help").open) return;
+  if (!state.frames.length || withAlt || find("dialog[open]")) return;
   if (key === " " || key === "Enter") {
     if (target.matches("input, button")) return;
     event.preventDefault();
     return onSpaceOrEnter(key);
   }
   if (key === "Escape" && state.tool) return setTool(state.tool);
+  if (key === "Escape" && state.large) return show({ large: null });
   if (key in ARROWS || key in PAGES) {
     if (target.matches("input")) return;
     event.preventDefault();

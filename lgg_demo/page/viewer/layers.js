@@ -10,30 +10,31 @@ const sources = {};
 
 // What a plane shows: arrays of its own pixels. `key` changes with the place and the channel, `fixed` with the place and
 // with corrections or a new reference, `masked` with the threshold as well.
-export function sourceOf(plane) {
+export function sourceOf(plane, channel = state.channel) {
   const frame = frameNow(), axial = plane === "axial";
   const frames = axial ? [frame] : series();
   const at = plane === "coronal" ? state.cross.y : state.cross.x;
   const where = axial ? `${state.shown}/${state.place}` : `${state.shown}/${frame.case}/${at}`;
   const fixed = `${where}/${versionsOf(frames)}`;
-  const keys = { key: `${where}/${state.channel}`, fixed, masked: `${fixed}/${cutoff()}` };
-  const known = sources[plane];
+  const keys = { key: `${where}/${channel}`, fixed, masked: `${fixed}/${cutoff()}` };
+  const name = `${plane}/${channel}`, known = sources[name];
   if (known?.masked === keys.masked && known.key === keys.key) return known;
-  sources[plane] = { plane, ...keys, ...(axial ? axialPixels(frame) : pixelsAcross(frames, plane, at)) };
-  return sources[plane];
+  const pixels = axial ? axialPixels(frame, channel) : pixelsAcross(frames, plane, at, channel);
+  sources[name] = { plane, channel, ...keys, ...pixels };
+  return sources[name];
 }
 
-function axialPixels(frame) {
+function axialPixels(frame, channel) {
   const { width, height, reference, probability } = frame;
-  return { width, height, image: imageOf(frame), mask: maskOf(frame, cutoff()), reference, probability };
+  return { width, height, image: imageOf(frame, channel), mask: maskOf(frame, cutoff()), reference, probability };
 }
 
-function pixelsAcross(frames, plane, at) {
+function pixelsAcross(frames, plane, at, channel) {
   const reach = cutoff();
   const slice = (value) => sliceAcross(frames, plane, at, value);
   return {
     width: acrossOf(plane, frames[0]), height: frames.length,
-    image: slice((f, i) => imageOf(f)[i]),
+    image: slice((f, i) => imageOf(f, channel)[i]),
     mask: slice((f, i) => (inMask(f, i, reach) ? 1 : 0)),
     probability: slice((f, i) => f.probability[i]),
     reference: frames.some((f) => f.reference) ? slice((f, i) => f.reference?.[i] ?? 0) : null,
@@ -63,9 +64,10 @@ function outlined(source, what, key, colour, line) {
 
 export const parts = {
   image(source, alpha = 1) {
-    const window = windowNow();
-    const grey = greysOf(window);
-    const part = painted(source, "image", `${source.key}/${window.low}/${window.high}`, alpha, (i) => grey[source.image[i]]);
+    const window = windowNow(source.channel);
+    const grey = greysOf(window, state.invert);
+    const key = `${source.key}/${window.low}/${window.high}/${state.invert}`;
+    const part = painted(source, `image/${source.channel}`, key, alpha, (i) => grey[source.image[i]]);
     return [{ ...part, smooth: true }];
   },
   prediction(source) {

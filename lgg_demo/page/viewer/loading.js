@@ -1,11 +1,10 @@
 // What the server sends: images, probability and reference of each case, 8-bit and deflated.
 import { inflate } from "./corrections.js";
 import { tally } from "./counts.js";
-import { tell } from "./dom.js";
+import { find, tell } from "./dom.js";
 import { render } from "./render.js";
-import { frameNow, resetView, state } from "./state.js";
+import { FIRST_THRESHOLD, NARROW, frameNow, resetView, state } from "./state.js";
 import { forgetSurface } from "./surface_panel.js";
-import { sliderNow } from "./threshold.js";
 
 // A stack (S * pixels) as an array for each slice; null where nothing was sent.
 async function slicesOf(sent, pixels) {
@@ -15,13 +14,14 @@ async function slicesOf(sent, pixels) {
 }
 
 async function framesOf(sent, index) {
-  const { labels, width, height, spacing, oriented, pixel_mm2, voxel_ml } = sent;
-  const images = {}, windows = {};
-  for (const [name, { image, window }] of Object.entries({ flair: sent, ...sent.channels })) {
+  const { labels, width, height, spacing, oriented, affine, pixel_mm2, voxel_ml } = sent;
+  const images = {}, windows = {}, range = {};
+  for (const [name, { image, window, range: own }] of Object.entries({ flair: sent, ...sent.channels })) {
     images[name] = await slicesOf(image, width * height);
     windows[name] = { low: window[0], high: window[1] };
+    range[name] = own;
   }
-  const of = { sent: windows, windows: structuredClone(windows), oriented, pixel_mm2, voxel_ml };
+  const of = { sent: windows, windows: structuredClone(windows), range, oriented, affine, pixel_mm2, voxel_ml };
   return labels.map((label, slice) => ({
     case: index, slice, label, of, width, height, spacing, reference: null, edits: null,
     image: Object.fromEntries(Object.entries(images).map(([name, stack]) => [name, stack[slice]])),
@@ -51,14 +51,15 @@ async function open({ id, cases }) {
   await attach(cases, frames);
   // All at once, and only now: what draws in the meantime draws the case before, whole.
   clear();
-  Object.assign(state, { shown: id, frames, place: frames[0].pending ? frames.length >> 1 : 0 });
+  const place = frames[0].pending ? frames.length >> 1 : 0;
+  Object.assign(state, { shown: id, frames, place, threshold: FIRST_THRESHOLD }); // a threshold is chosen for one study
   goMost();
   resetView();
 }
 
 // Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
 function clear() {
-  Object.assign(state, { frames: [], strokes: [], shown: null, tool: null, cursor: null, gesture: null });
+  Object.assign(state, { frames: [], strokes: [], shown: null, tool: null, cursor: null, pointer: null, gesture: null, large: null });
   forgetSurface();
   tell("");
 }
@@ -97,12 +98,11 @@ async function load(value) {
     state.best = value.best_threshold ?? state.best;
     state.model = value.model ?? state.model;
     await (fresh ? open(value) : complete(value));
-    state.threshold = sliderNow() ?? value.threshold; // it may have been moved since the server was asked
     if (!(state.channel in frameNow().image)) state.channel = "flair";
   }
   render();
-  // One column: the result lies far below the box, and nothing else would tell that it is there.
-  if (fresh && window.innerWidth <= 700) document.querySelector("#threshold")?.scrollIntoView();
+  // One column: the result lies below the fold, and nothing else would tell that it is there.
+  if (fresh && window.innerWidth <= NARROW) find(".lgg-centre").scrollIntoView();
 }
 
 let loading = Promise.resolve();

@@ -33,13 +33,14 @@ const greys = new Uint32Array(256);
 let greysFor = "";
 
 // Grey levels of a window from `low` (black) to `high` (white), both in the 8-bit levels that were sent.
-export function greysOf({ low, high }) {
-  const key = `${low}/${high}`;
+export function greysOf({ low, high }, inverted = false) {
+  const key = `${low}/${high}/${inverted}`;
   if (key !== greysFor) {
     greysFor = key;
     for (let v = 0; v < 256; v++) {
       const g = clamp(Math.round(((v - low) / Math.max(high - low, 1)) * 255), 0, 255);
-      greys[v] = word([g, g, g]);
+      const shown = inverted ? 255 - g : g;
+      greys[v] = word([shown, shown, shown]);
     }
   }
   return greys;

@@ -1,15 +1,18 @@
 // Everything that is written for a place, a layout or a language: texts, buttons, sizes. A threshold moves none of it.
 import { canvasOf, create, figures, find, label, note, ratioNow, refresh, root, setText } from "./dom.js";
-import { size } from "./drawing.js";
+import { aspectNow, size } from "./drawing.js";
 import { writeFigures } from "./figures.js";
-import { aspectOf } from "./geometry.js";
+import { columnsFor } from "./geometry.js";
+import { writeHead } from "./head.js";
+import { writeIntake } from "./intake.js";
 import { BOTH, DOUBT, PREDICTION, REFERENCE, css } from "./paint.js";
-import { PLANES, frameNow, hasReference, isVolume, layersNow, series, state } from "./state.js";
-import { layersOn, writeHelp, writeTools } from "./toolbar.js";
-import { spacingOf } from "./volume.js";
+import { CHANNELS, PLANES, frameNow, hasReference, layersNow, state } from "./state.js";
+import { writeThreshold } from "./threshold.js";
+import { hasLayout, layersOn, writeHelp, writeTools } from "./toolbar.js";
 import { say } from "./words.js";
 
 export function panelText(name) {
+  if (CHANNELS.includes(name)) return say(`channel_${name}`);
   if (name !== "main") return say(name === "agreement" && !state.fill ? "panel_outlines" : `panel_${name}`);
   const on = layersOn();
   if (state.layout === "overlay") return on.map((layer) => say(`panel_${layer}`)).join(" + ");
@@ -17,34 +20,33 @@ export function panelText(name) {
   return say("swipe_sides", { left: side("reference"), right: side("prediction") });
 }
 
-function visiblePanels() {
-  if (state.layout === "planes") return [...PLANES, "surface"];
-  if (state.layout !== "side") return ["main"];
+function panelsOf(layout) {
+  if (layout === "planes") return [...PLANES, "surface"];
+  if (layout === "sequences") return CHANNELS.filter((name) => name in frameNow().image);
+  if (layout !== "side") return ["main"];
   const on = layersOn();
   return on.length ? on : ["image"];
 }
 
-function writeBar(frame) {
+// Those of the layout, or the one that was made large.
+export function visiblePanels() {
+  const all = panelsOf(state.layout);
+  return all.includes(state.large) ? [state.large] : all;
+}
+
+function writePlace(frame) {
   const { frames, place } = state;
   setText(find(".lgg-name"), frame.label);
-  find(".lgg-scroll").hidden = frames.length < 2;
+  find(".lgg-name").title = frame.label;
   setText(find(".lgg-scroll-label"), say("slice"));
-  Object.assign(find(".lgg-scroll input"), { max: frames.length, value: place + 1 });
+  Object.assign(find(".lgg-scroll input"), { max: frames.length, value: place + 1, disabled: frames.length < 2 });
   setText(find(".lgg-scroll output"), `${place + 1} / ${frames.length}`);
-  for (const [name, text] of [["previous", "◂"], ["next", "▸"]]) {
-    const button = find(`[data-do="${name}"]`);
-    setText(button, text);
-    button.title = say(`${name}_finding`);
-    label(button, button.title);
-    button.disabled = frame.pending;
-  }
+  setText(find(".lgg-strip-caption"), frames.length > 1 ? say("strip_caption") : "");
 }
 
 function writePanels(frame) {
   const visible = visiblePanels();
-  const stage = find(".lgg-panels");
-  stage.dataset.layout = state.layout;
-  stage.style.setProperty("--columns", state.layout === "planes" ? 2 : visible.length > 4 ? 3 : visible.length);
+  find(".lgg-panels").dataset.layout = state.layout;
   root.classList.toggle("lgg-tool-on", !!state.tool);
   root.classList.toggle("lgg-zoomed", state.view.zoom > 1);
   for (const figure of figures) {
@@ -67,29 +69,38 @@ function writeLegend(frame) {
     return create("li", {}, box, say(key));
   };
   find(".lgg-legend").replaceChildren(...[
-    [PREDICTION, agreeing ? "extra" : "panel_prediction", true],
-    [REFERENCE, agreeing ? "missed" : "panel_reference", frame.reference],
+    [PREDICTION, "panel_prediction", true],
+    [REFERENCE, "panel_reference", frame.reference],
+    [PREDICTION, "extra", agreeing],
+    [REFERENCE, "missed", agreeing],
     [BOTH, "hit", agreeing],
     [DOUBT, "panel_uncertainty", state.frames.length > 1 || on.uncertainty],
   ].filter(([, , there]) => there).map(swatch));
 }
+
+const ONLY_WITH_RESULT = [".lgg-panels", ".lgg-scroll", ".lgg-result", ".lgg-threshold", ".lgg-export", '[data-do="clear"]'];
 
 export function render() {
   const frame = frameNow();
   label(root, say("viewer"));
   setText(find(".lgg-empty"), say("nothing_yet"));
   find(".lgg-empty").hidden = !!frame;
-  find(".lgg-body").hidden = !frame;
+  for (const place of ONLY_WITH_RESULT) find(place).hidden = !frame;
+  writeHead();
+  writeIntake();
   writeHelp();
-  if (!frame) return;
-  if (state.layout === "planes" && !isVolume()) state.layout = "side";
+  if (frame && !hasLayout(state.layout)) state.layout = "side";
   writeTools();
-  writeBar(frame);
+  if (!frame) return;
+  writeThreshold();
+  writePlace(frame);
   writePanels(frame);
   writeLegend(frame);
-  find(".lgg-under").hidden = frame.pending;
+  find(".lgg-result").hidden = frame.pending;
   setText(find(".lgg-curve figcaption"), say("curve"));
   label(canvasOf(find(".lgg-curve")), say("curve_label"));
+  for (const name of ["download", "clear"]) setText(find(`[data-do="${name}"]`), say(name));
+  find('[data-do="download"]').disabled = frame.pending;
   note("convention", hasReference() ? say("convention") : "");
   note("expected", say("expected_note"));
   note("proportions", state.layout === "planes" && !frame.spacing ? say("proportions_note") : "");
@@ -98,21 +109,16 @@ export function render() {
   refresh();
 }
 
-// Canvases as large as they are shown, in true proportion: a voxel need not be as high as it is wide.
+// Panels as large as the stage allows, their canvases as large as they are shown.
 export function measure() {
-  const frame = frameNow();
-  if (!frame) return;
-  const ratio = ratioNow();
-  const slices = series().length;
-  const spacing = frame.spacing ?? spacingOf(series());
-  for (const figure of figures) {
-    if (figure.hidden) continue;
-    const aspect = aspectOf(figure.dataset.panel, { width: frame.width, height: frame.height, slices }, spacing);
-    figure.style.setProperty("--aspect", aspect);
-    const canvas = canvasOf(figure);
-    const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
-    size(canvas, width, Math.max(1, Math.round(width / aspect)));
-  }
-  for (const canvas of [find(".lgg-strip"), canvasOf(find(".lgg-curve"))])
-    if (canvas.clientWidth) size(canvas, Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio));
+  if (!frameNow()) return;
+  const ratio = ratioNow(), stage = find(".lgg-panels"), visible = visiblePanels();
+  const columns = state.layout === "planes" && visible.length > 1 ? 2 : columnsFor(
+    visible.length, aspectNow("axial"), stage.clientWidth, stage.clientHeight,
+  );
+  stage.style.setProperty("--columns", columns);
+  const canvases = figures.filter((f) => !f.hidden).map(canvasOf);
+  for (const canvas of [...canvases, find(".lgg-strip"), canvasOf(find(".lgg-curve"))])
+    if (canvas.clientWidth)
+      size(canvas, Math.round(canvas.clientWidth * ratio), Math.max(1, Math.round(canvas.clientHeight * ratio)));
 }

@@ -4,6 +4,8 @@ import { cutoffOf } from "./counts.js";
 export const PANELS = ["image", "prediction", "reference", "agreement", "uncertainty"]; // side by side, each a layer
 export const PLANES = ["axial", "coronal", "sagittal"];
 export const CHANNELS = ["pre", "flair", "post"];
+export const FIRST_THRESHOLD = 0.5; // of every new study
+export const NARROW = 860; // CSS pixels, as in viewer.css: one column
 const FEWEST_FOR_PLANES = 9; // slices: fewer are no volume
 
 const newLayers = () => ({ image: true, prediction: true, reference: true, agreement: false, uncertainty: false });
@@ -11,19 +13,22 @@ const newLayers = () => ({ image: true, prediction: true, reference: true, agree
 export const state = {
   frames: [], // one a slice, over all cases
   place: 0, // the frame on screen
-  threshold: 0.5,
+  threshold: FIRST_THRESHOLD,
   best: null, // the threshold that was best in cross-validation, where the model's record has one
   model: null,
   shown: null, // identity of the result on screen
   strokes: [], // for undo
-  layout: "side",
+  layout: window.innerWidth > NARROW ? "side" : "overlay", // a phone has room for one picture
   layers: { side: newLayers(), over: newLayers() }, // "over": one over the other, in all other layouts
-  fill: true,
+  large: null, // the panel that fills the stage
+  fill: false,
+  invert: false,
   opacity: 0.6,
   channel: "flair",
   tool: null, // "brush", "eraser"
   brush: 9, // pixels across
   cursor: null, // where the brush is, in pixels of the slice
+  pointer: null, // {frame, row, column} under the mouse
   blink: false,
   gesture: null,
   cross: { x: 0, y: 0 },
@@ -42,10 +47,10 @@ export const layersNow = () => state.layers[state.layout === "side" ? "side" : "
 export const series = () => state.frames.filter((f) => f.of === frameNow().of);
 export const isVolume = () => series().length >= FEWEST_FOR_PLANES;
 export const hasReference = () => state.frames.some((f) => f.reference !== null);
-export const isTuned = () => state.threshold !== 0.5 && hasReference(); // a threshold chosen with a view to the reference
-export const imageOf = (frame) => frame.image[state.channel] ?? frame.image.flair;
-export const windowNow = () => {
+export const isTuned = () => state.threshold !== FIRST_THRESHOLD && hasReference(); // a threshold chosen with a view to the reference
+export const imageOf = (frame, channel = state.channel) => frame.image[channel] ?? frame.image.flair;
+export const windowNow = (channel = state.channel) => {
   const { windows } = frameNow().of;
-  return windows[state.channel] ?? windows.flair;
+  return windows[channel] ?? windows.flair;
 };
 export const versionsOf = (frames) => frames.reduce((sum, f) => sum + f.version, 0);

@@ -1,43 +1,37 @@
-// The threshold's slider is Gradio's, because the server needs its value too.
-import { refresh } from "./dom.js";
+// The threshold: one slider and one box to type in, which say the same.
+import { find, note, refresh, setText } from "./dom.js";
 import { clamp } from "./geometry.js";
-import { state } from "./state.js";
+import { thresholdFrom } from "./numbers.js";
+import { FIRST_THRESHOLD, state } from "./state.js";
+import { number, say } from "./words.js";
 
 const LOWEST = 0.01, HIGHEST = 0.99;
-const isThreshold = (value) => value >= LOWEST && value <= HIGHEST;
+const slider = () => find('.lgg-threshold input[type="range"]');
+const box = () => find('.lgg-threshold input[type="text"]');
 
-const box = () => document.querySelector("#threshold input[type=number]");
-
-// What the slider shows; null where there is none.
-export function sliderNow() {
-  const now = Number(box()?.value);
-  return isThreshold(now) ? now : null;
+export function writeThreshold() {
+  const text = number(state.threshold, 2);
+  setText(find(".lgg-threshold label"), say("threshold"));
+  slider().value = state.threshold;
+  slider().setAttribute("aria-label", say("threshold"));
+  if (box() !== document.activeElement) box().value = text;
+  note("threshold", state.threshold === FIRST_THRESHOLD ? say("threshold_info") : say("threshold_moved", { threshold: text }));
 }
 
-function useThreshold(value) {
-  state.threshold = value;
-  refresh();
-}
-
-// Set the slider as well: it hears of a new value as if typed.
 export function setThreshold(value) {
   state.threshold = clamp(Math.round(value * 100) / 100, LOWEST, HIGHEST);
-  const slider = box();
-  if (slider) {
-    slider.value = state.threshold;
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-  }
+  writeThreshold();
   refresh();
 }
 
-// The slider is heard itself: its own event comes some milliseconds later, and only then if the page is idle. That one is
-// for the values nobody drags to, such as the reset button's. It lies outside of the viewer: `signal` ends the listening.
-export function listenToThreshold(signal) {
-  document.addEventListener("input", ({ target }) => {
-    const value = target.closest?.("#threshold") && Number(target.value);
-    if (isThreshold(value)) useThreshold(value);
-  }, { signal });
-  element.addEventListener("lgg-threshold", (event) => {
-    useThreshold(sliderNow() ?? event.detail); // the event may be older than what the slider shows
+export function buildThreshold() {
+  slider().addEventListener("input", ({ target }) => setThreshold(Number(target.value)));
+  // What is being typed acts as soon as it is a threshold; "7" or "0" is none yet, and leaves all as it is.
+  box().addEventListener("input", ({ target }) => {
+    const typed = thresholdFrom(target.value, LOWEST, HIGHEST);
+    if (typed !== null) setThreshold(typed);
+  });
+  box().addEventListener("change", ({ target }) => {
+    target.value = number(state.threshold, 2);
   });
 }

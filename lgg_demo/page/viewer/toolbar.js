@@ -1,22 +1,30 @@
 // The buttons above the pictures, and the help.
 import { create, find, label, setText } from "./dom.js";
 import { writeDials } from "./dials.js";
+import { iconOf } from "./icons.js";
 import { CHANNELS, PANELS, frameNow, isVolume, layersNow, state } from "./state.js";
 import { say } from "./words.js";
 
-export const LAYOUTS = ["side", "overlay", "swipe", "planes"];
-export const layouts = () => LAYOUTS.filter((name) => name !== "planes" || isVolume());
+export const LAYOUTS = ["side", "overlay", "swipe", "sequences", "planes"];
+const IS_THERE = { planes: () => isVolume(), sequences: () => Object.keys(frameNow().image).length > 1 };
+export const hasLayout = (name) => IS_THERE[name]?.() ?? true;
+export const layouts = () => LAYOUTS.filter(hasLayout);
 
 // Each group: its buttons as [name, shortcut, key of its label].
 const GROUPS = {
   tools_layout: LAYOUTS.map((name) => [name, "V", `layout_${name}`]),
   tools_layers: PANELS.map((name, k) => [name, `${k + 1}`, `panel_${name}`]),
-  tools_style: [["fill", "F", "style_fill"], ["outline", "F", "style_outline"]],
+  tools_style: [["fill", "F", "style_fill"]],
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
+  tools_window: [["auto", "A", "window_auto"], ["invert", "I", "window_invert"], ["reset", "R", "reset"]],
   tools_correct: [["brush", "B", "brush"], ["eraser", "E", "eraser"], ["undo", "Z", "undo"]],
-  tools_out: [["save", "S", "save"], ["copy", "T", "copy"], ["reset", "R", "reset"], ["help", "?", "help"]],
 };
-const ONE_OF = ["tools_layout", "tools_style", "tools_channel"]; // one of each is on, always
+// Buttons that stand elsewhere, in their places of viewer.html.
+const ELSEWHERE = {
+  help: ["?", "help"], save: ["S", "save"], copy: ["T", "copy"], theme: ["", "theme"], half: ["", "threshold_reset"],
+  previous: ["P", "previous_finding"], back: ["↑", "previous_slice"], on: ["↓", "next_slice"], next: ["N", "next_finding"],
+};
+const WORDED = ["save", "copy"]; // an icon and its word
 const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "brush", "eraser", "reset"];
 const HELP = [
   "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
@@ -24,19 +32,27 @@ const HELP = [
 ];
 export const buttons = new Map();
 
+const letters = (name) => name.startsWith("channel-"); // the sequences have names of their own, and no icon
+
 export function buildTools() {
   for (const [group, members] of Object.entries(GROUPS)) {
-    const box = create("div", { className: ONE_OF.includes(group) ? "lgg-group lgg-one-of" : "lgg-group" });
+    const box = create("div", { className: "lgg-group" });
     box.dataset.group = group;
     box.setAttribute("role", "group");
     for (const [name, shortcut] of members) {
-      const button = create("button", { type: "button" });
+      const button = create("button", { type: "button" }, ...(letters(name) ? [] : [iconOf(name)]));
       button.dataset.do = name;
       button.setAttribute("aria-keyshortcuts", shortcut);
       buttons.set(name, button);
       box.append(button);
     }
     find(".lgg-tools").append(box);
+  }
+  for (const [name, [shortcut]] of Object.entries(ELSEWHERE)) {
+    const button = find(`[data-do="${name}"]`);
+    button.append(iconOf(name), ...(WORDED.includes(name) ? [create("span")] : []));
+    if (shortcut) button.setAttribute("aria-keyshortcuts", shortcut);
+    buttons.set(name, button);
   }
 }
 
@@ -45,16 +61,21 @@ const enable = (name, on) => {
   buttons.get(name).disabled = !on;
 };
 
+function named(name, shortcut, key) {
+  const button = buttons.get(name);
+  const text = say(EXPLAINED.includes(name) ? `tip_${name}` : key);
+  button.title = shortcut ? `${text} (${shortcut})` : text;
+  if (letters(name)) setText(button, say(key));
+  else if (WORDED.includes(name)) setText(button.lastChild, say(key));
+  else label(button, say(key));
+}
+
 function writeLabels() {
   for (const [group, members] of Object.entries(GROUPS)) {
     label(find(`[data-group="${group}"]`), say(group));
-    for (const [name, shortcut, key] of members) {
-      const button = buttons.get(name);
-      setText(button, name === "help" ? "?" : say(key));
-      button.title = `${say(EXPLAINED.includes(name) ? `tip_${name}` : key)} (${shortcut})`;
-      if (name === "help") label(button, say(key));
-    }
+    for (const member of members) named(...member);
   }
+  for (const [name, rest] of Object.entries(ELSEWHERE)) named(name, ...rest);
 }
 
 // Whether there is anything to show of a layer: "swipe" has two sides, which agree or do not.
@@ -69,21 +90,25 @@ export const layersOn = () => PANELS.filter((name) => layersNow()[name] && isThe
 export function writeTools() {
   const frame = frameNow();
   writeLabels();
-  for (const name of LAYOUTS) press(name, state.layout === name);
-  buttons.get("planes").hidden = !isVolume();
+  for (const box of find(".lgg-tools").children) box.hidden = !frame;
+  if (!frame) return;
+  for (const name of LAYOUTS) {
+    press(name, state.layout === name);
+    buttons.get(name).hidden = !hasLayout(name);
+  }
   for (const name of PANELS) {
     press(name, layersOn().includes(name));
     enable(name, isThere(name));
   }
   press("fill", state.fill);
-  press("outline", !state.fill);
+  press("invert", state.invert);
   find('[data-group="tools_channel"]').hidden = Object.keys(frame.image).length < 2;
   for (const name of CHANNELS) {
     press(`channel-${name}`, state.channel === name);
     buttons.get(`channel-${name}`).hidden = !(name in frame.image);
   }
   for (const name of ["brush", "eraser"]) press(name, state.tool === name);
-  for (const name of ["brush", "eraser", "copy"]) enable(name, !frame.pending);
+  for (const name of ["brush", "eraser", "copy", "previous", "next"]) enable(name, !frame.pending);
   enable("undo", state.strokes.length > 0);
   writeDials();
 }

@@ -4,19 +4,26 @@
 // seen or counted is made here, so that no hand waits for a network.
 import { go } from "./actions.js";
 import { listenToButtons } from "./commands.js";
+import { buildCorners } from "./corners.js";
 import { packCorrections } from "./corrections.js";
 import { buildDials, turnDial } from "./dials.js";
-import { refresh, root, tell } from "./dom.js";
+import { find, refresh, root, tell } from "./dom.js";
 import { listenToPointers } from "./gestures.js";
+import { buildHead } from "./head.js";
+import { buildIntake } from "./intake.js";
 import { listenToKeys } from "./keys.js";
 import { loadNext } from "./loading.js";
 import { measure, render } from "./render.js";
 import { state } from "./state.js";
-import { listenToThreshold } from "./threshold.js";
+import { buildThreshold } from "./threshold.js";
 import { buildTools } from "./toolbar.js";
 
+buildHead();
+buildIntake();
 buildTools();
 buildDials();
+buildThreshold();
+buildCorners();
 listenToButtons();
 listenToPointers();
 listenToKeys();
@@ -27,19 +34,15 @@ element.addEventListener("input", ({ target }) => {
 });
 
 // Gradio tells nobody that it has taken the viewer off the page; its size, which is nothing then, does.
-const gone = new AbortController();
-listenToThreshold(gone.signal);
 const sizes = new ResizeObserver(() => {
-  if (!element.isConnected) {
-    gone.abort();
-    return sizes.disconnect();
-  }
+  if (!element.isConnected) return sizes.disconnect();
   measure();
   refresh();
 });
-sizes.observe(element);
+for (const place of [root, find(".lgg-stage")]) sizes.observe(place);
 
-root.corrections = () => packCorrections(state.shown, state.frames); // asked for by the page's download button
+root.corrections = () => packCorrections(state.shown, state.frames); // asked for by the page's download
+root.threshold = () => state.threshold;
 
 loadNext(props.value);
 watch("value", () => loadNext(props.value));

@@ -1,0 +1,38 @@
+// The pictures on the buttons: strokes in a box of 24 by 24.
+const STROKES = {
+  side: "M3 5h5.3v14H3zM9.3 5h5.3v14H9.3zM15.7 5H21v14h-5.3z",
+  sequences: "M3 4h11v11H3zM7 8h11v11M10.5 11.5H21.5V21",
+  overlay: "M4 4h16v16H4zM12 8.5a3.5 3.5 0 1 0 .01 0",
+  swipe: "M4 4h16v16H4zM12 4v16M9 12H6.5m1.5-2-2 2 2 2M15 12h2.5m-1.5-2 2 2-2 2",
+  planes: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 16.5l3.5-3 3.5 3v2.5l-3.5 1.5-3.5-1.5z",
+  image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4",
+  prediction: "M12 5c4 0 7 2.5 7 6.5S16 19 12 19s-7-3.5-7-7.5S8 5 12 5",
+  reference: "M5 12.5 10 18 19.5 6.5",
+  agreement: "M9 6a6 6 0 1 0 0 12A6 6 0 0 0 9 6M15 6a6 6 0 1 0 0 12 6 6 0 0 0 0-12",
+  uncertainty: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5v.01",
+  fill: "M12 5c4 0 7 2.5 7 6.5S16 19 12 19s-7-3.5-7-7.5S8 5 12 5M7 9l8 8M6 13l5 5M10 6l8 8",
+  invert: "M12 4a8 8 0 1 0 0 16zM12 4a8 8 0 0 1 0 16",
+  auto: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8M12 3v2M12 19v2M3 12h2M19 12h2M5.6 5.6 7 7M17 17l1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4",
+  brush: "M14 4.5 19.5 10 11 17.5 6.5 13zM6 14c-2 1-1 4-3.5 5.5 3 1 6.5 0 7-3",
+  eraser: "M8 19 3.5 14.5 13 5l6.5 6.5L12 19zM8 10l6 6M12 19h8",
+  undo: "M8 5 4 9l4 4M4 9h9a6 6 0 0 1 0 12h-2",
+  save: "M12 4v11M7.5 11 12 15.5 16.5 11M4 19h16",
+  copy: "M8 8h11v12H8zM5 16V4h10",
+  reset: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
+  help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5v.01M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
+  theme: "M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5",
+  previous: "M13 6l-6 6 6 6M19 6l-6 6 6 6", back: "M15 6l-6 6 6 6", on: "M9 6l6 6-6 6", next: "M5 6l6 6-6 6M11 6l6 6-6 6",
+  half: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
+};
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function iconOf(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", STROKES[name]);
+  svg.append(path);
+  return svg;
+}
