@@ -31,14 +31,14 @@ export function edgeMiddles(runs) {
 }
 
 // Above 0 where the way from a over b to c turns as the hull does.
-const turn = (a, b, c) => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
+const turnOf = (a, b, c) => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
 
 // The corners of the convex hull of ordered points, in order around it from the first row on.
 export function hullOf(points) {
   const half = (way) => {
     const chain = [];
     for (const point of way) {
-      while (chain.length > 1 && turn(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
+      while (chain.length > 1 && turnOf(chain.at(-2), chain.at(-1), point) <= 0) chain.pop();
       chain.push(point);
     }
     return chain.slice(0, -1);

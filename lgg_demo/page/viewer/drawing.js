@@ -4,6 +4,8 @@ import { writeCorners } from "./corners.js";
 import { writeFigures } from "./figures.js";
 import { aspectOf, centredOn, panned, placing } from "./geometry.js";
 import { layered, parts, sourceOf } from "./layers.js";
+import { followMeasures } from "./measures.js";
+import { measuringParts, pointOfRuler } from "./measuring.js";
 import { brushRing, crossLines, crossOn, scaleBar, sideLetters, swipeDivider } from "./overlays.js";
 import { compose } from "./paint.js";
 import { CHANNELS, PLANES, frameNow, layersNow, series, state } from "./state.js";
@@ -50,7 +52,8 @@ function drawPanel(figure) {
   const plane = PLANES.includes(name) ? name : "axial";
   const source = sourceOf(plane, CHANNELS.includes(name) ? name : state.channel);
   const all = panelParts(name, source);
-  if (plane === "axial" && state.tool && state.cursor) all.push(brushRing());
+  all.push(...measuringParts(name, plane));
+  if (plane === "axial" && state.tool && state.cursor) all.push(state.tool === "ruler" ? pointOfRuler() : brushRing());
   if (frameNow().of.oriented) all.push(sideLetters(plane));
   const { zoom } = state.view, aspect = aspectNow(plane);
   const { reach } = placing(canvas, source, 1, { x: 0.5, y: 0.5 }, aspect);
@@ -76,6 +79,7 @@ export function draw() {
   for (const figure of figures) if (!figure.hidden) drawPanel(figure);
   writeCorners();
   writeFigures();
+  followMeasures();
   root.dataset.milliseconds = (performance.now() - started).toFixed(2);
   root.dataset.draws = Number(root.dataset.draws ?? 0) + 1;
 }

@@ -5,6 +5,7 @@ import { changed, moveWindow } from "./dials.js";
 import { canvasOf, refresh, root } from "./dom.js";
 import { placedOn } from "./drawing.js";
 import { clamp, crossFrom, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
+import { beginLine, endLine, stretchLine } from "./measuring.js";
 import { PLANES, frameNow, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 
@@ -35,6 +36,7 @@ function begin(event, figure) {
   if (panel === "surface") return { kind: "turn" };
   const at = pixelAt(canvas, event);
   if (!at) return null;
+  if (state.tool === "ruler") return beginLine(panel, at) && { kind: "ruler" };
   if (state.layout === "planes" && !(state.tool && panel === "axial")) return { kind: "cross", panel };
   if (state.tool) {
     state.cursor = at;
@@ -53,6 +55,7 @@ const FOLLOW = {
     state.pose = { turn: wrappedAngle(turn + dx * RADIANS), tilt: clamp(tilt + dy * RADIANS, -Math.PI / 2, Math.PI / 2) };
     changed();
   },
+  ruler: ({ canvas }, event) => stretchLine(pixelAt(canvas, event)),
   cross: ({ canvas, panel }, event) => moveCross(panel, pixelAt(canvas, event)),
   swipe({ canvas }, event) {
     state.swipe = clamp(shareAt(canvas, event).x, 0, 1);
@@ -108,6 +111,7 @@ function onDown(event) {
   if (pointers.size >= 2) {
     // A second finger: what the first has painted in the meantime was no stroke.
     if (state.gesture?.kind === "stroke") cancel(state.gesture.stroke);
+    if (state.gesture?.kind === "ruler") endLine(false);
     state.gesture = { kind: "pinch", canvas };
     return;
   }
@@ -171,6 +175,7 @@ function onEnd(event) {
   const { gesture } = state;
   const own = gesture?.id === event.pointerId;
   if (own && gesture.kind === "stroke") keep(gesture.stroke);
+  if (own && gesture.kind === "ruler") endLine(event.type === "pointerup");
   if (own && event.type === "pointerup" && isTap(event, gesture)) follow(event, 0, 0);
   if (own || pointers.size < 2) state.gesture = null;
 }

@@ -4,6 +4,7 @@ import { COMMANDS } from "./commands.js";
 import { moveWindow } from "./dials.js";
 import { find, refresh, root } from "./dom.js";
 import { clamp } from "./geometry.js";
+import { markPoint, stretchLine } from "./measuring.js";
 import { frameNow, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 
@@ -17,7 +18,7 @@ const KEYS = {
   ",": () => setThreshold(state.threshold - 0.01), ".": () => setThreshold(state.threshold + 0.01),
   "[": () => setBrush(state.brush - 2), "]": () => setBrush(state.brush + 2),
   n: COMMANDS.next, p: COMMANDS.previous, v: cycleLayout, f: COMMANDS.fill, a: COMMANDS.auto, i: COMMANDS.invert, c: cycleChannel,
-  b: COMMANDS.brush, e: COMMANDS.eraser, z: undo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
+  b: COMMANDS.brush, e: COMMANDS.eraser, m: COMMANDS.ruler, d: COMMANDS.diameters, z: undo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
 };
 
 function arrow(event) {
@@ -32,12 +33,14 @@ function moveCursor(dx, dy, step) {
   const { width, height } = frameNow();
   const { x, y } = state.cursor ?? { x: width / 2, y: height / 2 };
   state.cursor = { x: clamp(x + dx * step, 0.5, width - 0.5), y: clamp(y + dy * step, 0.5, height - 0.5) };
+  if (state.tool === "ruler") stretchLine(state.cursor);
   refresh();
 }
 
 // Space shows the image alone while it is held; Enter is a dab of the brush.
 function onSpaceOrEnter(key) {
   if (key === " ") blink(true);
+  else if (state.tool === "ruler") markPoint(state.cursor);
   else if (state.tool && state.cursor) keep(beginStroke(state.cursor));
 }
 

@@ -2,7 +2,7 @@
 // in steps that are short enough for the pictures to be drawn between them.
 import { surfacesOf } from "./distances.js";
 import { refresh } from "./dom.js";
-import { lesionsOf } from "./lesions.js";
+import { lesionsOf, whole } from "./lesions.js";
 import { cutoff, frameNow, state, versionsOf } from "./state.js";
 
 const PAUSE = 120; // ms after the last change
@@ -17,7 +17,16 @@ export function measuredWith(act) {
   whenMeasured = act;
 }
 
-export const casesNow = () => [...Map.groupBy(state.frames, (f) => f.case).values()];
+// The frames of each case.
+export function casesNow() {
+  const cases = new Map();
+  for (const frame of state.frames) {
+    if (cases.has(frame.of)) cases.get(frame.of).push(frame);
+    else cases.set(frame.of, [frame]);
+  }
+  return [...cases.values()];
+}
+
 const keyOf = (frames) => `${state.shown}/${frames[0].case}/${cutoff()}/${versionsOf(frames)}`;
 
 // Whether the report compares surfaces: a series in millimetres, every slice of which has a reference.
@@ -69,11 +78,20 @@ function work([task, ...rest]) {
 
 function resultOf(name, frames) {
   const result = results.get(name);
-  return result ? { ...result.value, isFresh: result.key === keyOf(frames) } : null;
+  return result ? { ...result.value, key: result.key, isFresh: result.key === keyOf(frames) } : null;
 }
 
 // The lesions of a case as they were measured last, see `lesionsOf`, and whether they still are so; null before the first.
 export const lesionsIn = (frames) => resultOf(`lesions/${frames[0].case}`, frames);
+
+// Both of a case at once, for who cannot wait: measured on the spot where something has just changed.
+export function measuredNow(frames) {
+  const lesions = lesionsIn(frames), surfaces = surfacesIn(frames);
+  return {
+    found: lesions?.isFresh ? lesions : whole(lesionsOf(frames, cutoff())),
+    surfaces: surfaces === null ? whole(surfacesOf(frames, cutoff(), frames[0].spacing)) : surfaces,
+  };
+}
 
 // HD95 and surface Dice of a case, see `surfacesOf`; null while they are measured, undefined where they are none.
 export function surfacesIn(frames) {

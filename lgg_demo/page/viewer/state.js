@@ -1,5 +1,6 @@
 // What is on screen and how it is shown. Whatever changes it has the pictures drawn again.
 import { cutoffOf } from "./counts.js";
+import { newHistory } from "./history.js";
 
 export const PANELS = ["image", "prediction", "reference", "agreement", "uncertainty"]; // side by side, each a layer
 export const PLANES = ["axial", "coronal", "sagittal"];
@@ -18,14 +19,16 @@ export const state = {
   model: null,
   shown: null, // identity of the result on screen
   strokes: [], // for undo
+  history: newHistory(), // of corrections, for undo and redo
   layout: window.innerWidth > NARROW ? "side" : "overlay", // a phone has room for one picture
   layers: { side: newLayers(), over: newLayers() }, // "over": one over the other, in all other layouts
   large: null, // the panel that fills the stage
   fill: false,
   invert: false,
+  diameters: true, // drawn on the picture
   opacity: 0.6,
   channel: "flair",
-  tool: null, // "brush", "eraser"
+  tool: null, // "brush", "eraser", "ruler"
   brush: 9, // pixels across
   cursor: null, // where the brush is, in pixels of the slice
   pointer: null, // {frame, row, column} under the mouse

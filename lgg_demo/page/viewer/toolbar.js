@@ -18,6 +18,7 @@ const GROUPS = {
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
   tools_window: [["auto", "A", "window_auto"], ["invert", "I", "window_invert"], ["reset", "R", "reset"]],
   tools_correct: [["brush", "B", "brush"], ["eraser", "E", "eraser"], ["undo", "Z", "undo"]],
+  tools_measure: [["ruler", "M", "ruler"], ["diameters", "D", "diameters_drawn"]],
 };
 // Buttons that stand elsewhere, in their places of viewer.html.
 const ELSEWHERE = {
@@ -25,10 +26,10 @@ const ELSEWHERE = {
   previous: ["P", "previous_finding"], back: ["↑", "previous_slice"], on: ["↓", "next_slice"], next: ["N", "next_finding"],
 };
 const WORDED = ["save", "copy"]; // an icon and its word
-const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "brush", "eraser", "reset"];
+const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "brush", "eraser", "reset", "ruler", "diameters"];
 const HELP = [
   "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
-  "help_window", "help_brush", "help_out", "help_mouse", "help_touch",
+  "help_window", "help_brush", "help_measure", "help_out", "help_mouse", "help_touch",
 ];
 export const buttons = new Map();
 
@@ -107,8 +108,9 @@ export function writeTools() {
     press(`channel-${name}`, state.channel === name);
     buttons.get(`channel-${name}`).hidden = !(name in frame.image);
   }
-  for (const name of ["brush", "eraser"]) press(name, state.tool === name);
-  for (const name of ["brush", "eraser", "copy", "previous", "next"]) enable(name, !frame.pending);
+  for (const name of ["brush", "eraser", "ruler"]) press(name, state.tool === name);
+  press("diameters", state.diameters);
+  for (const name of ["brush", "eraser", "ruler", "copy", "previous", "next"]) enable(name, !frame.pending);
   enable("undo", state.strokes.length > 0);
   writeDials();
 }
