@@ -7,7 +7,7 @@ const SLACK = 1e-9; // mm: a distance that is the tolerance stays so, whatever f
 
 // The voxels of a mask (an array for each slice, null where it is empty) that have one outside beside a face: x, y and z of
 // each, in order.
-function* surfaceOf(masks, width, height) {
+function* surfaceVoxels(masks, width, height) {
   const found = [];
   for (const [z, mask] of masks.entries()) {
     if (!mask) continue;
@@ -24,7 +24,7 @@ function* surfaceOf(masks, width, height) {
   return Int32Array.from(found);
 }
 
-function boxOf(points) {
+function boxAround(points) {
   const low = [Infinity, Infinity, Infinity], high = [-1, -1, -1];
   for (let k = 0; k < points.length; k++) {
     low[k % 3] = Math.min(low[k % 3], points[k]);
@@ -98,7 +98,7 @@ function* alongPlanes(rows, { low, size }, other, [, tall]) {
 
 // From each voxel of one surface to the nearest of the other, in mm.
 function* distancesFrom(points, others, spacing) {
-  const own = boxOf(points), there = boxOf(others), [between] = spacing;
+  const own = boxAround(points), there = boxAround(others), [between] = spacing;
   const rows = alongRows(others, there, own, spacing);
   yield;
   const planes = yield* alongPlanes(rows, there, own, spacing);
@@ -136,8 +136,8 @@ export function* surfacesOf(frames, cutoff, spacing) {
     masks.push(predictedOf(frame, cutoff) ? maskOf(frame, cutoff) : null);
     yield;
   }
-  const predicted = yield* surfaceOf(masks, width, height);
-  const reference = yield* surfaceOf(frames.map((f) => (f.known ? f.reference : null)), width, height);
+  const predicted = yield* surfaceVoxels(masks, width, height);
+  const reference = yield* surfaceVoxels(frames.map((f) => (f.known ? f.reference : null)), width, height);
   if (!predicted.length || !reference.length) {
     const alike = predicted.length === reference.length;
     return { hd95: alike ? 0 : null, surface_dice: alike ? 1 : 0 };

@@ -11,8 +11,8 @@ import { number, say } from "./words.js";
 const MOST_ROWS = 30; // of a case
 
 const out = { shown: null, removals: [] }; // those of the result on screen that were taken out
-let show = null; // given by viewer.js: what shows a place imports this module
-let written = "";
+let showPlace = null; // given by viewer.js: what shows a place imports this module
+let listed = "";
 
 // Those that are out now: undo may have brought one back, redo taken it out again.
 function removalsIn(frames) {
@@ -51,7 +51,7 @@ function toggle(frames, row) {
 function goToLesion(frames, { slice, x, y }) {
   const { width, height } = frames[0], { view } = state;
   const centred = view.zoom > 1 ? { view: { ...view, x: (x + 0.5) / width, y: (y + 0.5) / height } } : {};
-  show({ place: state.frames.indexOf(frames[slice]), cross: { x, y }, ...centred });
+  showPlace({ place: state.frames.indexOf(frames[slice]), cross: { x, y }, ...centred });
 }
 
 function rowOf(frames, row) {
@@ -89,15 +89,15 @@ function groupOf(frames, isOne) {
 export function writeLesions() {
   const place = find(".lgg-lesion-list"), frame = frameNow();
   if (!frame || frame.pending) {
-    written = "";
+    listed = "";
     return place.replaceChildren();
   }
   const cases = casesNow(), found = cases.map(lesionsIn);
   const form = `${state.shown}/${cases.length}/${props.language}/`;
-  if (written.startsWith(form) && found.some((one) => one && !one.isFresh)) return;
+  if (listed.startsWith(form) && found.some((one) => one && !one.isFresh)) return;
   const key = form + cases.map((frames, k) => `${found[k]?.key}/${removalsIn(frames).length}`).join();
-  if (key === written) return;
-  written = key;
+  if (key === listed) return;
+  listed = key;
   const focused = document.activeElement?.dataset?.lesion;
   place.replaceChildren(
     create("h2", {}, say("lesions")), ...cases.flatMap((frames) => groupOf(frames, cases.length === 1)),
@@ -106,7 +106,7 @@ export function writeLesions() {
 }
 
 export function buildLesions(showing) {
-  show = showing;
+  showPlace = showing;
   find(".lgg-lesions").append(create("div", { className: "lgg-lesion-list" }));
   measuredWith(writeLesions);
 }

@@ -8,7 +8,7 @@ import { number, say } from "./words.js";
 
 const SHORTEST = 1; // pixel: less is a click, and no line
 const MOST_DRAWN = 6; // lesions of a slice whose diameters are drawn
-const COLOURS = { ruler: "#ffe14d", diameters: "white" };
+const LINES = { ruler: "#ffe14d", diameters: "white" };
 
 const rulers = { shown: null, lines: [], last: 0 };
 let drawn = null; // the line that is being drawn
@@ -116,8 +116,8 @@ function rulerPart(line, frame) {
     id: `ruler/${line.from.x}/${line.from.y}/${line.to.x}/${line.to.y}/${text}`,
     draw(context, canvas, ratio, placed) {
       const [from, to] = [line.from, line.to].map(onCanvas(placed));
-      drawLine(context, ratio, from, to, COLOURS.ruler);
-      drawText(context, canvas, ratio, text, from[0] > to[0] ? from : to, COLOURS.ruler);
+      drawLine(context, ratio, from, to, LINES.ruler);
+      drawText(context, canvas, ratio, text, from[0] > to[0] ? from : to, LINES.ruler);
     },
   };
 }
@@ -129,9 +129,9 @@ function diametersPart(lesion, text) {
     id: `diameters/${lesion.ends}/${text}`,
     draw(context, canvas, ratio, placed) {
       const at = onCanvas(placed);
-      for (const [from, to] of lines) drawLine(context, ratio, at(from), at(to), COLOURS.diameters);
+      for (const [from, to] of lines) drawLine(context, ratio, at(from), at(to), LINES.diameters);
       const right = lines[0].map(at).reduce((a, b) => (a[0] > b[0] ? a : b));
-      drawText(context, canvas, ratio, text, right, COLOURS.diameters);
+      drawText(context, canvas, ratio, text, right, LINES.diameters);
     },
   };
 }
@@ -153,8 +153,8 @@ export function pointOfRuler() {
   const { cursor } = state;
   const draw = (context, canvas, ratio, placed) => {
     const [x, y] = onCanvas(placed)(cursor), arm = 7 * ratio;
-    drawLine(context, ratio, [x - arm, y], [x + arm, y], COLOURS.ruler);
-    drawLine(context, ratio, [x, y - arm], [x, y + arm], COLOURS.ruler);
+    drawLine(context, ratio, [x - arm, y], [x + arm, y], LINES.ruler);
+    drawLine(context, ratio, [x, y - arm], [x, y + arm], LINES.ruler);
   };
   return { id: `point/${cursor.x}/${cursor.y}`, draw };
 }

@@ -16,7 +16,7 @@ function coreOf({ areas }, width) {
 
 // What belongs to a lesion at any threshold below this one too: the less likely voxels around it that are reached from it
 // sooner than from another lesion. Else its rim would stay, and be a lesion once the threshold is lowered.
-export function reachOf(frames, lesions, lesion, cutoff) {
+export function withRim(frames, lesions, lesion, cutoff) {
   const { width, height } = frames[0];
   const owner = frames.map(() => null), reached = coreOf(lesion, width), front = [];
   const take = (slice, i, own) => {
@@ -53,7 +53,7 @@ export function reachOf(frames, lesions, lesion, cutoff) {
 export function takeOut(frames, lesions, lesion, cutoff) {
   const step = newStep();
   const core = coreOf(lesion, frames[0].width);
-  const voxels = [...reachOf(frames, lesions, lesion, cutoff)].map(([slice, at]) => {
+  const voxels = [...withRim(frames, lesions, lesion, cutoff)].map(([slice, at]) => {
     const frame = frames[slice], edits = editsIn(step, frame), was = at.map((i) => edits[i]);
     for (const i of at) edits[i] = REMOVED;
     tally(frame);

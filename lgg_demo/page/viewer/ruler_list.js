@@ -5,10 +5,10 @@ import { linesNow, removeLine, rulersWith, textOf } from "./measuring.js";
 import { frameNow, state } from "./state.js";
 import { say } from "./words.js";
 
-let show = null; // given by viewer.js: what shows a place imports this module
-let written = "";
+let showLine = null; // given by viewer.js: what shows a place imports this module
+let listedLines = "";
 
-function remove(id) {
+function removeFrom(id) {
   const place = linesNow().findIndex((line) => line.id === id);
   removeLine(id);
   tell(say("ruler_deleted"));
@@ -18,17 +18,17 @@ function remove(id) {
 
 function goToLine({ plane, of, at }) {
   const frames = state.frames.filter((f) => f.case === of);
-  if (plane === "axial") return show({ place: state.frames.indexOf(frames[at]) });
+  if (plane === "axial") return showLine({ place: state.frames.indexOf(frames[at]) });
   const cross = { ...state.cross, [plane === "coronal" ? "y" : "x"]: at };
-  return show({ cross, layout: "planes", place: state.frames.indexOf(frames.includes(frameNow()) ? frameNow() : frames[0]) });
+  return showLine({ cross, layout: "planes", place: state.frames.indexOf(frames.includes(frameNow()) ? frameNow() : frames[0]) });
 }
 
 // The list of lines in the left rail.
 export function writeRulers() {
   const place = find(".lgg-rulers"), lines = frameNow() ? linesNow() : [];
   const key = `${state.shown}/${props.language}/${lines.map(({ id }) => id)}`;
-  if (key === written) return;
-  written = key;
+  if (key === listedLines) return;
+  listedLines = key;
   if (!lines.length) return place.replaceChildren();
   place.replaceChildren(create("h2", {}, say("rulers")), create("ul", {}, ...lines.map((line) => {
     const frame = state.frames.find((f) => f.case === line.of);
@@ -39,13 +39,13 @@ export function writeRulers() {
     const drop = create("button", { type: "button", className: "lgg-drop", title: say("ruler_delete") }, iconOf("remove"));
     label(drop, `${say("ruler_delete")}: ${text}, ${where}`);
     drop.dataset.ruler = line.id;
-    drop.addEventListener("click", () => remove(line.id));
+    drop.addEventListener("click", () => removeFrom(line.id));
     return create("li", {}, go, drop);
   })));
 }
 
 export function buildRulers(showing) {
-  show = showing;
+  showLine = showing;
   find(".lgg-lesions").append(create("div", { className: "lgg-rulers" }));
   rulersWith(writeRulers);
 }
