@@ -20,7 +20,6 @@ export function rulersWith(act) {
 
 // The place of a plane: which of its kind is on screen.
 const placeOf = (plane) => ({ axial: frameNow().slice, coronal: state.cross.y, sagittal: state.cross.x })[plane];
-const planeOf = (panel) => (panel === "coronal" || panel === "sagittal" ? panel : "axial");
 
 // Those of the result on screen, each {id, plane, of (its case), at (its place in that plane's direction), from, to}.
 export function linesNow() {
@@ -35,9 +34,9 @@ export const textOf = ({ plane, from, to }, frame) => {
 
 // The ruler
 
-// Begin a line at a pixel of a panel's plane; null, and a sentence, where nothing can be measured.
-export function beginLine(panel, at) {
-  const plane = planeOf(panel), { spacing, case: of } = frameNow();
+// Begin a line at a pixel of a plane; null, and a sentence, where nothing can be measured.
+export function beginLine(plane, at) {
+  const { spacing, case: of } = frameNow();
   if (!lengthOf(plane, spacing, at, at)) {
     tell(say("ruler_unknown"));
     return null;
@@ -64,10 +63,9 @@ export function endLine(keep = true) {
 }
 
 // Without a mouse: the first point, then the second.
-export function markPoint(at) {
-  if (!at) return;
-  if (!drawn) {
-    beginLine("axial", at);
+export function markPoint(plane, at) {
+  if (drawn?.plane !== plane) {
+    beginLine(plane, at);
     return;
   }
   stretchLine(at);
@@ -146,17 +144,6 @@ function diametersNow() {
     const size = `${number(lesion.longest, 1)} × ${number(lesion.perpendicular, 1)} ${unit}`;
     return [diametersPart(lesion, found.lesions.length > 1 ? `${k + 1}: ${size}` : size)];
   }).slice(0, MOST_DRAWN);
-}
-
-// Where the next point of the ruler would be, for who draws without a mouse.
-export function pointOfRuler() {
-  const { cursor } = state;
-  const draw = (context, canvas, ratio, placed) => {
-    const [x, y] = onCanvas(placed)(cursor), arm = 7 * ratio;
-    drawLine(context, ratio, [x - arm, y], [x + arm, y], LINES.ruler);
-    drawLine(context, ratio, [x, y - arm], [x, y + arm], LINES.ruler);
-  };
-  return { id: `point/${cursor.x}/${cursor.y}`, draw };
 }
 
 // What is drawn over a panel.

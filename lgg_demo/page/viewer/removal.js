@@ -2,7 +2,7 @@
 import { REMOVED, UNTOUCHED, tally } from "./counts.js";
 import { editsIn, newStep } from "./history.js";
 
-const LEAST = 3; // of 255: the cutoff of the lowest threshold there is
+const LOWEST_CUTOFF = 3; // of 255: the cutoff of the lowest threshold there is
 
 // The pixels of a lesion's runs, by slice.
 function coreOf({ areas }, width) {
@@ -30,7 +30,7 @@ export function withRim(frames, lesions, lesion, cutoff) {
   }
   const isFree = (slice, i) => {
     const { probability: { [i]: p }, edits } = frames[slice];
-    return p >= LEAST && p < cutoff && !owner[slice]?.[i] && (edits === null || edits[i] === UNTOUCHED);
+    return p >= LOWEST_CUTOFF && p < cutoff && !owner[slice]?.[i] && (edits === null || edits[i] === UNTOUCHED);
   };
   for (let n = 0; n < front.length; n += 2) {
     const slice = front[n], i = front[n + 1], own = owner[slice][i];

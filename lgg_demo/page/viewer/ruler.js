@@ -17,7 +17,7 @@ export function lengthOf(plane, spacing, from, to) {
   return { value: rounded(Math.hypot((to.x - from.x) * across, (to.y - from.y) * down), 1), unit: steps ? "mm" : "pixels" };
 }
 
-const HEAD = 25; // grey level above the air around
+const ABOVE_AIR = 25; // grey level above the air around
 const FEW = 0.05; // share of a column that noise may fill
 const NEAR_MIDDLE = 15; // mm from the middle of the head, within which no side is said: heads lie turned
 
@@ -27,7 +27,7 @@ export function sideOf(frames, lesion) {
   const frame = frames[lesion.slice], { of, spacing, width, height, image } = frame;
   if (!of.oriented || !spacing) return null;
   const filled = new Uint32Array(width);
-  for (let i = 0; i < image.flair.length; i++) if (image.flair[i] > HEAD) filled[i % width]++;
+  for (let i = 0; i < image.flair.length; i++) if (image.flair[i] > ABOVE_AIR) filled[i % width]++;
   const first = filled.findIndex((n) => n > FEW * height), last = filled.findLastIndex((n) => n > FEW * height);
   if (first < 0) return null;
   const middle = (first + last) / 2;
