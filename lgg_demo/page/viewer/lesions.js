@@ -136,9 +136,8 @@ function areasOf(members, runs) {
   return [...areas.values()];
 }
 
-function* measured({ members, pixels }, runs, { of, spacing }) {
-  const plane = spacing ? spacing.slice(1) : [1, 1];
-  const areas = areasOf(members, runs);
+// The longest of some areas: {longest, perpendicular, ends, slice}, not rounded.
+function* longestOf(areas, plane) {
   let best = null;
   for (const area of areas) {
     if (best && diagonalOf(area, plane) <= best.longest) continue;
@@ -146,7 +145,23 @@ function* measured({ members, pixels }, runs, { of, spacing }) {
     if (!best || exceeds(found, best)) best = { ...found, slice: area[0].slice };
     yield;
   }
-  const { longest, perpendicular, slice, ends } = best;
+  return best;
+}
+
+const stepsInPlane = ({ spacing }) => (spacing ? spacing.slice(1) : [1, 1]); // mm of a row and of a column; pixels
+
+// The two diameters of a lesion in one slice, rounded, with their ends; null where it is not there.
+export function diametersIn({ areas }, slice, frame) {
+  const own = areas.filter((area) => area[0].slice === slice);
+  if (!own.length) return null;
+  const { longest, perpendicular, ends } = whole(longestOf(own, stepsInPlane(frame)));
+  return { longest: rounded(longest, 2), perpendicular: rounded(perpendicular, 2), ends };
+}
+
+function* measured({ members, pixels }, runs, frame) {
+  const { of, spacing } = frame;
+  const areas = areasOf(members, runs);
+  const { longest, perpendicular, slice, ends } = yield* longestOf(areas, stepsInPlane(frame));
   const first = runs.slice[members[0]], last = runs.slice[members.at(-1)];
   return {
     pixels, first, last, slice, ends, areas,

@@ -1,5 +1,6 @@
 // Lines on the pictures that measure: those of the ruler, and the two diameters of the lesions.
 import { refresh, tell } from "./dom.js";
+import { diametersIn } from "./lesions.js";
 import { lesionsIn } from "./measures.js";
 import { letterFont } from "./overlays.js";
 import { lengthOf } from "./ruler.js";
@@ -8,7 +9,7 @@ import { number, say } from "./words.js";
 
 const SHORTEST = 1; // pixel: less is a click, and no line
 const MOST_DRAWN = 6; // lesions of a slice whose diameters are drawn
-const LINES = { ruler: "#ffe14d", diameters: "white" };
+const LINES = { ruler: "#ffe14d", longest: "#ffffff", shorter: "#b9c4ce" };
 
 const rulers = { shown: null, lines: [], last: 0 };
 let drawn = null; // the line that is being drawn
@@ -120,30 +121,39 @@ function rulerPart(line, frame) {
   };
 }
 
-function diametersPart(lesion, text) {
+function diametersPart({ ends }, text, colour) {
   // A pixel's middle is a whole number there, and lies at one half on the canvas.
-  const lines = lesion.ends.map((line) => line.map(([row, column]) => ({ x: column + 0.5, y: row + 0.5 })));
+  const lines = ends.map((line) => line.map(([row, column]) => ({ x: column + 0.5, y: row + 0.5 })));
   return {
-    id: `diameters/${lesion.ends}/${text}`,
+    id: `diameters/${ends}/${text}/${colour}`,
     draw(context, canvas, ratio, placed) {
       const at = onCanvas(placed);
-      for (const [from, to] of lines) drawLine(context, ratio, at(from), at(to), LINES.diameters);
+      for (const [from, to] of lines) drawLine(context, ratio, at(from), at(to), colour);
       const right = lines[0].map(at).reduce((a, b) => (a[0] > b[0] ? a : b));
-      drawText(context, canvas, ratio, text, right, LINES.diameters);
+      drawText(context, canvas, ratio, text, right, colour);
     },
   };
 }
 
-// The diameters of the lesions that are longest on this slice.
+const known = { of: null, parts: [] }; // those of a slice, which several panels show
+
+// The diameters on this slice of each lesion that is there, bright where it is the one on which that is longest.
 function diametersNow() {
-  const found = lesionsIn(series());
+  const found = lesionsIn(series()), frame = frameNow();
   if (!state.diameters || state.blink || !found?.isFresh) return [];
-  const unit = say(frameNow().spacing ? "unit_length" : "pixels");
-  return found.lesions.flatMap((lesion, k) => {
-    if (lesion.slice !== frameNow().slice) return [];
-    const size = `${number(lesion.longest, 1)} × ${number(lesion.perpendicular, 1)} ${unit}`;
-    return [diametersPart(lesion, found.lesions.length > 1 ? `${k + 1}: ${size}` : size)];
-  }).slice(0, MOST_DRAWN);
+  const of = `${found.key}/${frame.slice}/${props.language}`;
+  if (known.of === of) return known.parts;
+  const unit = say(frame.spacing ? "unit_length" : "pixels"), parts = [];
+  for (const [k, lesion] of found.lesions.entries()) {
+    if (parts.length === MOST_DRAWN) break;
+    const lines = diametersIn(lesion, frame.slice, frame);
+    if (!lines) continue;
+    const size = `${number(lines.longest, 1)} × ${number(lines.perpendicular, 1)} ${unit}`;
+    const colour = lesion.slice === frame.slice ? LINES.longest : LINES.shorter;
+    parts.push(diametersPart(lines, found.lesions.length > 1 ? `${k + 1}: ${size}` : size, colour));
+  }
+  Object.assign(known, { of, parts });
+  return parts;
 }
 
 // What is drawn over a panel.
