@@ -4,6 +4,8 @@ import { figuresOf } from "./counts.js";
 import { number, say } from "./words.js";
 import { sideOf } from "./ruler.js";
 
+const MOST_SENTENCES = 10; // lesions that a report names
+
 // The size of a lesion in a line: two diameters and the height in mm, or what there is in pixels.
 export function sizeText({ longest, perpendicular, height }, digits = 1) {
   const values = [longest, perpendicular, ...(height === null ? [] : [height])].map((v) => number(v, digits));
@@ -21,19 +23,17 @@ function lesionSentence(lesion, n, frames) {
   });
 }
 
-function scoresSentence({ dice, iou, reference_volume: volume, volume_difference: difference }, surfaces) {
-  if (dice === undefined) return [];
-  const parts = [
-    [say("dice"), number(dice, 3)], [say("iou"), number(iou, 3)],
-    ...(surfaces?.hd95 == null ? [] : [[say("hd95"), `${number(surfaces.hd95, 1)} ${say("unit_length")}`]]),
-    ...(surfaces ? [[say("surface_dice"), number(surfaces.surface_dice, 3)]] : []),
-    ...(volume === undefined ? [] : [[say("reference_volume"), `${number(volume, 1)} ${say("unit_volume")}`]]),
-    ...(difference === undefined ? [] : [[say("volume_difference"), `${signed(difference, 1)} ${say("unit_volume")}`]]),
-  ];
-  return [say("text_scores", { scores: parts.map(([what, value]) => `${what} ${value}`).join(say("text_comma")) })];
-}
+const signed = (value, digits) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${number(Math.abs(value), digits)}`;
 
-export const signed = (value, digits) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${number(Math.abs(value), digits)}`;
+// How the outline agrees with the ground truth, where there is one.
+function scoreSentences({ dice, iou, reference_volume: volume, volume_difference: difference }, surfaces) {
+  if (dice === undefined) return [];
+  const said = [say("text_scores", { dice: number(dice, 3), iou: number(iou, 3) })];
+  if (surfaces && surfaces.hd95 !== null)
+    said.push(say("text_surfaces", { hd95: number(surfaces.hd95, 1), surface_dice: number(surfaces.surface_dice, 3) }));
+  if (volume !== undefined) said.push(say("text_reference", { volume: number(volume, 1), difference: signed(difference, 1) }));
+  return said;
+}
 
 // The lines of the text. frames: the series; cutoff, threshold; found: what `lesionsOf` says of it; surfaces: what
 // `surfacesOf` does, where there is a reference; model: its name; tuned: whether the threshold was chosen with the reference
@@ -50,10 +50,8 @@ export function reportLines({ frames, cutoff, threshold, found, surfaces, model,
     ...(found.lesions.length ? [say(frames[0].spacing ? "text_measured" : "text_measured_pixels")] : []),
     ...(threshold === usual ? [] : [say("text_threshold", { threshold: at, usual: number(usual, 2) })]),
     ...(figures.corrected === undefined ? [] : [say("text_corrected", { pixels: number(figures.corrected, 0) })]),
-    ...scoresSentence(figures, surfaces),
+    ...scoreSentences(figures, surfaces),
     ...(tuned ? [say("caution")] : []),
     say("not_for_diagnosis"),
   ];
 }
-
-const MOST_SENTENCES = 10; // lesions that a report names
