@@ -42,6 +42,7 @@ SAVE_ZIP = """(data, t) => {
   a.download = `lgg-demo-${t.toFixed(2)}.zip`;
   a.click();
   setTimeout(() => URL.revokeObjectURL(a.href), 10000);
+  document.querySelector('#viewer .lgg-viewer')?.saved();
   return '';
 }"""
 
