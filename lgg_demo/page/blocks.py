@@ -15,12 +15,13 @@ from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language
 from lgg_demo.page.about import about
 from lgg_demo.page.faults import language_of
 from lgg_demo.page.gradio_patches import KEEP_SECONDS, PageBlocks
-from lgg_demo.page.handlers import HOLD_SECONDS, PHANTOMS, Page
+from lgg_demo.page.handlers import HOLD_SECONDS, Page
+from lgg_demo.page.patients import PATIENTS
 from lgg_demo.page.session import CHOICES, LANGUAGES
+from lgg_demo.page.showcase import FIRST_THRESHOLD, Showcase
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
-FIRST_THRESHOLD = 0.5
 
 PRIVATE = {"api_visibility": "private"}
 # One network, two cores: one scan at a time of all users', and a mask waits for the scan it was drawn on.
@@ -83,7 +84,7 @@ class Layout:
         self.scan, self.reference = (
             gr.File(file_count="multiple", elem_id=name, visible="hidden") for name in ("scan", "reference")
         )
-        self.phantoms = {kind: gr.Button(kind, elem_id=kind, visible="hidden") for kind in PHANTOMS}
+        self.patients = {p: gr.Button(p, elem_id=f"patient_{p}", visible="hidden") for p in PATIENTS}
         self.chosen = [gr.Dropdown([], elem_id=f"choose_{role}", visible=False) for role in CHOICES]
 
     def speak(self, language: Language) -> tuple[Any, Any]:
@@ -95,13 +96,17 @@ class Layout:
         return self.speak(language_of(request))
 
 
-def build(page: Page) -> PageBlocks:
-    """The page. Serve it with `launch_page`, which sets what belongs to the server."""
+def build(page: Page, showcase: Showcase | None = None) -> PageBlocks:
+    """The page. Serve it with `launch_page`, which sets what belongs to the server.
+
+    showcase: of the same `Page`, whoever has started one; the page begins empty where nobody has.
+    """
     demo = PageBlocks(page.folder, title="LGG Demo", analytics_enabled=False, fill_width=True)
     with demo:
         layout = Layout(about(page.segmenter.record))
         demo.spoken = layout.language
         _segmenting(page, layout)
+        _exhibiting(showcase or Showcase(page), layout, demo)
         _downloading(page, layout)
         spoken = [layout.language, layout.viewer]
         layout.viewer.select(layout.speak, layout.switch, spoken, js=ADD_LANGUAGE, show_progress="hidden", **PRIVATE)
@@ -118,7 +123,7 @@ def _of(handler: Callable[..., Any], one: str) -> Callable[..., Any]:
 
 
 def _segmenting(page: Page, on: Layout) -> None:
-    """What comes of files, phantoms, other roles of sequences, and of clearing."""
+    """What comes of files, other roles of sequences, and of clearing."""
     shown = [on.session, on.viewer, on.messages, on.held]
     once = {"show_progress_on": [on.viewer], **ALONE, **PRIVATE}
     asked = [on.threshold, on.language]
@@ -130,11 +135,21 @@ def _segmenting(page: Page, on: Layout) -> None:
         **ALONE,
         **PRIVATE,
     )
-    for kind, button in on.phantoms.items():
-        button.click(_of(page.on_phantom, kind), [on.held, *asked], shown, **once)
     for role, dropdown in zip(CHOICES, on.chosen, strict=True):
         dropdown.input(_of(page.on_choose, role), [dropdown, on.session, on.held, *asked], shown, **once)
     on.viewer.clear(page.on_clear, on.held, shown, **PRIVATE)
+
+
+def _exhibiting(showcase: Showcase, on: Layout, demo: PageBlocks) -> None:
+    """The synthetic patients: one that is open at first, and all of them at a click."""
+    asked, shown = [on.threshold, on.language], [on.session, on.viewer, on.messages, on.held]
+    for patient, button in on.patients.items():
+        opening = _of(showcase.on_patient, patient)
+        button.click(opening, [on.held, *asked], shown, show_progress_on=[on.viewer], **ALONE, **PRIVATE)
+    # Two events: the second one sees what was opened while the first one waited.
+    quiet = {"show_progress": "hidden", "concurrency_limit": None, **PRIVATE}
+    arrived = demo.load(showcase.on_arrival, None, None, **quiet)
+    arrived.success(showcase.on_first, [on.session, on.threshold], shown, **quiet)
 
 
 def _downloading(page: Page, on: Layout) -> None:

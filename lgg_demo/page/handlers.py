@@ -33,8 +33,7 @@ from lgg_demo.output.result import Result, result_of
 from lgg_demo.page.faults import language_of, refusal
 from lgg_demo.page.gradio_patches import Stop
 from lgg_demo.page.payload import read_corrections, viewer_case, viewer_picture, viewer_reference
-from lgg_demo.page.phantom import draw_head, write_phantom
-from lgg_demo.page.session import Kept, Memory, Roles, Session
+from lgg_demo.page.session import Held, Kept, Memory, Roles, Session
 from lgg_demo.page.uploads import FilesGone, UploadFolder, Uploads, deleted_after
 from lgg_demo.reading import guard
 from lgg_demo.reading.earlier import REPORT
@@ -46,11 +45,6 @@ from lgg_demo.scratch import scratch
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
 HELD_VALUES = 20_000_000  # of the scans of a request that are held together, float32
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
-PHANTOMS: dict[str, dict[str, Any]] = {
-    "phantom_single": {"slices": 1, "lesion": "frontal"},
-    "phantom_series": {"slices": 12, "lesion": "parietal"},
-    "phantom_healthy": {"slices": 1, "lesion": None},
-}
 
 
 def gone(*some: Uploads) -> list[ReadError]:
@@ -236,9 +230,9 @@ class Page:
         best = record.get("best_threshold")  # found in cross-validation; not every record has it
         return value if best is None else value | {"best_threshold": float(best)}
 
-    def shown(self, session: Session, value: dict[str, Any] | None, language: Language) -> tuple[Any, ...]:
-        """Session, viewer, messages, buttons and roles after a result; where nothing could be read, what was there goes."""
-        return session, value, session.messages()
+    def shown(self, session: Session, value: dict[str, Any] | None) -> tuple[Any, ...]:
+        """Session, viewer and messages after a result; where nothing could be read, what was there goes."""
+        return session, value and value | {"synthetic": session.synthetic}, session.messages()
 
     # Events of the page
 
@@ -246,7 +240,7 @@ class Page:
         self,
         uploads: list[str] | None,
         session: Session | None,
-        before: Uploads | None,
+        before: Held | None,
         threshold: float,
         language: Language,
         progress: gr.Progress = gr.Progress(),
@@ -272,7 +266,7 @@ class Page:
                 if session.studies:
                     held = taken
                     held.delete_after(HOLD_SECONDS)
-                yield None, *self.shown(session, value, language), held
+                yield None, *self.shown(session, value), held
         finally:
             if held is None:
                 taken.delete()
@@ -282,7 +276,7 @@ class Page:
         role: Role,
         name: str | None,
         session: Session | None,
-        held: Uploads | None,
+        held: Held | None,
         threshold: float,
         language: Language,
         progress: gr.Progress = gr.Progress(),
@@ -299,27 +293,10 @@ class Page:
                     yield from self.read(paths, asked.stop, choices=choices)
 
             for again, value in self.run(read(), asked):
-                yield *self.shown(replace(again, choices=choices), value, language), held
+                again = replace(again, choices=choices, synthetic=session.synthetic)
+                yield *self.shown(again, value), held
         except FilesGone:
             raise refusal("choose_again", language) from None
-
-    def on_phantom(
-        self,
-        kind: str,
-        before: Uploads | None,
-        threshold: float,
-        language: Language,
-        progress: gr.Progress = gr.Progress(),
-    ) -> tuple[Any, ...]:
-        """Segment one of PHANTOMS."""
-        asked = Asked(threshold, language, progress)
-        if before is not None:
-            before.delete()
-        with scratch() as folder:
-            write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
-            files = sorted(Path(folder).iterdir())
-            *_, (session, value) = self.run(self.read(files, asked.stop), asked)
-        return *self.shown(session, value, language), None
 
     def on_reference(
         self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
@@ -339,7 +316,7 @@ class Page:
         value = self.value(session, threshold, [viewer_reference(r) for r in results])
         return None, session, value, session.messages()
 
-    def on_clear(self, held: Uploads | None) -> tuple[Any, ...]:
+    def on_clear(self, held: Held | None) -> tuple[Any, ...]:
         """Forget the result and the files."""
         if held is not None:
             held.delete()

@@ -46,14 +46,15 @@ async function attach(cases, frames) {
   }
 }
 
-async function open({ id, cases }) {
+async function open({ id, cases, synthetic = false }) {
   const frames = [];
   for (const [c, sent] of cases.entries()) frames.push(...await framesOf(sent, c));
   await attach(cases, frames);
   // All at once, and only now: what draws in the meantime draws the case before, whole.
   clear();
-  const place = frames[0].pending ? frames.length >> 1 : 0;
-  Object.assign(state, { shown: id, frames, place, threshold: FIRST_THRESHOLD }); // a threshold is chosen for one study
+  const first = frames.filter((f) => f.case === 0);
+  const place = (frames[0].pending ? frames : first).length >> 1; // a stack's ends show the least of a head
+  Object.assign(state, { shown: id, frames, place, synthetic, threshold: FIRST_THRESHOLD }); // a threshold is chosen for one study
   goMost();
   resetView();
 }
