@@ -106,9 +106,7 @@ def _across(hull: np.ndarray, spacing: tuple[float, float], s: int, shift: np.nd
     return best
 
 
-def _longest_across(
-    hull: np.ndarray, first: int, second: int, spacing: tuple[float, float]
-) -> tuple[float, np.ndarray]:
+def _longest_across(hull: np.ndarray, first: int, second: int, spacing: tuple[float, float]) -> tuple[float, np.ndarray]:
     """Length and ends (2, 2) of the longest line inside a convex polygon at a right angle to that from corner `first` to
     `second`, its longest.
 

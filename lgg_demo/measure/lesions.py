@@ -29,9 +29,9 @@ class Lesion:
 def find_lesions(mask: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) -> tuple[list[Lesion], int]:
     """The connected parts of a mask (S, H, W), the largest first, at most `MOST_LESIONS`; and how many there are.
 
-    Voxels are connected that share a side, an edge or a corner (26 neighbours; 8 in a lone slice): then an area of one slice,
-    which diameters are measured across, never belongs to two lesions. Slices must lie in order. Of equally large ones that
-    comes first whose first voxel does. spacing: of rows and columns in mm, for the diameters.
+    Voxels are connected that share a side, an edge or a corner (26 neighbours; 8 in a lone slice): then an area of one
+    slice, which diameters are measured across, never belongs to two lesions. Slices must lie in order. Of equally large
+    ones that comes first whose first voxel does. spacing: of rows and columns in mm, for the diameters.
     """
     if not mask.any():
         return [], 0

@@ -214,7 +214,12 @@ class _Report:
         if series["lesion_count"] < 2:
             return []
         sized = "volume_ml" in series["lesions"][0]
-        rows = [[self.say(key) for key in ("lesions", "volume" if sized else "report_area", "diameters", "report_extent", "slices")]]
+        rows = [
+            [
+                self.say(key)
+                for key in ("lesions", "volume" if sized else "report_area", "diameters", "report_extent", "slices")
+            ]
+        ]
         for number, lesion in enumerate(series["lesions"][:MOST_LESIONS], 1):
             amount = self.volume(lesion["volume_ml"]) if sized else self.area(lesion["pixels"])
             extent = self.unit(lesion.get("craniocaudal_mm"), "mm")

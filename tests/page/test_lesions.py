@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import needs_browser
 from driver import FIXTURES as PAGE_FIXTURES
-from driver import do, download, opened, served, series, set_threshold, settle, shipped, url
+from driver import do, download, opened, series, served, set_threshold, settle, shipped, url
 from phantom_study import study
 from test_viewer import alone, put, stage, value_of
 
@@ -20,7 +20,7 @@ from lgg_demo.output.report import build_report
 from lgg_demo.output.result import Result
 from lgg_demo.page.payload import read_corrections
 
-__all__ = ["alone", "opened", "served", "series", "shipped", "url"]  # fixtures
+__all__ = ["alone", "opened", "series", "served", "shipped", "url"]  # fixtures
 assert {"opened", "served", "series", "shipped", "url"} <= set(PAGE_FIXTURES)
 pytestmark = [needs_browser, pytest.mark.browser]
 
@@ -28,7 +28,7 @@ ROWS = "#stage .lgg-lesion-list li, #viewer .lgg-lesion-list li"
 
 
 def two_lesions(grid: bool = True, known: bool = True) -> tuple[Case, Result]:
-    """A study of 12 slices with two lesions, the smaller one in slices 3 to 5; the first one is half as likely at its rim."""
+    """A study of 12 slices with two lesions, the smaller one in slices 3 to 5; the other one has a less likely rim."""
     case, result = study(known=known, grid=grid)
     probability = np.zeros_like(result.probability)
     probability[5:10, 30:60, 20:40] = 100
@@ -205,7 +205,7 @@ def test_the_text_for_a_report_says_what_is_known_and_no_more(alone: Any) -> Non
     case, result = two_lesions()
     put(alone, stage(value_of((case, result), model="lgg-unet")))
     measured(alone)
-    first, second = lesions_of(result)
+    first, _ = lesions_of(result)
     text = copied(alone)
     lines = first["diameters_mm"]
     size = f"{lines['longest']:.0f} × {lines['perpendicular']:.0f} × {first['craniocaudal_mm']:.0f} mm"
