@@ -228,7 +228,7 @@ class _Report:
             rows.append([str(number), amount, size, extent, place])
         if (more := series["lesion_count"] - MOST_LESIONS) > 0:
             rows.append([self.say("report_more", more=more), *[""] * 4])
-        widths = [1.0 * inch, 1.1 * inch, 2.2 * inch, 1.4 * inch]
+        widths = [0.8 * inch, 1.0 * inch, 2.0 * inch, 1.9 * inch]
         table = paper.ruled(rows, [*widths, WIDTH - sum(widths)], figures=0)
         return [Spacer(0, 10), CondPageBreak(1.2 * inch), table]
 

@@ -4,6 +4,7 @@ import { figuresOf } from "./counts.js";
 import { number, say } from "./words.js";
 import { sideOf } from "./ruler.js";
 
+const SIDES_SAID = { right: "text_side_right", left: "text_side_left" };
 const MOST_SENTENCES = 10; // lesions that a report names
 
 // The size of a lesion in a line: two diameters and the height in mm, or what there is in pixels.
@@ -18,7 +19,7 @@ function lesionSentence(lesion, n, frames) {
   const side = sideOf(frames, lesion);
   const one = frames.length === 1;
   return say(one ? "text_lesion_alone" : "text_lesion", {
-    lesion: side ? say(`text_side_${side}`, { number: n }) : say("lesion_number", { number: n }),
+    lesion: side ? say(SIDES_SAID[side], { number: n }) : say("lesion_number", { number: n }),
     size: sizeText(lesion, 0), amount: amountText(lesion), slice: lesion.slice + 1, slices: frames.length,
   });
 }
