@@ -25,7 +25,7 @@ from lgg_demo.rounding import rounded
 EDITS = ("edits_added", "edits_removed")
 _ALONE = threading.Lock()  # reportlab keeps its fonts for the whole process
 
-MOST_PICTURES, MOST_ROWS, MOST_WARNINGS, MOST_EDITS = 6, 40, 12, 24
+MOST_PICTURES, MOST_ROWS, MOST_WARNINGS, MOST_EDITS, MOST_LESIONS = 6, 40, 12, 24, 10
 
 
 def write_pdf(
@@ -81,7 +81,7 @@ class _Report:
             story += self.pictures([r for r, _ in shown], [p for _, p in shown])
         story += self.warnings()
         if len(images) == 1:
-            story.append(self.figures(images[0], results[0]))
+            story += [self.figures(images[0], results[0]), *self.lesions(self.report["series"][0])]
         elif images:
             story += [CondPageBreak(1.5 * inch), self.table(images)]
         story += self.edits(images)
@@ -208,6 +208,29 @@ class _Report:
         left = paper.ruled(table, [1.15 * inch, 1.8 * inch, 1.8 * inch], figures=0)
         right = paper.ruled(agreement, [1.4 * inch, WIDTH - 6.4 * inch], figures=1)
         return Table([[left, right]], [5 * inch, WIDTH - 5 * inch], style=paper.TIGHT)
+
+    def lesions(self, series: Mapping[str, Any]) -> list[Flowable]:
+        """A row for each of several abnormalities; of a single one the figures above say as much."""
+        if series["lesion_count"] < 2:
+            return []
+        sized = "volume_ml" in series["lesions"][0]
+        rows = [
+            [
+                self.say(key)
+                for key in ("lesions", "volume" if sized else "report_area", "diameters", "report_extent", "slices")
+            ]
+        ]
+        for number, lesion in enumerate(series["lesions"][:MOST_LESIONS], 1):
+            amount = self.volume(lesion["volume_ml"]) if sized else self.area(lesion["pixels"])
+            extent = self.unit(lesion.get("craniocaudal_mm"), "mm")
+            place = "–".join(str(s) for s in sorted(set(lesion["slices"])))
+            size = self.diameters(lesion | {"slices": series["slices"]}, in_slice=True)
+            rows.append([str(number), amount, size, extent, place])
+        if (more := series["lesion_count"] - MOST_LESIONS) > 0:
+            rows.append([self.say("report_more", more=more), *[""] * 4])
+        widths = [0.8 * inch, 1.0 * inch, 2.0 * inch, 1.9 * inch]
+        table = paper.ruled(rows, [*widths, WIDTH - sum(widths)], figures=0)
+        return [Spacer(0, 10), CondPageBreak(1.2 * inch), table]
 
     def largest_area(self, mask: np.ndarray | None, grid: Grid) -> str:
         """The largest area of a mask (S, H, W) in one slice, and which."""

@@ -11,6 +11,7 @@ import numpy as np
 from lgg_demo import __version__
 from lgg_demo.grid import Grid
 from lgg_demo.measure.diameters import Diameters, largest_diameters
+from lgg_demo.measure.lesions import Lesion, find_lesions
 from lgg_demo.measure.overlap import Counts, count, expected_dice, pooled
 from lgg_demo.measure.surfaces import compare_surfaces
 from lgg_demo.measure.units import area_mm2, voxel_ml
@@ -90,6 +91,30 @@ def measure_volume(result: Result, grid: Grid, threshold: float) -> dict[str, An
     }
 
 
+def measure_lesions(result: Result, threshold: float) -> dict[str, Any]:
+    """The connected abnormalities of a case, see `find_lesions`: how many, and of the largest its figures.
+
+    slices: its first and last in the case, from 1. In millilitres and millimetres where the spacing is known;
+    craniocaudal_mm: from the lower side of its first slice to the upper side of its last. Else diameters in pixels.
+    """
+    grid = result.physical
+    spacing = grid.spacing_mm if grid else (1.0, 1.0, 1.0)
+    lesions, found = find_lesions(result.mask(threshold), spacing[1:])
+    return {"lesion_count": found, "lesions": [_lesion(lesion, grid, spacing[0]) for lesion in lesions]}
+
+
+def _lesion(lesion: Lesion, grid: Grid | None, between: float) -> dict[str, Any]:
+    places = {"pixels": lesion.pixels, "slices": [lesion.first + 1, lesion.last + 1]}
+    lines = _lines(lesion.diameters)
+    if grid is None:
+        return places | {"diameters_px": lines}
+    return places | {
+        "volume_ml": rounded(lesion.pixels * voxel_ml(grid), 4),
+        "diameters_mm": lines,
+        "craniocaudal_mm": rounded((lesion.last - lesion.first + 1) * between, 2),
+    }
+
+
 def _lines(diameters: Diameters | None) -> dict[str, Any] | None:
     """Diameters for the report; slices are counted from 1, as on the page."""
     if diameters is None:
@@ -114,8 +139,9 @@ def build_report(
     known, see `measure_volume`; else diameters in pixels, where anything is segmented. `expected_dice`: what the
     probabilities alone lead one to expect (see `overlap.expected_dice`), left out where the mask was corrected by hand;
     there `corrected: true`, the number of pixels that differ from the network's at this threshold, and, of each image,
-    `manual_edits` (see there): by slice and by lesion. `unreadable`: the
-    files that could not be used; `notices`: those that were skipped as they should be.
+    `manual_edits` (see there): by slice and by lesion. `unreadable`: the files that could not be used; `notices`: those
+    that were skipped as they should be. Each of `series` has its `lesions`, see `measure_lesions`. No volumes are added up
+    over several of `series`: they may be visits of one patient.
     """
     images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []
@@ -123,7 +149,8 @@ def build_report(
         parts = slice_counts(result, threshold)
         everything += parts
         files = [name for name, _ in result.files]
-        series.append({"files": files, "slices": len(parts), **pooled_figures(parts), **_expected([result], threshold)})
+        figures = {**pooled_figures(parts), **_expected([result], threshold), **measure_lesions(result, threshold)}
+        series.append({"files": files, "slices": len(parts), **figures})
         warnings += [*result.warnings, *result.reference_warnings]
         for (name, place), names in zip(result.entries, outputs, strict=True):
             entry = _entry(result, name, place, names, parts[place], threshold)
@@ -179,8 +206,8 @@ def _total(
     total = {"images": len(images), "slices": len(everything), **figures}
     if any("corrected" in image for image in images):
         total |= {"corrected": True, "corrected_pixels": sum(image.get("corrected_pixels", 0) for image in images)}
-    if images and all("volume_ml" in image for image in images):
-        total["volume_ml"] = rounded(sum(image["volume_ml"] for image in images), 4)
+    if len(images) == 1 and "volume_ml" in images[0]:
+        total["volume_ml"] = images[0]["volume_ml"]
     return total
 
 

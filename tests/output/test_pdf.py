@@ -110,6 +110,24 @@ def test_every_output_says_the_same_of_the_same_pixels(tmp_path: Path) -> None:
     assert content(tmp_path / PAGE)[0].count("113 mm²") == 2, "below the slice and as the largest area"
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_several_lesions_have_a_row_each(tmp_path: Path, language: Language) -> None:
+    _, grid = series()
+    r = volume_result(grid)
+    r.probability[:] = 0
+    r.probability[0, 2:6, 2:9] = r.probability[-1, 10, 3:5] = 255
+    report = build_report([r], 0.5, RECORD, language=language)
+    write_pdf(tmp_path / PAGE, [r], None, report, language)
+    (said,) = content(tmp_path / PAGE)
+    lesions = report["series"][0]["lesions"]
+    assert len(lesions) == 2 and say("report_extent", language) in said
+    for lesion in lesions:
+        assert f"{lesion['diameters_mm']['longest']:.1f}".replace(".", "," if language == "fr" else ".") in said
+    r.probability[-1] = 0
+    write_pdf(tmp_path / PAGE, [r], None, build_report([r], 0.5, RECORD, language=language), language)
+    assert say("report_extent", language) not in content(tmp_path / PAGE)[0], "one lesion is what the figures above say"
+
+
 def test_reports_of_one_moment_do_not_mix(tmp_path: Path) -> None:
     """And the same report is the same file: it says neither when nor where it was made."""
     given = [picture_result((f"{n}.png", n)) for n in range(1, 7)]

@@ -15,7 +15,7 @@ from lgg_demo.case import Case, Notice, ReadError, Scan
 from lgg_demo.grid import Grid
 from lgg_demo.messages import say
 from lgg_demo.output.report import build_report
-from lgg_demo.output.result import ADDED, Result, result_of, warnings_of
+from lgg_demo.output.result import ADDED, REMOVED, Result, result_of, warnings_of
 from lgg_demo.probability import binarise
 
 HEIGHT, WIDTH = SIDES
@@ -143,6 +143,41 @@ def test_a_volume_of_several_files_is_one_entry() -> None:
     report = build_report([r, picture_result(("b.png", 1))], 0.5, RECORD)
     assert [(i["file"], i["slices"]) for i in report["images"]] == [("series-2/0.dcm", 3), ("b.png", 1)]
     assert "volume_ml" not in report["total"], "millimetres and pixels are not added up"
+
+
+def test_no_volume_is_added_up_over_cases() -> None:
+    report = build_report([volume(blank(3), np.eye(4)), volume(blank(3), np.eye(4))], 0.5, RECORD)
+    assert "volume_ml" not in report["total"], "they may be two visits of one patient"
+    assert [image["volume_ml"] for image in report["images"]] == [0, 0]
+
+
+def test_lesions_of_a_case_the_largest_first() -> None:
+    probability = blank(5)
+    probability[0, 0:2, 0:2] = 255  # 4 pixels, touching the next slice's by a corner only
+    probability[1, 2, 2:8] = 200
+    probability[3:, 10, 3:7] = 140
+    affine = np.diag([0.5, 0.8, 5.0, 1])
+    (series,) = build_report([volume(probability, affine)], 0.5, RECORD)["series"]
+    assert series["lesion_count"] == 2
+    first, second = series["lesions"]
+    assert first == {
+        "pixels": 10, "slices": [1, 2], "volume_ml": 0.02, "craniocaudal_mm": 10,
+        "diameters_mm": {"longest": 3, "perpendicular": 0.8, "slice": 2},
+    }  # fmt: skip
+    assert (second["pixels"], second["slices"], second["volume_ml"]) == (8, [4, 5], 0.016)
+    (series,) = build_report([volume(probability, affine)], 0.6, RECORD)["series"]
+    assert [lesion["pixels"] for lesion in series["lesions"]] == [10]
+    edits = np.zeros_like(probability)
+    edits[:2, :3] = REMOVED
+    (series,) = build_report([replace(volume(probability, affine), edits=edits)], 0.5, RECORD)["series"]
+    assert [lesion["slices"] for lesion in series["lesions"]] == [[4, 5]], "what a hand removed is no lesion"
+    tied = picture_result(("a.png", 1), ("b.png", 1))
+    tied.probability[:] = 0
+    tied.probability[0, 5, :3] = tied.probability[0, 0, 9:12] = 255
+    (series,) = build_report([tied], 0.5, RECORD)["series"]
+    assert [lesion["diameters_px"] for lesion in series["lesions"]] == [{"longest": 3, "perpendicular": 1, "slice": 1}] * 2
+    (series,) = build_report([volume(blank(2), affine)], 0.5, RECORD)["series"]
+    assert (series["lesion_count"], series["lesions"]) == (0, [])
 
 
 # Results and their warnings

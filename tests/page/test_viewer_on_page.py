@@ -293,5 +293,6 @@ def test_picture_and_report_of_what_is_shown(series: Any) -> None:
     do(series, "copy")
     series.wait_for_selector(f"#viewer .lgg-said:has-text('{say('copied', 'en')}')")
     text = series.evaluate("navigator.clipboard.readText()")
-    assert dice in text and say("not_for_diagnosis", "en") in text
+    whole = series.inner_text('#viewer [data-figure="dice"][data-of="all"]')
+    assert whole in text and say("not_for_diagnosis", "en") in text
     assert "phantom" not in text + caption and "http" not in text

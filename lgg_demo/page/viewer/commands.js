@@ -23,6 +23,7 @@ export const COMMANDS = {
   ...each(CHANNELS, (channel) => [`channel-${channel}`, () => show({ channel })]),
   fill: () => show({ fill: !state.fill }), auto: autoWindow, invert,
   ...each(TOOLS, (tool) => [tool, () => setTool(tool)]), removing: toggleRemoving, between: fillBetween, undo, redo,
+  ruler: () => setTool("ruler"), diameters: () => show({ diameters: !state.diameters }),
   save: savePicture, copy: copyReport, reset,
   help: () => openDialog("help"), about: () => openDialog("about"), close: () => find("dialog[open]")?.close(),
   previous: () => goFinding(-1), next: () => goFinding(1), back: () => go(state.place - 1), on: () => go(state.place + 1),

@@ -73,27 +73,31 @@ export const rounded = (value, digits) => (Math.sign(value) * Math.floor(Math.ab
 // 1 where two masks of so many pixels are empty, as the report has it.
 const diceOf = (hit, both) => (both ? (2 * hit) / both : 1);
 
-// Figures of some frames together at a cutoff. Areas and volumes as the report rounds them: a volume for each case.
+// Figures of some frames together at a cutoff. Areas and volumes as the report rounds them; never a volume of several cases,
+// which may be visits of one patient.
 export function figuresOf(frames, cutoff) {
   const predicted = sum(frames, (f) => predictedOf(f, cutoff));
   const figures = { predicted };
-  if (frames.every((f) => f.of.pixel_mm2)) {
-    if (frames.length === 1) figures.area = rounded(predicted * frames[0].of.pixel_mm2, 2);
-    else figures.volume = volumeOf(frames, cutoff);
-  }
+  const { of } = frames[0];
+  if (of.pixel_mm2 && frames.length === 1) figures.area = rounded(predicted * of.pixel_mm2, 2);
+  else if (of.pixel_mm2 && frames.every((f) => f.of === of)) Object.assign(figures, volumesOf(frames, predicted, of));
   const touched = frames.filter((f) => f.touched);
   if (touched.length) figures.corrected = sum(touched, (f) => correctedOf(f, cutoff));
-  // The model's expected Dice of its own mask; of one corrected by hand its probabilities say nothing.
+  // The model's expected Dice of its own mask; of one corrected by hand its probabilities say nothing, nor of no mask at all.
   const both = QUANTA * predicted + sum(frames, (f) => f.mass);
-  figures.expected = touched.length ? null : diceOf(sum(frames, (f) => f.weight[cutoff]), both);
+  figures.expected = touched.length || !predicted ? null : diceOf(sum(frames, (f) => f.weight[cutoff]), both);
   const scored = frames.filter((f) => f.reference !== null);
   return scored.length ? Object.assign(figures, scoresOf(scored, cutoff)) : figures;
 }
 
-function volumeOf(frames, cutoff) {
-  const pixels = new Map();
-  for (const f of frames) pixels.set(f.of, (pixels.get(f.of) ?? 0) + predictedOf(f, cutoff));
-  return rounded([...pixels].reduce((ml, [one, n]) => ml + rounded(n * one.voxel_ml, 4), 0), 4);
+// The volume of a case in mL, and where every slice has a reference, that one's and the difference.
+function volumesOf(frames, predicted, { voxel_ml: one }) {
+  const volume = predicted * one;
+  if (frames.some((f) => f.reference === null)) return { volume: rounded(volume, 4) };
+  const reference = sum(frames, (f) => f.known) * one;
+  return {
+    volume: rounded(volume, 4), reference_volume: rounded(reference, 4), volume_difference: rounded(volume - reference, 4),
+  };
 }
 
 function scoresOf(scored, cutoff) {

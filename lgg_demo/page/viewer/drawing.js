@@ -4,6 +4,8 @@ import { writeCorners } from "./corners.js";
 import { writeFigures } from "./figures.js";
 import { aspectOf, centredOn, panned, placing } from "./geometry.js";
 import { layered, parts, sourceOf } from "./layers.js";
+import { followMeasures } from "./measures.js";
+import { measuringParts } from "./measuring.js";
 import { crossLines, crossOn, drawnLine, scaleBar, sideLetters, swipeDivider, toolRing } from "./overlays.js";
 import { compose } from "./paint.js";
 import { CHANNELS, PLANES, frameNow, layersNow, series, state } from "./state.js";
@@ -50,6 +52,7 @@ function drawPanel(figure) {
   const plane = PLANES.includes(name) ? name : "axial";
   const source = sourceOf(plane, CHANNELS.includes(name) ? name : state.channel);
   const all = panelParts(name, source);
+  all.push(...measuringParts(name, plane));
   if (state.tool && state.cursor?.plane === plane) all.push(toolRing(plane));
   if (state.drawn?.plane === plane) all.push(drawnLine());
   if (frameNow().of.oriented) all.push(sideLetters(plane));
@@ -77,6 +80,7 @@ export function draw() {
   for (const figure of figures) if (!figure.hidden) drawPanel(figure);
   writeCorners();
   writeFigures();
+  followMeasures();
   root.dataset.milliseconds = (performance.now() - started).toFixed(2);
   root.dataset.draws = Number(root.dataset.draws ?? 0) + 1;
 }

@@ -2,6 +2,7 @@
 import { curveOf, doubtOf, figuresOf, isUnsure, predictedOf } from "./counts.js";
 import { canvasOf, create, find, note, ratioNow, setText } from "./dom.js";
 import { drawCurve, drawStrip } from "./graphs.js";
+import { surfacesIn } from "./measures.js";
 import { PREDICTION, REFERENCE, css } from "./paint.js";
 import { FIRST_THRESHOLD, cutoff, frameNow, isTuned, series, state, versionsOf } from "./state.js";
 import { number, say } from "./words.js";
@@ -14,6 +15,8 @@ const ROWS = [
   ["dice", 3, "dice"], ["iou", 3, "iou"], ["precision", 3, "precision"], ["recall", 3, "recall"], ["expected", 3, "expected"],
   ["predicted", 0, "area", "pixels"], ["reference", 0, "reference_area", "pixels"], ["corrected", 0, "corrected_area", "pixels"],
   ["area", 0, "area", "unit_area"], ["volume", 2, "predicted_volume", "unit_volume"],
+  ["reference_volume", 2, "reference_volume", "unit_volume"], ["volume_difference", 2, "volume_difference", "unit_volume"],
+  ["hd95", 1, "hd95", "unit_length"], ["surface_dice", 3, "surface_dice"],
 ];
 
 let written = ""; // which rows and columns the table has
@@ -25,13 +28,23 @@ export const rowsOf = (columns) =>
     name, digits, label: unit ? `${say(key)} (${say(unit)})` : say(key),
   }));
 
+// Hausdorff 95 and surface Dice of a whole case; MEASURING while they are on their way.
+const MEASURING = "…";
+
+function surfacesOfSome(frames) {
+  if (frames.length < series().length || frames.some((f) => f.of !== frames[0].of)) return {};
+  const found = surfacesIn(frames);
+  if (found === undefined) return {};
+  return found ? { hd95: found.hd95, surface_dice: found.surface_dice } : { hd95: MEASURING, surface_dice: MEASURING };
+}
+
 export function columnsNow() {
   const { frames } = state;
   const columns = [["slice", "this_slice", [frameNow()]]];
   // Two patients at once: each has a score of its own beside the one of all slices.
   if (frames.some((f) => f.case) && frames.some((f) => f.slice)) columns.push(["series", "this_series", series()]);
   if (frames.length > 1) columns.push(["all", "all_slices", frames]);
-  return columns.map(([name, key, some]) => ({ name, key, values: figuresOf(some, cutoff()) }));
+  return columns.map(([name, key, some]) => ({ name, key, values: { ...figuresOf(some, cutoff()), ...surfacesOfSome(some) } }));
 }
 
 function buildTable(rows, columns) {
@@ -64,8 +77,9 @@ export function writeFigures() {
   for (const { name, digits } of rows)
     for (const column of columns) {
       const cell = cells.get(`${name}/${column.name}`);
-      cell.dataset.exact = column.values[name];
-      cell.textContent = number(column.values[name], digits);
+      const value = column.values[name], isKnown = value !== MEASURING;
+      cell.dataset.exact = isKnown ? value : undefined;
+      cell.textContent = isKnown ? number(value, digits) : MEASURING;
     }
   writeHeadline(columns);
   note("caution", isTuned() ? say("caution") : "");

@@ -5,6 +5,7 @@ import { changed, moveWindow } from "./dials.js";
 import { canvasOf, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
 import { clamp, crossFrom, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
+import { beginLine, endLine, stretchLine } from "./measuring.js";
 import { CHANNELS, PLANES, frameNow, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 import { beginStroke, cancel, endsStroke, keep, mark } from "./tools.js";
@@ -48,6 +49,7 @@ function begin(event, figure) {
 const planeOn = (panel) => (PLANES.includes(panel) ? panel : "axial");
 
 function beginTool(event, panel, at) {
+  if (state.tool === "ruler") return beginLine(planeOn(panel), at) && { kind: "ruler" };
   if (panel === "reference") {
     tell(say("not_here"));
     return null;
@@ -65,6 +67,7 @@ const FOLLOW = {
     state.pose = { ...state.pose, turn: wrappedAngle(turn + dx * RADIANS), tilt: clamp(tilt + dy * RADIANS, -Math.PI / 2, Math.PI / 2) };
     changed();
   },
+  ruler: ({ canvas }, event) => stretchLine(pixelAt(canvas, event)),
   cross: ({ canvas, panel }, event) => moveCross(panel, pixelAt(canvas, event)),
   swipe({ canvas }, event) {
     state.swipe = clamp(shareAt(canvas, event).x, 0, 1);
@@ -123,6 +126,7 @@ function onDown(event) {
   if (pointers.size >= 2) {
     // A second finger: what the first has painted in the meantime was no stroke.
     if (state.gesture?.kind === "stroke") cancel(state.gesture.stroke);
+    if (state.gesture?.kind === "ruler") endLine(false);
     state.gesture = { kind: "pinch", canvas };
     return;
   }
@@ -185,6 +189,7 @@ function onEnd(event) {
   pointers.delete(event.pointerId);
   const { gesture } = state;
   const own = gesture?.id === event.pointerId;
+  if (own && gesture.kind === "ruler") endLine(event.type === "pointerup");
   if (own && gesture.kind === "stroke") {
     // What is done when it is let go is not done where the browser has taken the finger away.
     if (event.type === "pointerup" || !endsStroke(gesture.stroke)) keep(gesture.stroke);

@@ -20,7 +20,7 @@ const KEYS = {
   "[": () => setBrush(state.brush - 2), "]": () => setBrush(state.brush + 2),
   n: COMMANDS.next, p: COMMANDS.previous, v: cycleLayout, f: COMMANDS.fill, a: COMMANDS.auto, i: COMMANDS.invert, c: cycleChannel,
   o: COMMANDS.object, b: COMMANDS.brush, g: COMMANDS.smart, l: COMMANDS.lasso, e: COMMANDS.eraser, x: COMMANDS.removing,
-  w: COMMANDS.between, q: nextPlane, z: undo, y: redo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
+  w: COMMANDS.between, m: COMMANDS.ruler, d: COMMANDS.diameters, q: nextPlane, z: undo, y: redo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
 };
 
 function arrow(event) {

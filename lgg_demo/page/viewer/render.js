@@ -5,7 +5,9 @@ import { writeFigures } from "./figures.js";
 import { columnsFor } from "./geometry.js";
 import { writeHead } from "./head.js";
 import { writeIntake } from "./intake.js";
+import { writeLesions } from "./lesion_list.js";
 import { BOTH, DOUBT, PREDICTION, REFERENCE, css } from "./paint.js";
+import { writeRulers } from "./ruler_list.js";
 import { CHANNELS, PLANES, frameNow, hasReference, layersNow, state } from "./state.js";
 import { writeThreshold } from "./threshold.js";
 import { hasLayout, layersOn, writeHelp, writeTools } from "./toolbar.js";
@@ -93,6 +95,8 @@ export function render() {
   writeHelp();
   if (frame && !hasLayout(state.layout)) state.layout = "side";
   writeTools();
+  writeLesions();
+  writeRulers();
   if (!frame) return;
   writeThreshold();
   writePlace(frame);

@@ -2,8 +2,10 @@
 import { canvasOf, create, figures, find, ratioNow, root, tell } from "./dom.js";
 import { draw } from "./drawing.js";
 import { columnsNow, rowsOf } from "./figures.js";
+import { measuredNow } from "./measures.js";
 import { panelText } from "./render.js";
-import { frameNow, isTuned, state } from "./state.js";
+import { reportLines } from "./report_text.js";
+import { FIRST_THRESHOLD, cutoff, frameNow, isTuned, series, state } from "./state.js";
 import { number, say } from "./words.js";
 
 const TEXT = "#e6eaee", GROUND = "#0b0f14";
@@ -15,7 +17,7 @@ function figureSentences() {
   const said = ({ key, values }, name, digits) =>
     `${columns.length > 1 ? `${say(key)} ` : ""}${number(values[name], digits)}`;
   return rowsOf(columns).flatMap(({ name, label, digits }) => {
-    const values = columns.filter((c) => c.values[name] !== null && c.values[name] !== undefined).map((c) => said(c, name, digits));
+    const values = columns.filter((c) => Number.isFinite(c.values[name])).map((c) => said(c, name, digits));
     return values.length ? [say("line", { what: label, values: values.join(", ") })] : [];
   });
 }
@@ -94,14 +96,10 @@ export async function savePicture() {
 
 export async function copyReport() {
   if (frameNow().pending) return;
-  const { best, model } = state;
-  const lines = [
-    ...title(),
-    ...(best === null ? [] : [say("best_mark", { threshold: number(best, 2) })]),
-    ...(model ? [say("line", { what: say("model"), values: model })] : []),
-    ...figureSentences(),
-    ...warnings(),
-  ];
+  const { threshold, model } = state, frames = series();
+  const lines = reportLines({
+    frames, cutoff: cutoff(), threshold, ...measuredNow(frames), model, tuned: isTuned(), usual: FIRST_THRESHOLD,
+  });
   await copyText(`${lines.join("\n")}\n`);
   tell(say("copied"));
 }

@@ -26,9 +26,10 @@ export const state = {
   large: null, // the panel that fills the stage
   fill: false,
   invert: false,
+  diameters: true, // drawn on the picture
   opacity: 0.6,
   channel: "flair",
-  tool: null, // one of TOOLS
+  tool: null, // one of TOOLS, or "ruler"
   removing: false, // whether brush, smart brush and lasso remove
   brush: 9, // columns of the axial slice across
   cursor: null, // where the tool is: {plane, x, y}, in pixels of the plane

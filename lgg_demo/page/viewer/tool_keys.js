@@ -1,6 +1,7 @@
 // The tools without a pointer: moved by arrows, used by a key.
 import { refresh } from "./dom.js";
 import { clamp } from "./geometry.js";
+import { markPoint, stretchLine } from "./measuring.js";
 import { planeNow } from "./planes.js";
 import { state } from "./state.js";
 import { beginStroke, endsStroke, keep } from "./tools.js";
@@ -15,6 +16,7 @@ export function cursorNow() {
 export function moveCursor(dx, dy) {
   const { x, y, plane } = cursorNow(), { width, height } = planeNow(plane);
   state.cursor = { plane, x: clamp(x + dx, 0.5, width - 0.5), y: clamp(y + dy, 0.5, height - 0.5) };
+  if (state.tool === "ruler") stretchLine(state.cursor);
   refresh();
 }
 
@@ -27,6 +29,7 @@ export function dropDrawn() {
 // one after the other both ends of a cut.
 export function useTool(ends) {
   const { plane, ...at } = cursorNow(), { tool, drawn } = state;
+  if (tool === "ruler") return markPoint(plane, at);
   const points = drawn?.plane === plane ? [...drawn.points, at] : [at];
   const isPoint = tool === "lasso" ? !ends : tool === "object" && ends && points.length < 2;
   if (isPoint) {

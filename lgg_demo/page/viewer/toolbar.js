@@ -21,6 +21,7 @@ const GROUPS = {
     ["object", "O", "object"], ["brush", "B", "brush"], ["smart", "G", "smart"], ["lasso", "L", "lasso"], ["eraser", "E", "eraser"],
     ["removing", "X", "removing"], ["between", "W", "between"], ["undo", "Z", "undo"], ["redo", "Y", "redo"],
   ],
+  tools_measure: [["ruler", "M", "ruler"], ["diameters", "D", "diameters_drawn"]],
 };
 // Buttons that stand elsewhere, in their places of viewer.html.
 const ELSEWHERE = {
@@ -28,10 +29,10 @@ const ELSEWHERE = {
   previous: ["P", "previous_finding"], back: ["↑", "previous_slice"], on: ["↓", "next_slice"], next: ["N", "next_finding"],
 };
 const WORDED = ["save", "copy"]; // an icon and its word
-const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", ...TOOLS];
+const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", "ruler", "diameters", ...TOOLS];
 const HELP = [
   "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
-  "help_window", "help_object", "help_brush", "help_lasso", "help_undo", "help_out", "help_mouse", "help_touch",
+  "help_window", "help_object", "help_brush", "help_lasso", "help_undo", "help_measure", "help_out", "help_mouse", "help_touch",
 ];
 export const buttons = new Map();
 
@@ -111,8 +112,10 @@ export function writeTools() {
     buttons.get(`channel-${name}`).hidden = !(name in frame.image);
   }
   for (const name of TOOLS) press(name, state.tool === name);
+  press("ruler", state.tool === "ruler");
+  press("diameters", state.diameters);
   press("removing", state.removing);
-  for (const name of [...TOOLS, "removing", "copy", "previous", "next"]) enable(name, !frame.pending);
+  for (const name of [...TOOLS, "removing", "ruler", "copy", "previous", "next"]) enable(name, !frame.pending);
   enable("between", !frame.pending && series().length > 2);
   enable("undo", state.history.done.length > 0);
   enable("redo", state.history.undone.length > 0);

@@ -12,6 +12,7 @@ import { dropStep, editsIn, keepStep, newStep, redoStep, undoStep } from "./hist
 import { grownFrom } from "./growing.js";
 import { crossed, enclosed } from "./lasso.js";
 import { cutThrough, objectAt, sizeOf } from "./objects.js";
+import { endLine } from "./measuring.js";
 import { planeNow } from "./planes.js";
 import { render } from "./render.js";
 import { cutoff, frameNow, imageOf, series, state } from "./state.js";
@@ -20,6 +21,7 @@ import { number, say } from "./words.js";
 
 export const setTool = (name) => {
   const tool = state.tool === name || frameNow().pending ? null : name;
+  endLine(false);
   Object.assign(state, { tool, cursor: tool && state.cursor, drawn: null });
   tell(tool ? say(`use_${tool}`) : "");
   render();

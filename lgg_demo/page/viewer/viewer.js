@@ -2,7 +2,7 @@
 //
 // The server sends each case once: 8-bit images, quantised probability and reference. From then on everything that can be
 // seen or counted is made here, so that no hand waits for a network.
-import { go } from "./actions.js";
+import { go, show } from "./actions.js";
 import { listenToButtons } from "./commands.js";
 import { buildCorners } from "./corners.js";
 import { hasUnsavedCorrections, packCorrections } from "./corrections.js";
@@ -13,8 +13,10 @@ import { buildHead } from "./head.js";
 import { editionOf } from "./history.js";
 import { buildIntake } from "./intake.js";
 import { listenToKeys } from "./keys.js";
+import { buildLesions } from "./lesion_list.js";
 import { loadNext } from "./loading.js";
 import { measure, render } from "./render.js";
+import { buildRulers } from "./ruler_list.js";
 import { state } from "./state.js";
 import { buildThreshold } from "./threshold.js";
 import { buildTools } from "./toolbar.js";
@@ -25,6 +27,8 @@ buildTools();
 buildDials();
 buildThreshold();
 buildCorners();
+buildLesions(show);
+buildRulers(show);
 listenToButtons();
 listenToPointers();
 listenToKeys();

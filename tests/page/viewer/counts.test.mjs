@@ -68,15 +68,21 @@ test("the curve is Dice at each threshold, of slices with a reference alone", ()
 test("nothing predicted, nothing known: agreement, and no ratio of nothing", () => {
   const empty = frameOf({ probability: new Uint8Array(120), reference: new Uint8Array(120) });
   const { dice, iou, precision, recall, expected, corrected: none } = figuresOf([empty], 128);
-  assert.deepEqual([dice, iou, precision, recall, expected, none], [1, 1, null, null, 1, undefined]);
+  assert.deepEqual([dice, iou, precision, recall, expected, none], [1, 1, null, null, null, undefined]);
   assert.equal(figuresOf([frameOf({ known: false })], 128).dice, undefined);
 });
 
-test("a volume is the sum of each case's, and unknown beside a picture without millimetres", () => {
+test("a volume is of one case alone, with its reference's where every slice has one", () => {
   const other = { pixel_mm2: 1, voxel_ml: 0.0031 }, none = { pixel_mm2: null, voxel_ml: null };
   const [one, two, picture] = [frameOf({ seed: 1 }), frameOf({ seed: 2, of: other }), frameOf({ seed: 3, of: none })];
-  const ml = (frame) => rounded(figuresOf([frame], 128).predicted * frame.of.voxel_ml, 4);
-  assert.equal(figuresOf([one, two], 128).volume, rounded(ml(one) + ml(two), 4));
+  assert.equal(figuresOf([one, two], 128).volume, undefined, "they may be two visits of one patient");
   assert.equal(figuresOf([one, picture], 128).volume, undefined);
   assert.equal(figuresOf([picture], 128).area, undefined);
+  const next = frameOf({ seed: 4, slice: 1 });
+  const { volume, reference_volume, volume_difference, predicted, reference } = figuresOf([one, next], 128);
+  const ml = (pixels) => rounded(pixels * geometry.voxel_ml, 4);
+  assert.deepEqual([volume, reference_volume], [ml(predicted), ml(reference)]);
+  close(volume_difference, ml(predicted - reference));
+  const part = figuresOf([one, frameOf({ seed: 4, known: false })], 128);
+  assert.deepEqual([part.reference_volume, part.volume > 0], [undefined, true]);
 });
