@@ -89,7 +89,7 @@ def wait_for_result(page: Any) -> None:
 
 
 def set_threshold(page: Any, value: float) -> None:
-    box = page.locator("#threshold input[type=number]")
+    box = page.locator("#viewer .lgg-threshold input[type=text]")
     box.fill(str(value))
     box.press("Enter")
 
@@ -166,7 +166,7 @@ def no_request(page: Any) -> Iterator[None]:
 
 def download(page: Any) -> zipfile.ZipFile:
     with page.expect_download() as waiting:
-        page.click("#download")
+        do(page, "download")
     assert waiting.value.suggested_filename.startswith("lgg-demo-")
     return zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes()))
 
@@ -188,8 +188,9 @@ def opened(browser: Any, url: str) -> Iterator[Any]:
 def series(opened: Any, url: str) -> Iterator[Any]:
     """That page as a new result shows it; afterwards no error may have come, and no other host been asked."""
     page = opened
-    for name in ("side", "fill"):
-        do(page, name)
+    do(page, "side")
+    if not pressed(page, "fill"):
+        do(page, "fill")
     for name in ("image", "prediction", "reference", "agreement", "uncertainty"):
         if pressed(page, name) != (name in ("image", "prediction", "reference")):
             do(page, name)

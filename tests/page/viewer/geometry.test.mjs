@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import * as geometry from "../../../lgg_demo/page/viewer/geometry.js";
 
-const { aspectOf, centredOn, crossFrom, crossIn, curveThreshold, panned, pixelOf, placing, shareOf, windowOf, wrappedAngle, zoomed } = geometry;
+const { aspectOf, barLength, centredOn, columnsFor, crossFrom, crossIn, curveThreshold, panned, pixelOf, placing, shareOf, windowOf, wrappedAngle, zoomed } = geometry;
 const close = (a, b) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
 
 test("a window has its width and level, and always shows something", () => {
@@ -38,7 +38,33 @@ test("from a pixel to the canvas and back", () => {
   close(back.x, pixel.x);
   close(back.y, pixel.y);
   const whole = placing(canvas, picture, 1, { x: 0.5, y: 0.5 });
-  assert.deepEqual([whole.left, whole.top, 96 * whole.scaleX, 64 * whole.scaleY], [0, 0, 400, 300]);
+  // In true proportion, black above and below.
+  [[whole.left, 0], [whole.top, 150 - 400 / 3], [96 * whole.scaleX, 400], [64 * whole.scaleY, 800 / 3]].forEach(([a, b]) => close(a, b));
+  close(whole.reach.x, 1);
+  close(whole.reach.y, 300 / (800 / 3));
+});
+
+test("a picture with black beside it stays in the middle until it is zoomed beyond the panel", () => {
+  const reach = { x: 2, y: 1 };
+  assert.deepEqual(panned({ zoom: 1, x: 0.5, y: 0.5 }, 0.3, 0.3, reach), { zoom: 1, x: 0.5, y: 0.5 });
+  assert.equal(panned({ zoom: 1.9, x: 0.5, y: 0.5 }, 0.3, 0, reach).x, 0.5);
+  assert.equal(panned({ zoom: 4, x: 0.5, y: 0.5 }, 9, 0, reach).x, 0.25);
+  // What is under the pointer stays there.
+  const view = { zoom: 4, x: 0.5, y: 0.5 }, now = zoomed(view, 1.5, 0.7, 0.4, reach);
+  close(view.x + (0.2 * reach.x) / view.zoom, now.x + (0.2 * reach.x) / now.zoom);
+  assert.deepEqual(centredOn({ x: 1, y: 20 }, { width: 60, height: 40 }, 1, reach), { x: 0.5, y: 0.5 });
+});
+
+test("panels are as large as the stage allows, without a gap where that costs little", () => {
+  assert.equal(columnsFor(3, 1, 1260, 860), 3); // two columns would be 2 % larger
+  assert.equal(columnsFor(3, 1, 800, 800), 2);
+  assert.equal(columnsFor(4, 1, 900, 850), 2);
+  assert.equal(columnsFor(1, 1, 900, 850), 1);
+  assert.equal(columnsFor(2, 1, 300, 900), 1);
+});
+
+test("a scale bar has a round length", () => {
+  assert.deepEqual([7, 19.9, 20, 64, 130].map(barLength), [5, 10, 20, 50, 100]);
 });
 
 test("the cross is one voxel in all three planes, the head up", () => {
@@ -60,7 +86,7 @@ test("a zoomed plane is centred on the cross as far as its edges allow", () => {
 test("a panel is as wide and high as what it shows, in millimetres", () => {
   const size = { width: 60, height: 40, slices: 10 }, spacing = [5, 2, 1];
   assert.deepEqual(
-    ["image", "axial", "coronal", "sagittal", "surface"].map((panel) => aspectOf(panel, size, spacing)), [0.75, 0.75, 1.2, 1.6, 1.25],
+    ["image", "axial", "coronal", "sagittal"].map((panel) => aspectOf(panel, size, spacing)), [0.75, 0.75, 1.2, 1.6],
   );
 });
 
