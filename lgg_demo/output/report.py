@@ -103,6 +103,7 @@ def build_report(
     problems: Iterable[Said] = (),
     language: Language = "en",
     notices: Iterable[Said] = (),
+    download: bool = False,
 ) -> dict[str, Any]:
     """The report of `predict`, the page and the API, ready for JSON.
 
@@ -112,11 +113,11 @@ def build_report(
     known, see `measure_volume`; else diameters in pixels, where anything is segmented. `expected_dice`: what the
     probabilities alone lead one to expect (see `overlap.expected_dice`), left out where the mask was corrected by hand;
     there `corrected: true` and the number of pixels that differ from the network's at this threshold. `unreadable`: the
-    files that could not be used; `notices`: those that were skipped as they should be.
+    files that could not be used; `notices`: those that were skipped as they should be. download: see `output_names`.
     """
     images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []
-    for result, outputs in zip(results, output_names(results), strict=True):
+    for result, outputs in zip(results, output_names(results, download), strict=True):
         parts = slice_counts(result, threshold)
         everything += parts
         files = [name for name, _ in result.files]

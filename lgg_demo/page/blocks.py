@@ -16,7 +16,7 @@ from lgg_demo.page.about import about
 from lgg_demo.page.faults import language_of
 from lgg_demo.page.gradio_patches import KEEP_SECONDS, PageBlocks
 from lgg_demo.page.handlers import HOLD_SECONDS, PHANTOMS, Page
-from lgg_demo.page.session import CHOICES, LANGUAGES
+from lgg_demo.page.session import LANGUAGES
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
@@ -29,10 +29,13 @@ ALONE = {"concurrency_id": "network", "concurrency_limit": 1}
 # What the viewer tells the server with an event: gr.HTML's `trigger` says that something happened, not to which component.
 ADD_CORRECTIONS = """async (s, t, l, c) => { const viewer = document.querySelector('#viewer .lgg-viewer');
   return [s, viewer.threshold(), l, await viewer.corrections()]; }"""
+ADD_FILES = "(files, ...rest) => [document.querySelector('#viewer .lgg-viewer').uploads ?? [], ...rest]"
+ADD_CHOICE = "(choice, ...rest) => [document.querySelector('#viewer .lgg-viewer').choice ?? '', ...rest]"
+RUN_ENDED = "() => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(new CustomEvent('lgg-ended')); }"
 ADD_LANGUAGE = "(l) => document.querySelector('#viewer .lgg-viewer').spoken"
-# The messages are one component of the page, whose text the viewer shows in its left rail.
-TELL_MESSAGES = """const tell = () => document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
-  new CustomEvent('lgg-messages', {detail: props.value}));
+# What the viewer shows of the server's words, messages and progress, are components of the page that hand them on.
+TELL = """const tell = () => document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
+  new CustomEvent('lgg-%s', {detail: props.value}));
 watch('value', tell);
 tell();"""
 SAVE_ZIP = """(data, t) => {
@@ -74,16 +77,16 @@ class Layout:
             strings={language: {k: CATALOGUE[k][language] for k in VIEWER_KEYS} for _, language in LANGUAGES},
             about=told,
         )
-        self.messages = gr.HTML("", elem_id="messages", js_on_load=TELL_MESSAGES, visible="hidden")
+        self.messages = gr.HTML("", elem_id="messages", js_on_load=TELL % "messages", visible="hidden")
+        self.told = gr.HTML("", elem_id="told", js_on_load=TELL % "told", visible="hidden")
         self.switch = gr.Radio(LANGUAGES, value="en", visible=False)
         self.threshold = gr.Slider(0.01, 0.99, FIRST_THRESHOLD, step=0.01, visible=False)
         self.parcel = gr.Textbox(visible="hidden", elem_id="parcel")
         self.corrections = gr.Textbox(visible=False)
-        self.scan, self.reference = (
-            gr.File(file_count="multiple", elem_id=name, visible="hidden") for name in ("scan", "reference")
-        )
+        # The viewer uploads files itself; these are how the server takes and checks what it names.
+        self.scan, self.reference = (gr.File(file_count="multiple", visible=False) for _ in range(2))
+        self.choice = gr.Textbox(visible=False)
         self.phantoms = {kind: gr.Button(kind, elem_id=kind, visible="hidden") for kind in PHANTOMS}
-        self.chosen = [gr.Dropdown([], elem_id=f"choose_{role}", visible=False) for role in CHOICES]
 
     def speak(self, language: Language) -> tuple[Any, Any]:
         """The updates of language and viewer to a language."""
@@ -117,22 +120,21 @@ def _of(handler: Callable[..., Any], one: str) -> Callable[..., Any]:
 
 
 def _segmenting(page: Page, on: Layout) -> None:
-    """What comes of files, phantoms, other roles of sequences, and of clearing."""
+    """What comes of files, phantoms, other roles of series, of stopping all that, and of clearing."""
     shown = [on.session, on.viewer, on.messages, on.held]
-    once = {"show_progress_on": [on.viewer], **ALONE, **PRIVATE}
+    once = {"show_progress_on": [on.told], **ALONE, **PRIVATE}
     asked = [on.threshold, on.language]
-    on.scan.upload(page.on_scan, [on.scan, on.session, on.held, *asked], [on.scan, *shown], **once)
-    on.reference.upload(
-        page.on_reference,
-        [on.reference, on.session, *asked],
-        [on.reference, on.session, on.viewer, on.messages],
-        **ALONE,
-        **PRIVATE,
-    )
+    scan, choice = [on.scan, on.session, on.held, *asked], [on.choice, on.session, on.held, *asked]
+    runs = [
+        on.viewer.scan(page.on_scan, scan, [*shown, on.told], js=ADD_FILES, **once),
+        on.viewer.reference(page.on_reference, [on.reference, on.session, *asked], shown[:3], js=ADD_FILES, **once),
+        on.viewer.choose(page.on_choose, choice, [*shown, on.told], js=ADD_CHOICE, **once),
+    ]
     for kind, button in on.phantoms.items():
-        button.click(_of(page.on_phantom, kind), [on.held, *asked], shown, **once)
-    for role, dropdown in zip(CHOICES, on.chosen, strict=True):
-        dropdown.input(_of(page.on_choose, role), [dropdown, on.session, on.held, *asked], shown, **once)
+        runs.append(button.click(_of(page.on_phantom, kind), [on.held, *asked], shown, **once))
+    for run in runs:
+        run.then(None, None, None, js=RUN_ENDED, **PRIVATE)
+    on.viewer.stop(None, None, None, cancels=runs, **PRIVATE)
     on.viewer.clear(page.on_clear, on.held, shown, **PRIVATE)
 
 
