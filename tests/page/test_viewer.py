@@ -162,7 +162,7 @@ def test_a_second_case_finds_nothing_of_the_first(alone: Any) -> None:
         for (let k = 0; k < 200 && state.shown !== 'two'; k++) { // a draw at every step of the unpacking
           draw(); go(state.place); setThreshold(0.4); await new Promise((done) => setTimeout(done)); }
         await loading; draw();
-        return [state.shown, state.frames.length, state.strokes.length, state.tool, state.threshold,
+        return [state.shown, state.frames.length, state.history.done.length, state.tool, state.threshold,
           find('.lgg-said').textContent, await root.corrections()]; }""",
         [broken, second],
     )
@@ -250,9 +250,11 @@ def test_a_mouse_let_go_outside_and_one_over_another_plane(alone: Any) -> None:
     assert alone.evaluate("pointers.size") == 0  # else the next finger would be a second one
     alone.click('[data-do="planes"]')
     alone.click('[data-do="brush"]')
-    for panel, there in (("axial", True), ("coronal", False)):
+    for panel in ("axial", "coronal", "sagittal"):
         alone.hover(f'[data-panel="{panel}"] canvas')
-        assert alone.evaluate("state.cursor !== null") is there  # the ring is one of the axial plane
+        assert alone.evaluate("state.cursor.plane") == panel
+    alone.hover('[data-panel="surface"] canvas')
+    assert alone.evaluate("state.cursor") is None
 
 
 def test_a_finger_scrolls_the_page_before_it_sets_anything(browser: Any) -> None:
@@ -296,12 +298,12 @@ def test_a_finger_scrolls_the_page_before_it_sets_anything(browser: Any) -> None
     page.evaluate("show({ layout: 'side' }); setTool('brush');")
     x, y = middle('[data-panel="prediction"] canvas')
     swipe(x, y, dx=20)
-    painted = page.evaluate("[state.strokes.length, frameNow().added]")
+    painted = page.evaluate("[state.history.done.length, frameNow().added]")
     assert painted[0] == 1 and painted[1] > 0
     touch("touchStart", (x, y))  # where everything is painted already
     touch("touchStart", (x, y), (x + 30, y))
     touch("touchEnd")
-    assert page.evaluate("[state.strokes.length, frameNow().added]") == painted
+    assert page.evaluate("[state.history.done.length, frameNow().added]") == painted
     context.close()
 
 

@@ -1,6 +1,4 @@
 // What a user can do, by key, button or pointer alike.
-import { ADDED, REMOVED } from "./counts.js";
-import { dab, keepStroke, newStroke, takeBack } from "./corrections.js";
 import { changed } from "./dials.js";
 import { canvasOf, figures, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
@@ -8,7 +6,7 @@ import { findings } from "./figures.js";
 import { clamp, crossFrom, panned, zoomed } from "./geometry.js";
 import { render } from "./render.js";
 import { frameNow, layersNow, resetView, series, state } from "./state.js";
-import { buttons, layouts, writeTools } from "./toolbar.js";
+import { buttons, layouts } from "./toolbar.js";
 import { say } from "./words.js";
 
 // Set something that texts or buttons depend on.
@@ -99,44 +97,4 @@ export function zoomAt(factor, x = 0.5, y = 0.5, canvas = null) {
 export function pan(dx, dy, canvas = null) {
   state.view = panned(state.view, dx, dy, reachOf(canvas));
   refresh();
-}
-
-// Corrections
-
-export const setTool = (name) => {
-  const tool = state.tool === name || frameNow().pending ? null : name;
-  show({ tool, cursor: tool && state.cursor });
-};
-
-export function setBrush(to) {
-  state.brush = clamp(to, 1, 60);
-  changed();
-}
-
-// A stroke from one point of its slice to the next, in pixels.
-export function mark(stroke, from, to) {
-  if (stroke.frame !== frameNow()) return; // the wheel or a key went on to another slice
-  dab(stroke, state.tool === "brush" ? ADDED : REMOVED, from, to, state.brush);
-  refresh();
-}
-
-export function beginStroke(at) {
-  const stroke = newStroke(frameNow());
-  mark(stroke, at, at);
-  return stroke;
-}
-
-export function keep(stroke) {
-  keepStroke(state.strokes, stroke);
-  writeTools();
-}
-
-export function cancel(stroke) {
-  takeBack(stroke);
-  go(state.frames.indexOf(stroke.frame));
-}
-
-export function undo() {
-  const stroke = state.strokes.pop();
-  if (stroke) cancel(stroke);
 }

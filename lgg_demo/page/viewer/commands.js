@@ -1,11 +1,12 @@
 // What each button does, by its name.
-import { autoWindow, go, goFinding, invert, reset, setTool, show, toggleLayer, undo } from "./actions.js";
+import { autoWindow, go, goFinding, invert, reset, show, toggleLayer } from "./actions.js";
 import { find, root } from "./dom.js";
 import { toggleTheme } from "./head.js";
 import { copyReport, savePicture } from "./saving.js";
-import { CHANNELS, FIRST_THRESHOLD, PANELS, state } from "./state.js";
+import { CHANNELS, FIRST_THRESHOLD, PANELS, TOOLS, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 import { LAYOUTS } from "./toolbar.js";
+import { fillBetween, redo, setTool, toggleRemoving, undo } from "./tools.js";
 
 const each = (names, entry) => Object.fromEntries(names.map(entry));
 
@@ -21,7 +22,7 @@ export const COMMANDS = {
   ...each(PANELS, (name) => [name, () => toggleLayer(name)]),
   ...each(CHANNELS, (channel) => [`channel-${channel}`, () => show({ channel })]),
   fill: () => show({ fill: !state.fill }), auto: autoWindow, invert,
-  brush: () => setTool("brush"), eraser: () => setTool("eraser"), undo,
+  ...each(TOOLS, (tool) => [tool, () => setTool(tool)]), removing: toggleRemoving, between: fillBetween, undo, redo,
   save: savePicture, copy: copyReport, reset,
   help: () => openDialog("help"), about: () => openDialog("about"), close: () => find("dialog[open]")?.close(),
   previous: () => goFinding(-1), next: () => goFinding(1), back: () => go(state.place - 1), on: () => go(state.place + 1),

@@ -1,52 +1,44 @@
-// Corrections by hand: strokes of a brush, undone and packed for the server. No document: node tests it alone.
+// Corrections by hand: strokes of a brush, and what goes to the server. No document: node tests it alone.
 import { tally } from "./counts.js";
+import { editionOf, editsIn } from "./history.js";
+import { state } from "./state.js";
 
-const MOST_STROKES = 200; // kept for undo
-
-// `before`: pixel to what its edit was before the stroke.
-export const newStroke = (frame) => ({ frame, before: new Map() });
-
-// The height of a pixel in widths.
-export const heightOf = ({ spacing }) => (spacing ? spacing[1] / spacing[2] : 1);
-
-// One straight piece of a stroke, `from` to `to` in pixels, round and `size` pixels wide. Pixels are marked even where the
-// mask has them already: so they stay when the threshold moves.
-export function dab({ frame, before }, mark, from, to, size) {
-  const { width, height } = frame;
-  const tall = heightOf(frame);
-  frame.edits ??= new Uint8Array(width * height);
-  const radius = Math.max(size / 2, 0.5);
-  const reach = radius / tall;
+// The pixels of a plane that a straight piece of a stroke covers, `from` to `to`, round and `size` columns of the axial
+// slice wide, as the numbers x and y by turns. plane: see planes.js. The one that `to` lies in always counts.
+export function covered({ width, height, wide, tall }, from, to, size) {
+  const radius = Math.max((size * wide) / 2, 0.5), reach = radius / tall;
   const [alongX, alongY] = [to.x - from.x, (to.y - from.y) * tall];
   const along = alongX ** 2 + alongY ** 2;
-  const rows = [Math.max(0, Math.floor(Math.min(from.y, to.y) - reach)), Math.min(height - 1, Math.max(from.y, to.y) + reach)];
-  const columns = [Math.max(0, Math.floor(Math.min(from.x, to.x) - radius)), Math.min(width - 1, Math.max(from.x, to.x) + radius)];
-  for (let y = rows[0]; y <= rows[1]; y++)
-    for (let x = columns[0]; x <= columns[1]; x++) {
+  const [left, right] = [Math.max(0, Math.floor(Math.min(from.x, to.x) - radius)), Math.min(width - 1, Math.max(from.x, to.x) + radius)];
+  const [top, bottom] = [Math.max(0, Math.floor(Math.min(from.y, to.y) - reach)), Math.min(height - 1, Math.max(from.y, to.y) + reach)];
+  const pixels = [];
+  for (let y = top; y <= bottom; y++)
+    for (let x = left; x <= right; x++) {
       const dx = x + 0.5 - from.x, dy = (y + 0.5 - from.y) * tall;
       const t = along ? Math.min(1, Math.max(0, (dx * alongX + dy * alongY) / along)) : 0;
       const far = (dx - t * alongX) ** 2 + (dy - t * alongY) ** 2;
-      // A brush of one pixel marks the pixel it is in, wherever in it.
-      if (far > radius * radius && !(Math.floor(to.x) === x && Math.floor(to.y) === y)) continue;
-      const i = y * width + x;
-      if (frame.edits[i] === mark) continue;
-      if (!before.has(i)) before.set(i, frame.edits[i]);
-      frame.edits[i] = mark;
+      if (far <= radius * radius || (Math.floor(to.x) === x && Math.floor(to.y) === y)) pixels.push(x, y);
     }
-  tally(frame);
+  return pixels;
 }
 
-// Remember a stroke for undo, unless it changed nothing.
-export function keepStroke(strokes, stroke) {
-  if (!stroke.before.size) return;
-  strokes.push(stroke);
-  if (strokes.length > MOST_STROKES) strokes.shift();
+// Mark pixels of a plane (x and y by turns), and count the slices anew that this changes. Pixels are marked even where the
+// mask has them already: so they stay when the threshold moves.
+export function markPixels(step, plane, pixels, mark) {
+  const changed = new Set();
+  for (let n = 0; n < pixels.length; n += 2) {
+    const frame = plane.frameAt(pixels[n + 1]), i = plane.indexAt(pixels[n], pixels[n + 1]);
+    const edits = editsIn(step, frame);
+    if (edits[i] === mark) continue;
+    edits[i] = mark;
+    changed.add(frame);
+  }
+  for (const frame of changed) tally(frame);
 }
 
-export function takeBack({ frame, before }) {
-  for (const [i, was] of before) frame.edits[i] = was;
-  tally(frame);
-}
+// Whether there are corrections that no download has taken yet.
+export const hasUnsavedCorrections = () =>
+  state.frames.some((f) => f.touched) && editionOf(state.history) !== state.history.saved;
 
 async function pipe(bytes, through) {
   return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(through)).arrayBuffer());

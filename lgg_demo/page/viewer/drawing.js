@@ -4,7 +4,7 @@ import { writeCorners } from "./corners.js";
 import { writeFigures } from "./figures.js";
 import { aspectOf, centredOn, panned, placing } from "./geometry.js";
 import { layered, parts, sourceOf } from "./layers.js";
-import { brushRing, crossLines, crossOn, scaleBar, sideLetters, swipeDivider } from "./overlays.js";
+import { crossLines, crossOn, drawnLine, scaleBar, sideLetters, swipeDivider, toolRing } from "./overlays.js";
 import { compose } from "./paint.js";
 import { CHANNELS, PLANES, frameNow, layersNow, series, state } from "./state.js";
 import { drawSurface } from "./surface_panel.js";
@@ -50,7 +50,8 @@ function drawPanel(figure) {
   const plane = PLANES.includes(name) ? name : "axial";
   const source = sourceOf(plane, CHANNELS.includes(name) ? name : state.channel);
   const all = panelParts(name, source);
-  if (plane === "axial" && state.tool && state.cursor) all.push(brushRing());
+  if (state.tool && state.cursor?.plane === plane) all.push(toolRing(plane));
+  if (state.drawn?.plane === plane) all.push(drawnLine());
   if (frameNow().of.oriented) all.push(sideLetters(plane));
   const { zoom } = state.view, aspect = aspectNow(plane);
   const { reach } = placing(canvas, source, 1, { x: 0.5, y: 0.5 }, aspect);

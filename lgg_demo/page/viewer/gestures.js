@@ -1,13 +1,16 @@
 // Mouse, pen and fingers on the pictures, the strip and the curve. `state.gesture` is what goes on: its kind, its canvas,
 // the id of its pointer.
-import { beginStroke, cancel, enlarge, go, keep, mark, moveCross, pan, stepAcross, zoomAt } from "./actions.js";
+import { enlarge, go, moveCross, pan, stepAcross, zoomAt } from "./actions.js";
 import { changed, moveWindow } from "./dials.js";
-import { canvasOf, refresh, root } from "./dom.js";
+import { canvasOf, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
 import { clamp, crossFrom, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
-import { PLANES, frameNow, series, state } from "./state.js";
+import { CHANNELS, PLANES, frameNow, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
+import { beginStroke, cancel, endsStroke, keep, mark } from "./tools.js";
+import { say } from "./words.js";
 
+const NO_TOOLS = ["reference", "surface"]; // panels that no tool corrects
 const WHEEL_NOTCH = 50;
 const WHEEL_PAUSE = 80; // ms
 const DIVIDER = 20; // CSS pixels around it take hold of it
@@ -35,14 +38,23 @@ function begin(event, figure) {
   if (panel === "surface") return { kind: "turn" };
   const at = pixelAt(canvas, event);
   if (!at) return null;
-  if (state.layout === "planes" && !(state.tool && panel === "axial")) return { kind: "cross", panel };
-  if (state.tool) {
-    state.cursor = at;
-    return { kind: "stroke", stroke: beginStroke(at), at };
-  }
+  if (state.tool) return beginTool(event, panel, at);
+  if (state.layout === "planes") return { kind: "cross", panel };
   const apart = Math.abs(shareAt(canvas, event).x - state.swipe) * canvas.clientWidth;
   if (state.layout === "swipe" && apart < DIVIDER) return { kind: "swipe" };
   return state.view.zoom > 1 ? { kind: "pan" } : null;
+}
+
+const planeOn = (panel) => (PLANES.includes(panel) ? panel : "axial");
+
+function beginTool(event, panel, at) {
+  if (panel === "reference") {
+    tell(say("not_here"));
+    return null;
+  }
+  const plane = planeOn(panel);
+  state.cursor = { plane, ...at };
+  return { kind: "stroke", stroke: beginStroke(at, plane, event.altKey, CHANNELS.includes(panel) ? panel : state.channel), at, down: pointOf(event) };
 }
 
 const FOLLOW = {
@@ -59,9 +71,12 @@ const FOLLOW = {
     changed();
   },
   stroke(gesture, event) {
-    const to = pixelAt(gesture.canvas, event);
-    mark(gesture.stroke, gesture.at, to);
-    gesture.at = state.cursor = to;
+    const to = pixelAt(gesture.canvas, event), { stroke, down } = gesture;
+    if (stroke.tool === "object" && down && Math.hypot(event.clientX - down.x, event.clientY - down.y) < SIDEWAYS) return; // a click
+    delete gesture.down;
+    mark(stroke, gesture.at, to);
+    gesture.at = to;
+    state.cursor = { plane: stroke.plane.name, ...to };
   },
   strip: ({ canvas }, event) => go(Math.floor(shareAt(canvas, event).x * state.frames.length)),
   curve({ canvas }, event) {
@@ -120,9 +135,9 @@ function onDown(event) {
 
 function onMove(event) {
   const figure = figureAt(event.target);
-  const across = ["coronal", "sagittal", "surface"]; // no brush there
-  if (state.tool && figure && !across.includes(figure.dataset.panel) && event.pointerType !== "touch") {
-    state.cursor = pixelAt(canvasOf(figure), event);
+  if (state.tool && figure && event.pointerType !== "touch" && !state.gesture) {
+    const { panel } = figure.dataset, at = NO_TOOLS.includes(panel) ? null : pixelAt(canvasOf(figure), event);
+    state.cursor = at && { plane: planeOn(panel), ...at };
     refresh();
   }
   point(figure, event);
@@ -170,7 +185,11 @@ function onEnd(event) {
   pointers.delete(event.pointerId);
   const { gesture } = state;
   const own = gesture?.id === event.pointerId;
-  if (own && gesture.kind === "stroke") keep(gesture.stroke);
+  if (own && gesture.kind === "stroke") {
+    // What is done when it is let go is not done where the browser has taken the finger away.
+    if (event.type === "pointerup" || !endsStroke(gesture.stroke)) keep(gesture.stroke);
+    else cancel(gesture.stroke);
+  }
   if (own && event.type === "pointerup" && isTap(event, gesture)) follow(event, 0, 0);
   if (own || pointers.size < 2) state.gesture = null;
 }

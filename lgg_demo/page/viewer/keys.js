@@ -1,11 +1,12 @@
 // The keyboard.
-import { beginStroke, blink, cycleChannel, cycleLayout, go, keep, pan, reset, setBrush, setTool, show, undo, zoomAt } from "./actions.js";
+import { blink, cycleChannel, cycleLayout, go, pan, reset, show, zoomAt } from "./actions.js";
 import { COMMANDS } from "./commands.js";
 import { moveWindow } from "./dials.js";
 import { find, refresh, root } from "./dom.js";
-import { clamp } from "./geometry.js";
-import { frameNow, state } from "./state.js";
+import { crossIn } from "./geometry.js";
+import { PLANES, frameNow, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
+import { cursorNow, dropDrawn, moveCursor, redo, setBrush, setTool, undo, useTool } from "./tools.js";
 
 const ARROWS = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] };
 const PAGES = {
@@ -17,28 +18,40 @@ const KEYS = {
   ",": () => setThreshold(state.threshold - 0.01), ".": () => setThreshold(state.threshold + 0.01),
   "[": () => setBrush(state.brush - 2), "]": () => setBrush(state.brush + 2),
   n: COMMANDS.next, p: COMMANDS.previous, v: cycleLayout, f: COMMANDS.fill, a: COMMANDS.auto, i: COMMANDS.invert, c: cycleChannel,
-  b: COMMANDS.brush, e: COMMANDS.eraser, z: undo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
+  o: COMMANDS.object, b: COMMANDS.brush, g: COMMANDS.smart, l: COMMANDS.lasso, e: COMMANDS.eraser, x: COMMANDS.removing,
+  w: COMMANDS.between, q: nextPlane, z: undo, y: redo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
 };
 
 function arrow(event) {
   const [dx, dy] = ARROWS[event.key];
   if (event.ctrlKey || event.metaKey) return pan(-dx * 0.05, -dy * 0.05);
-  if (state.tool) return moveCursor(dx, dy, event.shiftKey ? 10 : 1);
+  if (state.tool) {
+    const step = event.shiftKey ? 10 : 1;
+    return moveCursor(dx * step, dy * step);
+  }
   if (event.shiftKey) return moveWindow(dx * 8, dy * 8);
   go(state.place + dx + dy);
 }
 
-function moveCursor(dx, dy, step) {
-  const { width, height } = frameNow();
-  const { x, y } = state.cursor ?? { x: width / 2, y: height / 2 };
-  state.cursor = { x: clamp(x + dx * step, 0.5, width - 0.5), y: clamp(y + dy * step, 0.5, height - 0.5) };
+// A tool without a pointer goes on to the next plane, where the cross is.
+function nextPlane() {
+  if (!state.tool || state.layout !== "planes") return;
+  const plane = PLANES[(PLANES.indexOf(cursorNow().plane) + 1) % PLANES.length];
+  state.cursor = { plane, ...crossIn(plane, state.cross, frameNow().slice, series().length) };
   refresh();
 }
 
-// Space shows the image alone while it is held; Enter is a dab of the brush.
-function onSpaceOrEnter(key) {
+// Space shows the image alone while it is held; Enter uses the tool where it is.
+function onSpaceOrEnter({ key, shiftKey }) {
   if (key === " ") blink(true);
-  else if (state.tool && state.cursor) keep(beginStroke(state.cursor));
+  else if (state.tool) useTool(shiftKey);
+}
+
+// Undo and redo as everywhere: Ctrl or Cmd with Z, with Shift and Z, with Y.
+function onControl({ key, shiftKey }) {
+  const act = { z: shiftKey ? redo : undo, y: redo }[key.toLowerCase()];
+  act?.();
+  return !!act;
 }
 
 function onKey(event) {
@@ -49,8 +62,9 @@ function onKey(event) {
   if (key === " " || key === "Enter") {
     if (target.matches("input, button")) return;
     event.preventDefault();
-    return onSpaceOrEnter(key);
+    return onSpaceOrEnter(event);
   }
+  if (key === "Escape" && state.drawn) return dropDrawn();
   if (key === "Escape" && state.tool) return setTool(state.tool);
   if (key === "Escape" && state.large) return show({ large: null });
   if (key in ARROWS || key in PAGES) {
@@ -60,7 +74,11 @@ function onKey(event) {
   }
   // Of a French keyboard the row of digits gives & é " ' ( without shift: the key counts, not what stands on it.
   const act = KEYS[key.toLowerCase()] ?? KEYS[/^Digit([1-5])$/.exec(event.code)?.[1]];
-  if (!act || ((event.ctrlKey || event.metaKey) && key.toLowerCase() !== "z")) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (onControl(event)) event.preventDefault();
+    return;
+  }
+  if (!act) return;
   event.preventDefault();
   act();
 }

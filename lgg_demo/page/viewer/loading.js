@@ -2,6 +2,7 @@
 import { inflate } from "./corrections.js";
 import { tally } from "./counts.js";
 import { find, tell } from "./dom.js";
+import { newHistory } from "./history.js";
 import { render } from "./render.js";
 import { FIRST_THRESHOLD, NARROW, frameNow, resetView, state } from "./state.js";
 import { forgetSurface } from "./surface_panel.js";
@@ -59,7 +60,8 @@ async function open({ id, cases }) {
 
 // Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
 function clear() {
-  Object.assign(state, { frames: [], strokes: [], shown: null, tool: null, cursor: null, pointer: null, gesture: null, large: null });
+  Object.assign(state, { frames: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
+  Object.assign(state, { tool: null, removing: false, cursor: null, drawn: null });
   forgetSurface();
   tell("");
 }

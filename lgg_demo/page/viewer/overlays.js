@@ -1,8 +1,8 @@
 // What is drawn over a picture in the canvas' own pixels: the brush, the cross, the letters of the sides, the divider.
 // Each is {id, draw}, where `id` changes with what is drawn.
-import { heightOf } from "./corrections.js";
 import { barLength, crossIn } from "./geometry.js";
 import { REFERENCE, css } from "./paint.js";
+import { planeNow } from "./planes.js";
 import { frameNow, series, state } from "./state.js";
 import { number, say } from "./words.js";
 
@@ -16,21 +16,48 @@ const SIDES_OF = {
 
 export const letterFont = (ratio) => `600 ${12 * ratio}px system-ui, sans-serif`;
 
-export function brushRing() {
+// Where the tool is: as large as it marks, dashed where it removes; a small cross for one that marks no round.
+export function toolRing(plane) {
   const { tool, cursor, brush } = state;
-  const tall = heightOf(frameNow());
+  const { wide, tall } = planeNow(plane), removes = tool === "eraser" || state.removing;
   const draw = (context, canvas, ratio, { scaleX, scaleY, left, top }) => {
-    context.strokeStyle = tool === "brush" ? "white" : css(REFERENCE);
+    context.strokeStyle = removes ? css(REFERENCE) : "white";
     context.lineWidth = 1.5 * ratio;
-    if (tool === "eraser") context.setLineDash([4 * ratio, 3 * ratio]);
+    if (removes) context.setLineDash([4 * ratio, 3 * ratio]);
     context.beginPath();
-    const radius = Math.max(brush / 2, 0.5);
-    context.ellipse(
-      left + cursor.x * scaleX, top + cursor.y * scaleY, radius * scaleX, (radius / tall) * scaleY, 0, 0, 2 * Math.PI,
-    );
+    const x = left + cursor.x * scaleX, y = top + cursor.y * scaleY;
+    if (isRound(tool)) {
+      const radius = Math.max((brush * wide) / 2, 0.5);
+      context.ellipse(x, y, radius * scaleX, (radius / tall) * scaleY, 0, 0, 2 * Math.PI);
+    } else
+      for (const [dx, dy] of [[7, 0], [0, 7]]) {
+        context.moveTo(x - dx * ratio, y - dy * ratio);
+        context.lineTo(x + dx * ratio, y + dy * ratio);
+      }
     context.stroke();
   };
-  return { id: `ring/${cursor.x}/${cursor.y}/${brush}/${tool}`, draw };
+  return { id: `ring/${cursor.x}/${cursor.y}/${brush}/${tool}/${removes}`, draw };
+}
+
+const isRound = (tool) => ["brush", "smart", "eraser"].includes(tool);
+
+// The line of a lasso or a cut so far; between its corners where it is set by keys, on to where the tool is.
+export function drawnLine() {
+  const { points } = state.drawn;
+  const draw = (context, canvas, ratio, { scaleX, scaleY, left, top }) => {
+    context.strokeStyle = "white";
+    context.lineWidth = 1.5 * ratio;
+    context.beginPath();
+    const way = state.tool === "object" ? [points[0], state.cursor ?? points.at(-1)] : [...points, state.cursor ?? points[0]];
+    for (const { x, y } of way) context.lineTo(left + x * scaleX, top + y * scaleY);
+    context.stroke();
+    context.setLineDash([4 * ratio, 3 * ratio]);
+    if (state.tool === "lasso") {
+      context.lineTo(left + points[0].x * scaleX, top + points[0].y * scaleY);
+      context.stroke();
+    }
+  };
+  return { id: `drawn/${points.length}/${state.cursor?.x}/${state.cursor?.y}`, draw };
 }
 
 export const crossOn = (plane) => crossIn(plane, state.cross, frameNow().slice, series().length);

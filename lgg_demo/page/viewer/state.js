@@ -1,8 +1,10 @@
 // What is on screen and how it is shown. Whatever changes it has the pictures drawn again.
 import { cutoffOf } from "./counts.js";
+import { newHistory } from "./history.js";
 
 export const PANELS = ["image", "prediction", "reference", "agreement", "uncertainty"]; // side by side, each a layer
 export const PLANES = ["axial", "coronal", "sagittal"];
+export const TOOLS = ["object", "brush", "smart", "lasso", "eraser"]; // that correct the outline
 export const CHANNELS = ["pre", "flair", "post"];
 export const FIRST_THRESHOLD = 0.5; // of every new study
 export const NARROW = 860; // CSS pixels, as in viewer.css: one column
@@ -17,17 +19,19 @@ export const state = {
   best: null, // the threshold that was best in cross-validation, where the model's record has one
   model: null,
   shown: null, // identity of the result on screen
-  strokes: [], // for undo
-  layout: window.innerWidth > NARROW ? "side" : "overlay", // a phone has room for one picture
+  history: newHistory(), // of corrections, for undo and redo
+  layout: globalThis.innerWidth <= NARROW ? "overlay" : "side", // a phone has room for one picture
   layers: { side: newLayers(), over: newLayers() }, // "over": one over the other, in all other layouts
   large: null, // the panel that fills the stage
   fill: false,
   invert: false,
   opacity: 0.6,
   channel: "flair",
-  tool: null, // "brush", "eraser"
-  brush: 9, // pixels across
-  cursor: null, // where the brush is, in pixels of the slice
+  tool: null, // one of TOOLS
+  removing: false, // whether brush, smart brush and lasso remove
+  brush: 9, // columns of the axial slice across
+  cursor: null, // where the tool is: {plane, x, y}, in pixels of the plane
+  drawn: null, // the line of a lasso or a cut: {plane, points}
   pointer: null, // {frame, row, column} under the mouse
   blink: false,
   gesture: null,

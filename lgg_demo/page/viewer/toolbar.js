@@ -2,7 +2,7 @@
 import { create, find, label, setText } from "./dom.js";
 import { writeDials } from "./dials.js";
 import { iconOf } from "./icons.js";
-import { CHANNELS, PANELS, frameNow, isVolume, layersNow, state } from "./state.js";
+import { CHANNELS, PANELS, TOOLS, frameNow, isVolume, layersNow, series, state } from "./state.js";
 import { say } from "./words.js";
 
 export const LAYOUTS = ["side", "overlay", "swipe", "sequences", "planes"];
@@ -17,7 +17,10 @@ const GROUPS = {
   tools_style: [["fill", "F", "style_fill"]],
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
   tools_window: [["auto", "A", "window_auto"], ["invert", "I", "window_invert"], ["reset", "R", "reset"]],
-  tools_correct: [["brush", "B", "brush"], ["eraser", "E", "eraser"], ["undo", "Z", "undo"]],
+  tools_correct: [
+    ["object", "O", "object"], ["brush", "B", "brush"], ["smart", "G", "smart"], ["lasso", "L", "lasso"], ["eraser", "E", "eraser"],
+    ["removing", "X", "removing"], ["between", "W", "between"], ["undo", "Z", "undo"], ["redo", "Y", "redo"],
+  ],
 };
 // Buttons that stand elsewhere, in their places of viewer.html.
 const ELSEWHERE = {
@@ -25,10 +28,10 @@ const ELSEWHERE = {
   previous: ["P", "previous_finding"], back: ["↑", "previous_slice"], on: ["↓", "next_slice"], next: ["N", "next_finding"],
 };
 const WORDED = ["save", "copy"]; // an icon and its word
-const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "brush", "eraser", "reset"];
+const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", ...TOOLS];
 const HELP = [
   "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
-  "help_window", "help_brush", "help_out", "help_mouse", "help_touch",
+  "help_window", "help_object", "help_brush", "help_lasso", "help_undo", "help_out", "help_mouse", "help_touch",
 ];
 export const buttons = new Map();
 
@@ -107,9 +110,12 @@ export function writeTools() {
     press(`channel-${name}`, state.channel === name);
     buttons.get(`channel-${name}`).hidden = !(name in frame.image);
   }
-  for (const name of ["brush", "eraser"]) press(name, state.tool === name);
-  for (const name of ["brush", "eraser", "copy", "previous", "next"]) enable(name, !frame.pending);
-  enable("undo", state.strokes.length > 0);
+  for (const name of TOOLS) press(name, state.tool === name);
+  press("removing", state.removing);
+  for (const name of [...TOOLS, "removing", "copy", "previous", "next"]) enable(name, !frame.pending);
+  enable("between", !frame.pending && series().length > 2);
+  enable("undo", state.history.done.length > 0);
+  enable("redo", state.history.undone.length > 0);
   writeDials();
 }
 

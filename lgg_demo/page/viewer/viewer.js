@@ -5,11 +5,12 @@
 import { go } from "./actions.js";
 import { listenToButtons } from "./commands.js";
 import { buildCorners } from "./corners.js";
-import { packCorrections } from "./corrections.js";
+import { hasUnsavedCorrections, packCorrections } from "./corrections.js";
 import { buildDials, turnDial } from "./dials.js";
 import { find, refresh, root, tell } from "./dom.js";
 import { listenToPointers } from "./gestures.js";
 import { buildHead } from "./head.js";
+import { editionOf } from "./history.js";
 import { buildIntake } from "./intake.js";
 import { listenToKeys } from "./keys.js";
 import { loadNext } from "./loading.js";
@@ -41,7 +42,15 @@ const sizes = new ResizeObserver(() => {
 });
 for (const place of [root, find(".lgg-stage")]) sizes.observe(place);
 
-root.corrections = () => packCorrections(state.shown, state.frames); // asked for by the page's download
+// Asked for by the page's download, which says when they have been saved.
+root.corrections = () => {
+  state.history.packed = editionOf(state.history);
+  return packCorrections(state.shown, state.frames);
+};
+root.saved = () => {
+  state.history.saved = state.history.packed;
+};
+root.hasUnsavedCorrections = hasUnsavedCorrections;
 root.threshold = () => state.threshold;
 
 loadNext(props.value);

@@ -1,15 +1,24 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { dab, inflate, keepStroke, newStroke, packCorrections, takeBack } from "../../../lgg_demo/page/viewer/corrections.js";
+import { covered, hasUnsavedCorrections, inflate, markPixels, packCorrections } from "../../../lgg_demo/page/viewer/corrections.js";
 import { ADDED, REMOVED, tally } from "../../../lgg_demo/page/viewer/counts.js";
+import { editionOf, keepStep, newHistory, newStep, redoStep, undoStep } from "../../../lgg_demo/page/viewer/history.js";
+import { planeOf } from "../../../lgg_demo/page/viewer/planes.js";
+import { state } from "../../../lgg_demo/page/viewer/state.js";
 import { frameOf } from "./frames.mjs";
+
+// A stroke on a lone slice.
+function dab(frame, mark, from, to, size) {
+  const plane = planeOf("axial", [frame], frame, null);
+  markPixels(newStep(), plane, covered(plane, from, to, size), mark);
+}
 
 const pixelsOf = ({ edits, width }, mark) => [...edits.keys()].filter((i) => edits[i] === mark).map((i) => [i % width, Math.floor(i / width)]);
 
 test("a stroke is round, as long as its way, and stays in the picture", () => {
   const frame = frameOf({ width: 40, height: 30 });
   const [from, to, size] = [{ x: 10, y: 12 }, { x: 30, y: 20 }, 7];
-  dab(newStroke(frame), ADDED, from, to, size);
+  dab(frame, ADDED, from, to, size);
   const long = Math.hypot(20, 8);
   for (let y = 0; y < 30; y++)
     for (let x = 0; x < 40; x++) {
@@ -18,45 +27,61 @@ test("a stroke is round, as long as its way, and stays in the picture", () => {
       const far = Math.hypot(dx - along * 20, dy - along * 8);
       if (Math.abs(far - size / 2) > 1e-9) assert.equal(frame.edits[y * 40 + x] === ADDED, far < size / 2, `${x}, ${y}`);
     }
-  dab(newStroke(frame), REMOVED, { x: -3, y: -3 }, { x: -1, y: 40 }, 5);
+  dab(frame, REMOVED, { x: -3, y: -3 }, { x: -1, y: 40 }, 5);
   assert.ok(pixelsOf(frame, REMOVED).every(([x]) => x < 2));
 });
 
 test("a brush of one pixel marks its own, and pixels twice as high make half as many rows", () => {
   const frame = frameOf();
-  dab(newStroke(frame), ADDED, { x: 3.95, y: 4.05 }, { x: 3.95, y: 4.05 }, 1);
+  dab(frame, ADDED, { x: 3.95, y: 4.05 }, { x: 3.95, y: 4.05 }, 1);
   assert.deepEqual(pixelsOf(frame, ADDED), [[3, 4]]);
   const tall = frameOf({ width: 30, height: 30, spacing: [5, 2, 1] });
-  dab(newStroke(tall), ADDED, { x: 15, y: 15 }, { x: 15, y: 15 }, 12);
+  dab(tall, ADDED, { x: 15, y: 15 }, { x: 15, y: 15 }, 12);
   const marked = pixelsOf(tall, ADDED);
   const extent = (axis) => 1 + Math.max(...marked.map((p) => p[axis])) - Math.min(...marked.map((p) => p[axis]));
   assert.deepEqual([extent(0), extent(1)], [12, 6]);
 });
 
-test("undo brings back what each stroke found, the last one first, and counts again", () => {
-  const frame = frameOf(), strokes = [];
-  const before = { ...frame };
-  for (const [mark, x] of [[ADDED, 4], [REMOVED, 6]]) {
-    const stroke = newStroke(frame);
-    dab(stroke, mark, { x, y: 4 }, { x: x + 3, y: 4 }, 4);
-    dab(stroke, mark, { x, y: 4 }, { x: x + 3, y: 4 }, 5); // twice in one stroke: what was first is what comes back
-    keepStroke(strokes, stroke);
+test("a round brush is round in millimetres in every plane, and marks the slices it reaches", () => {
+  const frames = Array.from({ length: 9 }, (_, slice) => frameOf({ slice, width: 40, height: 50, spacing: [5, 2, 1] }));
+  const cross = { x: 11, y: 23 };
+  for (const [name, wide, tall, at, voxel] of [
+    ["coronal", 1, 5, { x: 20.5, y: 3.5 }, [5, 23 * 40 + 20]], ["sagittal", 0.5, 2.5, { x: 30.5, y: 2.5 }, [6, 30 * 40 + 11]],
+  ]) {
+    const plane = planeOf(name, frames, frames[0], cross);
+    assert.deepEqual([plane.wide, plane.tall, plane.height], [wide, tall, 9]);
+    const pixels = covered(plane, at, at, 20); // 20 columns of 1 mm
+    const xs = pixels.filter((_, n) => n % 2 === 0), ys = pixels.filter((_, n) => n % 2);
+    const extent = (values) => 1 + Math.max(...values) - Math.min(...values);
+    assert.deepEqual([extent(xs), extent(ys)], name === "coronal" ? [21, 5] : [11, 5]);
+    markPixels(newStep(), plane, pixels, ADDED);
+    const [s, i] = voxel;
+    assert.equal(frames[s].edits[i], ADDED);
+    assert.deepEqual(plane.shown(s, i), [Math.floor(at.x), Math.floor(at.y)]);
+    assert.equal(frames.filter((f) => f.touched).length, 5);
+    for (const frame of frames) tally(Object.assign(frame, { edits: null }));
   }
-  assert.ok(frame.touched && frame.added > 0 && pixelsOf(frame, REMOVED).length > 0);
-  takeBack(strokes.pop());
-  assert.equal(pixelsOf(frame, REMOVED).length, 0);
-  assert.equal(frame.added, pixelsOf(frame, ADDED).length);
-  takeBack(strokes.pop());
-  assert.ok(!frame.touched && frame.edits.every((edit) => edit === 0));
-  assert.deepEqual([frame.all, frame.inside, frame.mass], [before.all, before.inside, before.mass]);
 });
 
-test("a stroke that changed nothing is not kept, and the oldest of too many goes", () => {
-  const frame = frameOf(), strokes = [];
-  keepStroke(strokes, newStroke(frame));
-  assert.equal(strokes.length, 0);
-  for (let k = 0; k < 205; k++) keepStroke(strokes, { frame, before: new Map([[k, 0]]) });
-  assert.deepEqual([strokes.length, [...strokes[0].before.keys()]], [200, [5]]);
+test("corrections are unsaved from a step until they are downloaded, and again when the step is taken back", () => {
+  const frame = frameOf({ width: 40, height: 30 }), step = newStep();
+  Object.assign(state, { frames: [frame], history: newHistory() });
+  assert.ok(!hasUnsavedCorrections());
+  const plane = planeOf("axial", [frame], frame, null), { history } = state;
+  markPixels(step, plane, [3, 4, 5, 6], ADDED);
+  keepStep(history, step);
+  assert.ok(hasUnsavedCorrections());
+  history.saved = editionOf(history);
+  assert.ok(!hasUnsavedCorrections());
+  const second = newStep();
+  markPixels(second, plane, [8, 8], REMOVED);
+  keepStep(history, second);
+  assert.ok(hasUnsavedCorrections());
+  undoStep(history);
+  assert.ok(!hasUnsavedCorrections(), "what is there was downloaded");
+  redoStep(history);
+  assert.ok(hasUnsavedCorrections());
+  Object.assign(state, { frames: [], history: newHistory() });
 });
 
 test("corrections are packed by case, of corrected slices alone", async () => {
