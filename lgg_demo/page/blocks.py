@@ -44,6 +44,7 @@ SAVE_ZIP = """(data, t) => {
   a.href = URL.createObjectURL(new Blob([bytes], {type: 'application/zip'}));
   a.download = `lgg-demo-${t.toFixed(2)}.zip`;
   a.click();
+  document.querySelector('#viewer .lgg-viewer')?.saved();
   setTimeout(() => URL.revokeObjectURL(a.href), 10000);
   return '';
 }"""

@@ -107,7 +107,6 @@ class Asked:
 
     threshold: float
     language: Language
-    progress: gr.Progress
     stop: Stop = field(default_factory=Stop)
 
 
@@ -256,14 +255,13 @@ class Page:
         before: Uploads | None,
         threshold: float,
         language: Language,
-        progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
         """Segment what was dropped. before: the files of an earlier study, which go once there is a result."""
         if uploads and all(says_mask(u) for u in uploads):
             # Masks alone are no scan: segmenting them would throw away the result they were meant for.
             yield *self.on_reference(uploads, session, threshold, language), gr.skip(), ""
             return
-        asked = Asked(threshold, language, progress)
+        asked = Asked(threshold, language)
         taken = self.folder.take(uploads)
         held = None
 
@@ -292,10 +290,9 @@ class Page:
         held: Uploads | None,
         threshold: float,
         language: Language,
-        progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
         """Read the files again with another role for one series of a study; the other studies' roles stay."""
-        asked = Asked(threshold, language, progress)
+        asked = Asked(threshold, language)
         wanted = wanted_of(choice)
         try:
             if held is None or session is None or not session.open:
@@ -322,10 +319,9 @@ class Page:
         before: Uploads | None,
         threshold: float,
         language: Language,
-        progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:
         """Segment one of PHANTOMS."""
-        asked = Asked(threshold, language, progress)
+        asked = Asked(threshold, language)
         if before is not None:
             before.delete()
         with scratch() as folder:

@@ -95,7 +95,7 @@ def set_threshold(page: Any, value: float) -> None:
 
 
 def give(page: Any, where: str, files: list[Path]) -> None:
-    page.set_input_files(f"#{where} input[type=file]", [str(f) for f in files])
+    page.set_input_files(f'#viewer [data-choose="{where}"]', [str(f) for f in files])
 
 
 def settle(page: Any) -> None:

@@ -1,10 +1,10 @@
 // Questions before something is lost, asked in the page.
-import { create, find, label } from "./dom.js";
-import { frameNow, state } from "./state.js";
+import { hasUnsavedCorrections } from "./corrections.js";
+import { create, find, label, root } from "./dom.js";
 import { say } from "./words.js";
 
 export function buildAsking() {
-  find(".lgg-help").parentElement.append(create("dialog", { className: "lgg-ask" }, create("p"), create("div")));
+  root.append(create("dialog", { className: "lgg-ask" }, create("p"), create("div")));
 }
 
 // Which of some answers, keys of the catalogue, is given to a question; the last of them where it is closed.
@@ -27,21 +27,14 @@ export function ask(question, answers) {
   });
 }
 
-// Corrections that no download holds yet.
-export const hasUnsaved = () => state.frames.some((f) => f.touched && f.version !== f.saved);
-
 // Whether what is shown may go: its corrections are in a download, or may be lost.
 export async function mayGo() {
-  return !hasUnsaved() || (await ask(say("ask_corrections"), ["ask_discard", "ask_keep"])) === "ask_discard";
-}
-
-export function rememberSaved() {
-  for (const frame of state.frames) frame.saved = frame.version;
+  return !hasUnsavedCorrections() || (await ask(say("ask_corrections"), ["ask_discard", "ask_keep"])) === "ask_discard";
 }
 
 // A reload or a closed tab is asked about by the browser, in its own words.
 export function guardLeaving(signal) {
   window.addEventListener("beforeunload", (event) => {
-    if (frameNow() && hasUnsaved()) event.preventDefault();
+    if (hasUnsavedCorrections()) event.preventDefault();
   }, { signal });
 }

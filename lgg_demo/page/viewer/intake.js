@@ -71,7 +71,7 @@ function takeIn(place, found) {
 // Drops
 
 const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-const show = (on) => {
+const showDrop = (on) => {
   find(".lgg-drop").hidden = !on;
 };
 
@@ -79,10 +79,10 @@ const show = (on) => {
 function listenToDrops(signal) {
   let inside = 0; // `dragleave` comes for each element that is left
   const on = (name, act) => window.addEventListener(name, (event) => hasFiles(event) && act(event), { signal });
-  on("dragenter", () => show(++inside > 0));
+  on("dragenter", () => showDrop(++inside > 0));
   on("dragleave", () => {
     inside = Math.max(0, inside - 1);
-    if (!inside) show(false);
+    if (!inside) showDrop(false);
   });
   on("dragover", (event) => {
     event.preventDefault();
@@ -94,7 +94,7 @@ function listenToDrops(signal) {
     inside = 0;
     const place = event.target.closest?.("[data-drop]")?.dataset.drop ?? "scan";
     const found = dropped(event.dataTransfer); // asked at once: it is emptied after the event
-    show(false);
+    showDrop(false);
     try {
       await takeIn(place, await found);
     } catch {
@@ -137,6 +137,6 @@ export function writeIntake() {
     setText(find(`.lgg-drop [data-drop="${place}"] p`), say(`drop_${place}`));
   }
   setText(find(".lgg-files > .lgg-small"), say("hint"));
-  for (const example of EXAMPLES) setText(find(`[data-example="${example}"]`), say(example));
+  for (const example of EXAMPLES) setText(find(`[data-example="${example}"]`), props.strings[props.language][example] ?? example);
   writeRun();
 }

@@ -1,8 +1,6 @@
 // What the server is asked to do with files, one thing at a time: sending them, waiting, how far it is, and stopping it.
 import { ask, mayGo } from "./asking.js";
 import { create, find, label, root, setText, tell } from "./dom.js";
-import { restore } from "./loading.js";
-import { render } from "./render.js";
 import { Broken, Refused, filesSent, secondsLeft, sendFiles } from "./uploads.js";
 import { number, say } from "./words.js";
 import { zipName, zipParts } from "./zip.js";
@@ -11,12 +9,19 @@ import { zipName, zipParts } from "./zip.js";
 export const run = { phase: null, progress: null, waiting: [], stop: null, job: null };
 export const isBusy = () => run.phase !== null;
 
+let settle = () => {};
+
+// What is to be done when a run has ended, or was not begun after all.
+export function whenSettled(act) {
+  settle = act;
+}
+
 // A job is {event, what, files: [{path, file}], given}: what the page is told by `event` of the files, or of `given`.
 export async function enter(job) {
-  if (!isBusy()) return start(job);
+  if (!isBusy()) return startJob(job);
   const answer = await ask(say("ask_busy", { file: job.what }), ["ask_after", "ask_instead", "ask_cancel"]);
-  if (answer === "ask_cancel") return render();
-  if (!isBusy()) return start(job);
+  if (answer === "ask_cancel") return settle();
+  if (!isBusy()) return startJob(job);
   if (answer === "ask_after") run.waiting.push(job);
   else {
     run.waiting.unshift(job);
@@ -25,7 +30,7 @@ export async function enter(job) {
   writeRun();
 }
 
-async function start(job) {
+async function startJob(job) {
   Object.assign(run, { phase: "packing", progress: null, stop: new AbortController(), job });
   if (job.replaces && !(await mayGo())) return finish();
   tell("");
@@ -91,10 +96,10 @@ export function stopRun() {
 function finish() {
   Object.assign(run, { phase: null, progress: null, stop: null, job: null });
   root.uploads = [];
-  restore();
+  settle();
   writeRun();
   const next = run.waiting.shift();
-  if (next) start(next);
+  if (next) startJob(next);
 }
 
 function sentence() {

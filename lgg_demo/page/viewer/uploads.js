@@ -31,7 +31,7 @@ export function sendFiles(address, files, tell, signal) {
     request.onload = () => {
       if (request.status !== 200) return fail(new Refused(request.responseText));
       const paths = JSON.parse(request.responseText);
-      done(paths.map((path, n) => named(path, files[n])));
+      done(paths.map((path, n) => asFileData(path, files[n])));
     };
     request.onerror = () => fail(new Broken());
     request.onabort = () => fail(new DOMException("stopped", "AbortError"));
@@ -40,4 +40,4 @@ export function sendFiles(address, files, tell, signal) {
   });
 }
 
-const named = (path, file) => ({ path, orig_name: file.name, size: file.size, meta: { _type: "gradio.FileData" } });
+const asFileData = (path, file) => ({ path, orig_name: file.name, size: file.size, meta: { _type: "gradio.FileData" } });

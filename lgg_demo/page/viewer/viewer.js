@@ -3,9 +3,10 @@
 // The server sends each case once: 8-bit images, quantised probability and reference. From then on everything that can be
 // seen or counted is made here, so that no hand waits for a network.
 import { go } from "./actions.js";
+import { listenToStudies } from "./choosing.js";
 import { listenToButtons } from "./commands.js";
 import { buildCorners } from "./corners.js";
-import { hasUnsavedCorrections, packCorrections } from "./corrections.js";
+import { packCorrections } from "./corrections.js";
 import { buildDials, turnDial } from "./dials.js";
 import { find, refresh, root, tell } from "./dom.js";
 import { listenToPointers } from "./gestures.js";
@@ -13,14 +14,20 @@ import { buildHead } from "./head.js";
 import { editionOf } from "./history.js";
 import { buildIntake } from "./intake.js";
 import { listenToKeys } from "./keys.js";
-import { loadNext } from "./loading.js";
+import { loadNext, restore } from "./loading.js";
 import { measure, render } from "./render.js";
+import { whenSettled } from "./run.js";
 import { state } from "./state.js";
+import { buildStudies } from "./studies.js";
 import { buildThreshold } from "./threshold.js";
 import { buildTools } from "./toolbar.js";
 
 buildHead();
-buildIntake();
+const gone = new AbortController();
+buildIntake(gone.signal);
+buildStudies();
+listenToStudies();
+whenSettled(restore);
 buildTools();
 buildDials();
 buildThreshold();
@@ -36,7 +43,10 @@ element.addEventListener("input", ({ target }) => {
 
 // Gradio tells nobody that it has taken the viewer off the page; its size, which is nothing then, does.
 const sizes = new ResizeObserver(() => {
-  if (!element.isConnected) return sizes.disconnect();
+  if (!element.isConnected) {
+    gone.abort();
+    return sizes.disconnect();
+  }
   measure();
   refresh();
 });
@@ -50,7 +60,6 @@ root.corrections = () => {
 root.saved = () => {
   state.history.saved = state.history.packed;
 };
-root.hasUnsavedCorrections = hasUnsavedCorrections;
 root.threshold = () => state.threshold;
 
 loadNext(props.value);
