@@ -30,7 +30,8 @@ def stage(value: dict[str, Any] | None, strings: dict[str, dict[str, str]] | Non
     strings = strings or {lang: {k: CATALOGUE[k][lang] for k in VIEWER_KEYS} for lang in ("en", "fr")}
     props = json.dumps({"value": value, "language": language, "strings": strings})
     body, css = ((VIEWER / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css"))
-    return f"""<!doctype html><html lang="{language}"><meta name="viewport" content="width=device-width"><title>Viewer</title><style>{STYLE}</style>
+    return f"""<!doctype html><html lang="{language}"><meta name="viewport" content="width=device-width">
+    <title>Viewer</title><style>{STYLE}</style>
     <style>#stage {{ {css} }}</style>
     <main id="stage">{body}</main><script>
     const element = document.querySelector("#stage"), props = {props}, watched = {{}};

@@ -62,7 +62,7 @@ const FOLLOW = {
   pan: ({ canvas }, event, dx, dy) => pan(dx / canvas.clientWidth, dy / canvas.clientHeight, canvas),
   turn(gesture, event, dx, dy) {
     const { turn, tilt } = state.pose;
-    state.pose = { turn: wrappedAngle(turn + dx * RADIANS), tilt: clamp(tilt + dy * RADIANS, -Math.PI / 2, Math.PI / 2) };
+    state.pose = { ...state.pose, turn: wrappedAngle(turn + dx * RADIANS), tilt: clamp(tilt + dy * RADIANS, -Math.PI / 2, Math.PI / 2) };
     changed();
   },
   cross: ({ canvas, panel }, event) => moveCross(panel, pixelAt(canvas, event)),
@@ -197,12 +197,19 @@ function onEnd(event) {
 // A notch of a mouse is one slice; the stream of small steps from a trackpad is slowed down to something to look at.
 let wheeled = 0, stepped = 0;
 
+// The surface has a zoom of its own: it shows one lesion where the planes show the head.
+function zoomSurface(factor) {
+  state.pose.zoom = clamp(state.pose.zoom * factor, 0.4, 8);
+  refresh();
+}
+
 function onWheel(event) {
   const figure = figureAt(event.target);
   if (!figure || !state.frames.length) return;
   const by = (event.deltaY || event.deltaX) * (event.deltaMode ? 33 : 1); // with shift some systems turn it sideways
   if (event.ctrlKey || event.shiftKey) {
     event.preventDefault();
+    if (figure.dataset.panel === "surface") return zoomSurface(Math.exp(-clamp(by, -100, 100) * 0.004));
     const { x, y } = shareAt(canvasOf(figure), event);
     return zoomAt(Math.exp(-clamp(by, -100, 100) * 0.004), x, y, canvasOf(figure));
   }

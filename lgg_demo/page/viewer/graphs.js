@@ -3,17 +3,20 @@ import { DOUBT_OF_AREA } from "./counts.js";
 import { clamp } from "./geometry.js";
 import { DOUBT, css } from "./paint.js";
 
+const AXIS = 13, LABEL = 30; // CSS pixels: height of the numbers, and what each needs across
+
 // The strip under the slice slider: a bar for the tumour's area in each slice, above it how unsure the model is; unsure
 // slices have a dot, so that no colour has to be told.
 export function drawStrip(canvas, slices, place, colours, ratio) {
   const context = canvas.getContext("2d");
-  const { width, height } = canvas;
+  const { width } = canvas, height = canvas.height - AXIS * ratio;
   const middle = Math.round(height * 0.4);
   const most = Math.max(1, ...slices.map((s) => Math.max(s.area, s.reference ?? 0)));
   // As high as a fifth of the largest area at least, so that a calm lesion does not look like a doubtful one.
   const doubt = Math.max(1, DOUBT_OF_AREA * most, ...slices.map((s) => s.doubt));
   const step = width / slices.length;
-  context.clearRect(0, 0, width, height);
+  context.clearRect(0, 0, width, canvas.height);
+  drawAxis(context, slices.length, step, height, colours, ratio);
   context.fillStyle = colours.current;
   context.fillRect(Math.floor(place * step), 0, Math.max(Math.ceil(step), 2 * ratio), height);
   slices.forEach((s, n) => {
@@ -39,6 +42,16 @@ export function drawStrip(canvas, slices, place, colours, ratio) {
   context.fillStyle = colours.line;
   context.fillRect(0, middle, width, ratio);
   context.fillRect(0, height - ratio, width, ratio);
+}
+
+// Numbers of slices below the bars, as many as have room.
+function drawAxis(context, slices, step, top, colours, ratio) {
+  const every = [1, 2, 5, 10, 20, 50, 100, 200].find((n) => n * step >= LABEL * ratio) ?? slices;
+  Object.assign(context, { font: `${10 * ratio}px system-ui, sans-serif`, fillStyle: colours.text, textAlign: "center", textBaseline: "top" });
+  for (let n = 0; n < slices; n = n ? n + every : Math.max(1, every - 1)) {
+    const half = context.measureText(`${n + 1}`).width / 2;
+    context.fillText(`${n + 1}`, Math.max((n + 0.5) * step, half), top + 2 * ratio);
+  }
 }
 
 // Dice against threshold: `whole` of all scored slices, `own` of this one (or null). Marks are thresholds with a label.

@@ -41,7 +41,7 @@ export const state = {
 
 // Zoom, swipe and pose as they are at first; `of` of a frame holds its case's windows, and those that were sent.
 export function resetView() {
-  Object.assign(state, { view: { zoom: 1, x: 0.5, y: 0.5 }, swipe: 0.5, pose: { turn: 0.6, tilt: 0.3 } });
+  Object.assign(state, { view: { zoom: 1, x: 0.5, y: 0.5 }, swipe: 0.5, pose: { turn: 0.6, tilt: 0.3, zoom: 1 } });
   for (const of of new Set(state.frames.map((f) => f.of))) of.windows = structuredClone(of.sent);
 }
 resetView();

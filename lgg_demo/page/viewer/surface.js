@@ -147,11 +147,12 @@ export function turned(x, y, z, { turn, tilt }) {
   return [right, -(ci * z + si * back), ci * back - si * z];
 }
 
-// Vertices on the screen, four numbers each: x, y, depth, light, which comes from the reader, a little from above.
-function projected({ vertices, normals }, width, height, pose, scale) {
+// Vertices on the screen, four numbers each: x, y, depth, light, which comes from the reader, a little from above. view: its
+// pose, its scale (pixels a mm) and the point (mm) in the middle of the screen.
+function projected({ vertices, normals }, { width, height }, { pose, scale, about }) {
   const screen = new Float32Array((vertices.length / 3) * 4);
   for (let p = 0, q = 0; p < vertices.length; p += 3, q += 4) {
-    const [x, y, z] = turned(vertices[p], vertices[p + 1], vertices[p + 2], pose);
+    const [x, y, z] = turned(vertices[p] - about[0], vertices[p + 1] - about[1], vertices[p + 2] - about[2], pose);
     const [, ny, nz] = turned(normals[p], normals[p + 1], normals[p + 2], pose);
     screen[q] = width / 2 + x * scale;
     screen[q + 1] = height / 2 + y * scale;
@@ -161,11 +162,12 @@ function projected({ vertices, normals }, width, height, pose, scale) {
   return screen;
 }
 
-// Draw a surface into 32-bit pixels with a depth for each. hatch: 0, or the distance of stripes with nothing between them,
+// Draw a surface into 32-bit pixels (`words`) with a depth for each. hatch: 0, or the distance of stripes with nothing between them,
 // so that a surface underneath keeps its own colour.
-export function shade(surface, words, depth, width, height, pose, scale, colour, hatch) {
+export function shade(surface, screenful, view, colour, hatch = 0) {
+  const { words, depth, width, height } = screenful;
   depth.fill(Infinity);
-  const screen = projected(surface, width, height, pose, scale);
+  const screen = projected(surface, screenful, view);
   const { faces } = surface;
   for (let f = 0; f < faces.length; f += 3) {
     const [a, b, c] = [faces[f] * 4, faces[f + 1] * 4, faces[f + 2] * 4];
@@ -191,14 +193,19 @@ export function shade(surface, words, depth, width, height, pose, scale, colour,
   }
 }
 
-// The box of the whole volume as lines of the screen, for the eye to hold on to; `at` gives the place of (x, y, z), its
-// faces at -1 and 1. size: mm along slices, rows, columns.
-export function boxOf(size, pose, scale, width, height) {
-  const at = ([x, y, z]) => {
-    const [sx, sy] = turned((x * size[2]) / 2, (y * size[1]) / 2, (z * size[0]) / 2, pose);
-    return [width / 2 + sx * scale, height / 2 + sy * scale];
-  };
-  const lines = [-1, 1].flatMap((a) =>
-    [-1, 1].flatMap((b) => [[[-1, a, b], [1, a, b]], [[a, -1, b], [a, 1, b]], [[a, b, -1], [a, b, 1]]]));
-  return { at, lines: lines.map((ends) => ends.map(at)) };
+// The middle (mm) and the longest side of the box around a surface.
+export function extentOf({ vertices }) {
+  const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+  vertices.forEach((v, i) => {
+    low[i % 3] = Math.min(low[i % 3], v);
+    high[i % 3] = Math.max(high[i % 3], v);
+  });
+  return { about: low.map((v, d) => (v + high[d]) / 2), longest: Math.max(...high.map((v, d) => v - low[d])) };
+}
+
+// Where on the screen a point of the volume's box is, whose faces are at -1 and 1. size: mm along slices, rows, columns.
+export function placeOn({ width, height }, size, [x, y, z], { pose, scale, about }) {
+  const at = [(x * size[2]) / 2 - about[0], (y * size[1]) / 2 - about[1], (z * size[0]) / 2 - about[2]];
+  const [sx, sy] = turned(...at, pose);
+  return [width / 2 + sx * scale, height / 2 + sy * scale];
 }

@@ -1,24 +1,33 @@
-// The panel of the surface: made a moment after the last change, because it needs every mask of the series.
+// The panel of the surface: the lesion, framed, with the head faint behind it. Made a moment after the last change, because
+// it needs every mask of the series.
 import { maskOf } from "./counts.js";
 import { ratioNow, refresh } from "./dom.js";
+import { clamp } from "./geometry.js";
 import { letterFont } from "./overlays.js";
 import { PREDICTION, REFERENCE, blackened, newSheet, paint } from "./paint.js";
 import { cutoff, frameNow, layersNow, series, state, versionsOf } from "./state.js";
-import { boxOf, shade, surfaceOf } from "./surface.js";
+import { extentOf, placeOn, shade, surfaceOf } from "./surface.js";
 import { spacingOf } from "./volume.js";
 import { say } from "./words.js";
 
 const DELAY = 120; // ms
+const HEAD = [150, 165, 180], FAINT = 0.22;
+const HEAD_SHARE = 0.16; // of the greys that were sent: what is brighter is head, for a contour good enough
+const LESION_SHARE = 0.4; // of the panel, where that takes no more than CLOSEST times the zoom that shows the whole head
+const CLOSEST = 2.2;
 const SIDES = {
-  side_right: [-1.12, 0, 0], side_left: [1.12, 0, 0], side_front: [0, -1.12, 0], side_back: [0, 1.12, 0], side_up: [0, 0, 1.12],
+  side_right: [-1.12, 0, 0], side_left: [1.12, 0, 0], side_front: [0, -1.12, 0], side_back: [0, 1.12, 0],
+  side_up: [0, 0, 1.12], side_down: [0, 0, -1.12],
 };
 
 const surface = { key: null, wanted: null, prediction: null, reference: null, timer: 0 };
+const heads = { key: null, head: null };
 const sheet = newSheet();
 let depth = new Float32Array(0);
 
 export function forgetSurface() {
   Object.assign(surface, { key: null, prediction: null, reference: null });
+  Object.assign(heads, { key: null, head: null });
 }
 
 function makeSurface() {
@@ -30,8 +39,12 @@ function makeSurface() {
   surface.prediction = made(own.map((f) => maskOf(f, cutoff())));
   const known = own.map((f) => f.reference ?? new Uint8Array(width * height));
   surface.reference = own.some((f) => f.reference) ? made(known) : null;
+  const key = `${state.shown}/${own[0].case}`;
+  if (heads.key !== key) Object.assign(heads, { key, head: made(own.map(({ image }) => image.flair.map(isHead))) });
   refresh();
 }
+
+const isHead = (grey) => (grey > HEAD_SHARE * 255 ? 1 : 0);
 
 export function drawSurface(canvas) {
   const own = series();
@@ -42,44 +55,45 @@ export function drawSurface(canvas) {
   }
   const spacing = spacingOf(own);
   const size = [own.length * spacing[0], own[0].height * spacing[1], own[0].width * spacing[2]];
-  const { width, height } = canvas;
-  const { pose, blink } = state;
-  const scale = (state.view.zoom * Math.min(width, height)) / Math.hypot(...size) / 1.02;
   const context = blackened(canvas);
-  const box = boxOf(size, pose, scale, width, height);
-  drawBox(context, box);
-  if (blink) return;
+  const view = viewOf(canvas, size);
+  if (heads.head) drawShaded(context, canvas, (to) => shade(heads.head, to, view, HEAD), FAINT);
+  if (state.blink) return;
   const on = layersNow();
   const show = (one, colour, hatch) => {
-    if (one) drawShaded(context, canvas, (words) => shade(one, words, depth, width, height, pose, scale, colour, hatch));
+    if (one) drawShaded(context, canvas, (to) => shade(one, to, view, colour, hatch));
   };
   if (on.prediction) show(surface.prediction, PREDICTION, 0);
   if (on.reference) show(surface.reference, REFERENCE, on.prediction && surface.prediction ? Math.round(12 * ratioNow()) : 0);
-  if (frameNow().of.oriented) drawSides(context, box);
+  if (frameNow().of.oriented) drawSides(context, canvas, size, view);
 }
 
-function drawBox(context, box) {
-  context.strokeStyle = "rgb(255 255 255 / 0.3)";
-  context.lineWidth = ratioNow();
-  context.beginPath();
-  for (const [from, to] of box.lines) {
-    context.moveTo(...from);
-    context.lineTo(...to);
-  }
-  context.stroke();
+// The lesion in the middle, as large as the head allows; without one, the whole head.
+function viewOf({ width, height }, size) {
+  const room = Math.min(width, height), { pose } = state;
+  const whole = room / Math.hypot(...size) / 1.02;
+  const lesion = surface.prediction ?? surface.reference;
+  if (!lesion) return { pose, scale: whole * pose.zoom, about: [0, 0, 0] };
+  const { about, longest } = extentOf(lesion);
+  return { pose, scale: clamp((LESION_SHARE * room) / longest, whole, CLOSEST * whole) * pose.zoom, about };
 }
 
-function drawShaded(context, { width, height }, fill) {
+function drawShaded(context, { width, height }, fill, alpha = 1) {
   if (depth.length !== width * height) depth = new Float32Array(width * height);
   sheet.key = null;
   paint(sheet, "surface", width, height, (words) => {
     words.fill(0);
-    fill(words);
+    fill({ words, depth, width, height });
   });
+  context.globalAlpha = alpha;
   context.drawImage(sheet.canvas, 0, 0);
+  context.globalAlpha = 1;
 }
 
-function drawSides(context, box) {
+function drawSides(context, canvas, size, view) {
   Object.assign(context, { font: letterFont(ratioNow()), fillStyle: "white", textAlign: "center", textBaseline: "middle" });
-  for (const [key, at] of Object.entries(SIDES)) context.fillText(say(key), ...box.at(at));
+  for (const [key, place] of Object.entries(SIDES)) {
+    const [x, y] = placeOn(canvas, size, place, view), edge = 10 * ratioNow();
+    context.fillText(say(key), clamp(x, edge, canvas.width - edge), clamp(y, edge, canvas.height - edge));
+  }
 }

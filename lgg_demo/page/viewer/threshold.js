@@ -14,7 +14,9 @@ export function writeThreshold() {
   setText(find(".lgg-threshold label"), say("threshold"));
   slider().value = state.threshold;
   slider().setAttribute("aria-label", say("threshold"));
-  if (box() !== document.activeElement) box().value = text;
+  const typed = thresholdFrom(box().value, LOWEST, HIGHEST);
+  // What is being typed stays, unless the threshold has been set elsewhere in the meantime.
+  if (box() !== document.activeElement || (typed !== null && typed !== state.threshold)) box().value = text;
   note("threshold", state.threshold === FIRST_THRESHOLD ? say("threshold_info") : say("threshold_moved", { threshold: text }));
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { boxOf, shade, surfaceOf, turned } from "../../../lgg_demo/page/viewer/surface.js";
+import { extentOf, placeOn, shade, surfaceOf, turned } from "../../../lgg_demo/page/viewer/surface.js";
 import { sliceAcross, spacingOf } from "../../../lgg_demo/page/viewer/volume.js";
 import { greysOf } from "../../../lgg_demo/page/viewer/paint.js";
 
@@ -37,11 +37,15 @@ test("a surface faces outwards and has its size", () => {
   assert.ok(surfaceOf([dot], 2, 2, [1, 1, 1]).faces.length > 0, "a single voxel does not vanish");
 });
 
+test("the box around a surface has its middle and its longest side", () => {
+  assert.deepEqual(extentOf({ vertices: Float32Array.from([0, 0, 0, 4, 2, -2, 1, 6, 0]) }), { about: [2, 3, -1], longest: 6 });
+});
+
 test("a shaded surface is lit, hides what lies behind, and leaves stripes where it is hatched", () => {
   const surface = surfaceOf(ball(15), 40, 40, [2, 1, 1]), pose = { turn: 0, tilt: 0 };
   const painted = (hatch) => {
     const words = new Uint32Array(3600), depth = new Float32Array(3600);
-    shade(surface, words, depth, 60, 60, pose, 1, [100, 0, 0], hatch);
+    shade(surface, { words, depth, width: 60, height: 60 }, { pose, scale: 1, about: [0, 0, 0] }, [100, 0, 0], hatch);
     return { words, depth, lit: words.filter((w) => w).length };
   };
   const { words, depth, lit } = painted(0);
@@ -55,8 +59,8 @@ test("the patient's left is at the right, the head up, and a quarter turn shows 
   const rounded = (point, pose) => turned(...point, pose).map((v) => Math.round(v) + 0);
   assert.deepEqual([[1, 0, 0], [0, 1, 0], [0, 0, 1]].map((p) => rounded(p, { turn: 0, tilt: 0 })), [[1, 0, 0], [0, 0, 1], [0, -1, 0]]);
   assert.deepEqual(rounded([1, 0, 0], { turn: Math.PI / 2, tilt: 0 }), [0, 0, 1]);
-  const { at, lines } = boxOf([10, 20, 40], { turn: 0, tilt: 0 }, 2, 100, 80);
-  assert.deepEqual([lines.length, at([1, 0, 1]), at([-1, 0, -1])], [12, [90, 30], [10, 50]]);
+  const at = (place, about) => placeOn({ width: 100, height: 80 }, [10, 20, 40], place, { pose: { turn: 0, tilt: 0 }, scale: 2, about });
+  assert.deepEqual([at([1, 0, 1], [0, 0, 0]), at([-1, 0, -1], [0, 0, 0]), at([0, 0, 0], [5, 0, 0])], [[90, 30], [10, 50], [40, 40]]);
 });
 
 test("greys run from black at the low end of the window to white at its high end", () => {
