@@ -50,9 +50,8 @@ function roleOf(series, study, n) {
 function entryOf(series, study, own, n) {
   const slices = say("slices_of", { slices: series.slices });
   const name = nameOf(series);
-  return create("li", {}, thumbnailOf(series, own),
-    create("div", {}, create("span", { title: name, className: "lgg-series" }, name), create("span", { className: "lgg-small" }, slices)),
-    roleOf(series, study, n));
+  return create("li", {}, thumbnailOf(series, own), create("span", { title: name, className: "lgg-series" }, name),
+    create("div", { className: "lgg-role" }, create("span", { className: "lgg-small" }, slices), roleOf(series, study, n)));
 }
 
 let listedNow = ""; // what the list was made of: it stays as it is, with the focus in it, where nothing of that changes

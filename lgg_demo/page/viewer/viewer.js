@@ -38,7 +38,7 @@ listenToKeys();
 element.addEventListener("input", ({ target }) => {
   const value = Number(target.value);
   if (target.closest(".lgg-scroll")) go(Math.round(value) - 1);
-  else turnDial(target.dataset.dial, value);
+  else if (target.dataset.dial) turnDial(target.dataset.dial, value);
 });
 
 // Gradio tells nobody that it has taken the viewer off the page; its size, which is nothing then, does.
