@@ -18,7 +18,9 @@ FOLDER = Path(messages.__file__).parent
 SOURCES = [p for p in sorted(FOLDER.parent.rglob("*.py")) if p.parent != FOLDER]
 VIEWER = blocks.viewer_script()
 # Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool, a side.
-PUT_TOGETHER = ("layout_", "tools_", "side_", "panel_", "dial_", "channel_", "tip_", "previous_finding", "next_finding")
+PUT_TOGETHER = (
+    "layout_", "tools_", "side_", "panel_", "dial_", "channel_", "tip_", "use_", "previous_finding", "next_finding",
+)  # fmt: skip
 # The place of the key among the arguments of what makes a sentence; those with 1 name a file first.
 MAKERS = {"Sentence": 0, "say": 0, "refusal": 0, "said": 0, "ReadError": 1, "Notice": 1}
 

@@ -22,9 +22,10 @@ from lgg_demo.output.paper import NO_BREAK, PREDICTION, REFERENCE, WIDTH, paragr
 from lgg_demo.output.result import Result
 from lgg_demo.rounding import rounded
 
+EDITS = ("edits_added", "edits_removed")
 _ALONE = threading.Lock()  # reportlab keeps its fonts for the whole process
 
-MOST_PICTURES, MOST_ROWS, MOST_WARNINGS = 6, 40, 12
+MOST_PICTURES, MOST_ROWS, MOST_WARNINGS, MOST_EDITS = 6, 40, 12, 24
 
 
 def write_pdf(
@@ -83,6 +84,7 @@ class _Report:
             story.append(self.figures(images[0], results[0]))
         elif images:
             story += [CondPageBreak(1.5 * inch), self.table(images)]
+        story += self.edits(images)
         head = f"LGG Demo{NO_BREAK}·{NO_BREAK}{self.report['notice']}"
         foot = f"{made}  ·  {software}", self.say("report_conventions")
         return paper.printed(story, head, foot, title, software, self.language)
@@ -231,6 +233,30 @@ class _Report:
         rows.append([self.say("report_all"), *(self.cell(total, key) for key in widths)])
         return paper.ruled(rows, [room, *columns], figures=len(columns), sums=True)
 
+    def edits(self, images: Sequence[Mapping[str, Any]]) -> list[Flowable]:
+        """What was corrected by hand: by slice on the left, by lesion on the right."""
+        edited = [(image, image["manual_edits"]) for image in images if "manual_edits" in image]
+        if not edited:
+            return []
+        several = len(images) > 1
+        tables = []
+        for kind, key in (("slices", "edits_slices"), ("lesions", "edits_lesions")):
+            rows = [
+                [*([shortened(image["file"], 18)] if several else []), _placed(e), *self.added_and_removed(e)]
+                for image, edits in edited
+                for e in edits[kind]
+            ]
+            head = [*([self.say("file")] if several else []), self.say(key), *map(self.say, EDITS)]
+            more = len(rows) - MOST_EDITS
+            rest = [[self.say("report_more", more=more), *[""] * (len(head) - 1)]] if more > 0 else []
+            widths = [1.0 * inch] * several + [1.5 * inch - 0.5 * inch * several, 0.8 * inch, 0.8 * inch]
+            tables.append(paper.ruled([head, *rows[:MOST_EDITS], *rest], widths, figures=2))
+        heading = paragraph(self.say("report_edits"), paper.HEADING)
+        return [Spacer(0, 10), CondPageBreak(2 * inch), heading, Table([tables], [WIDTH / 2] * 2, style=paper.TIGHT)]
+
+    def added_and_removed(self, edits: Mapping[str, int]) -> list[str]:
+        return [f"+{edits['added_pixels']}", f"−{edits['removed_pixels']}"]
+
     def cell(self, entry: Mapping[str, Any], key: str) -> str:
         """What a table says of an entry, or of all together."""
         match key:
@@ -252,6 +278,13 @@ class _Report:
             case "dice" | "iou":
                 return self.number(entry.get(key))
         return ""
+
+
+def _placed(edits: Mapping[str, int]) -> str:
+    """The slice, or the first and the last, of an entry of `manual_edits`."""
+    if "slice" in edits:
+        return str(edits["slice"])
+    return "–".join(map(str, sorted({edits["first_slice"], edits["last_slice"]})))
 
 
 def _plane(result: Result) -> tuple[float, float]:

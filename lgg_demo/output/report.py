@@ -15,8 +15,10 @@ from lgg_demo.measure.overlap import Counts, count, expected_dice, pooled
 from lgg_demo.measure.surfaces import compare_surfaces
 from lgg_demo.measure.units import area_mm2, voxel_ml
 from lgg_demo.messages import Language, Sentence, say
+from lgg_demo.output.edits import changes, manual_edits
 from lgg_demo.output.names import output_names
 from lgg_demo.output.result import Result
+from lgg_demo.output.table import BY_HAND
 from lgg_demo.reading.earlier import OUTPUTS, SOFTWARE
 from lgg_demo.reading.limits import DICOM_SUFFIXES, IMAGE_SUFFIXES, NIFTI_SUFFIXES
 from lgg_demo.rounding import rounded
@@ -112,8 +114,9 @@ def build_report(
     prediction and reference are both empty; null is a ratio without a denominator). Millimetres where the spacing is
     known, see `measure_volume`; else diameters in pixels, where anything is segmented. `expected_dice`: what the
     probabilities alone lead one to expect (see `overlap.expected_dice`), left out where the mask was corrected by hand;
-    there `corrected: true` and the number of pixels that differ from the network's at this threshold. `unreadable`: the
-    files that could not be used; `notices`: those that were skipped as they should be. download: see `output_names`.
+    there `corrected: true`, the number of pixels that differ from the network's at this threshold, and, of each image,
+    `manual_edits` (see there): by slice and by lesion. `unreadable`: the files that could not be used; `notices`: those that
+    were skipped as they should be. download: see `output_names`.
     """
     images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []
@@ -163,6 +166,7 @@ def _entry(
         entry["diameters_px"] = lines
     if result.touched[place].any():
         entry |= {"corrected": True, "corrected_pixels": int(result.corrected(threshold, place).sum())}
+        entry["manual_edits"] = manual_edits(result, threshold, place)
     return entry
 
 
@@ -203,11 +207,13 @@ def slice_rows(results: Sequence[Result], threshold: float) -> list[dict[str, An
     """One row a slice for `write_csv`; slices are counted from 1 in each file, or in the volume from the feet."""
     rows = []
     for result in results:
-        parts, changed = slice_counts(result, threshold), result.corrected(threshold)
+        parts = slice_counts(result, threshold)
+        added, removed = (pixels.sum(axis=(1, 2)) for pixels in changes(result, threshold))
         for name, place in result.entries:
             for s in range(place.start, place.stop):
                 row = {"file": name, "slice": s - place.start + 1, **_slice_figures(*parts[s], result.physical)}
-                rows.append(row | {"corrected_pixels": int(changed[s])} if result.touched[s] else row)
+                by_hand = dict(zip(BY_HAND, map(int, (added[s] + removed[s], added[s], removed[s])), strict=True))
+                rows.append(row | by_hand if result.touched[s] else row)
     return rows
 
 

@@ -12,7 +12,7 @@ from typing import Any
 COLUMNS = (
     "file", "slice", "predicted_pixels", "predicted_mm2", "reference_pixels", "reference_mm2", "dice", "iou",
 )  # fmt: skip
-
+BY_HAND = ("corrected_pixels", "added_pixels", "removed_pixels")
 
 FORMULA = re.compile(r"[\W_]*[=+\-@−]")  # how one may begin, see OWASP's "CSV injection"
 
@@ -20,11 +20,11 @@ FORMULA = re.compile(r"[\W_]*[=+\-@−]")  # how one may begin, see OWASP's "CSV
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One row a slice with the `COLUMNS`, comma-separated, UTF-8; what is not known stays empty.
 
-    A last column `corrected_pixels` where one was corrected by hand. Text is cleaned, see `text_cell`, and always quoted:
-    where a spreadsheet parts cells by semicolons, no name ends one either.
+    Where one was corrected by hand, the columns `BY_HAND` are the last. Text is cleaned, see `text_cell`, and always
+    quoted: where a spreadsheet parts cells by semicolons, no name ends one either.
     """
     rows = list(rows)
-    columns = (*COLUMNS, "corrected_pixels") if any("corrected_pixels" in row for row in rows) else COLUMNS
+    columns = (*COLUMNS, *BY_HAND) if any(BY_HAND[0] in row for row in rows) else COLUMNS
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(columns)
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)

@@ -339,7 +339,9 @@ def test_every_word_comes_from_the_catalogue(alone: Any) -> None:
           while (walk.nextNode()) said.add(walk.currentNode.data);
           for (const node of root.querySelectorAll('*')) for (const name of ['aria-label', 'title', 'alt', 'placeholder'])
             if (node.hasAttribute(name)) said.add(node.getAttribute(name)); };
-        look(); keep(beginStroke({ x: 5, y: 5 }));
+        look(); for (const tool of TOOLS) { setTool(tool); look(); keep(beginStroke({ x: 5, y: 5 })); look(); }
+        setTool('object'); keep(beginStroke({ x: 48, y: 30 })); look(); const line = beginStroke({ x: 1, y: 1 });
+        mark(line, { x: 1, y: 1 }, { x: 9, y: 9 }); keep(line); look(); setTool('object'); fillBetween(); look();
         for (const layout of LAYOUTS) { show({ layout }); makeSurface();
           for (const fill of [true, false]) { show({ fill }); look(); } await savePicture();
           for (const one of root.caption) said.delete(one); said.add(root.caption.join(' ')); } // not as it is wrapped

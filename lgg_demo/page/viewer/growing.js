@@ -5,7 +5,7 @@ import { joined, sizeOf } from "./objects.js";
 
 const LEAST = 3; // of 255: a lower probability is none
 const LARGEST = 1 / 8; // of the head: what grows beyond is no lesion but the brain
-const HEAD = 25; // grey level that is above the air around
+const AIR = 25; // grey level that is above the air around
 const AROUND = 3; // pixels to each side, in which the greys are measured that the object may have
 const NARROWER = [1, 0.6, 0.35]; // how near to the grey and the probability of the click, one after the other
 const SMALLEST = 5; // voxels
@@ -18,7 +18,7 @@ function headOf(frames) {
   const { of } = frames[0];
   if (!headSizes.has(of)) {
     let size = 0;
-    for (const { image } of frames) for (let i = 0; i < image.flair.length; i++) if (image.flair[i] > HEAD) size++;
+    for (const { image } of frames) for (let i = 0; i < image.flair.length; i++) if (image.flair[i] > AIR) size++;
     headSizes.set(of, size);
   }
   return headSizes.get(of);
@@ -64,7 +64,7 @@ export function grownFrom(frames, s, i, cutoff) {
   const alone = likely < LEAST, again = frame.edits?.[i] === REMOVED;
   const reach = alone ? Math.min(25, Math.max(10, 2.5 * spread)) : Math.min(40, Math.max(16, 3 * spread));
   const most = headOf(frames) * LARGEST;
-  if (grey <= HEAD) return { object: null, alone, floods: false }; // air
+  if (grey <= AIR) return { object: null, alone, floods: false }; // air
   for (const narrow of NARROWER) {
     const least = alone ? 0 : Math.max(LEAST, likely * (1 - narrow / 2)), [low, high] = [grey - reach * narrow, grey + 2 * reach * narrow];
     const mayBe = (f, k, own) =>
