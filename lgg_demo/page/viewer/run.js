@@ -45,6 +45,7 @@ async function startJob(job) {
   Object.assign(run, { phase: "running", progress: null });
   writeRun();
   job.begin();
+  await waitInLine();
 }
 
 const address = () => `${window.gradio_config?.root ?? ""}${window.gradio_config?.api_prefix ?? "/gradio_api"}/upload`;
@@ -80,6 +81,17 @@ function progress(done, total, files, sent = done) {
   writeRun();
 }
 
+// Before it begins, Gradio says on a component of the page how many wait; nobody else is told.
+async function waitInLine() {
+  const { job } = run;
+  while (run.job === job && !run.progress) {
+    writeRun();
+    await new Promise((done) => setTimeout(done, 300));
+  }
+}
+
+const lineNow = () => document.querySelector("#told .meta-text-center, #told .progress-text")?.textContent.trim();
+
 // What the server tells of the run: "16/155" slices.
 function hear(told) {
   const [done, total] = (told ?? "").split("/").map(Number);
@@ -104,7 +116,7 @@ function finish() {
 
 function sentence() {
   const { phase, progress: now, job } = run;
-  if (!now) return say(phase === "running" ? "run_reading" : "run_sending", { file: job?.what ?? "" });
+  if (!now) return (phase === "running" && lineNow()) || say(phase === "running" ? "run_reading" : "run_sending", { file: job?.what ?? "" });
   const { done, total, files, sent, since } = now;
   const values = { percent: number((100 * done) / total, 0), done: sent, total: phase === "running" ? total : files };
   const left = secondsLeft((performance.now() - since) / 1000, done, total);
