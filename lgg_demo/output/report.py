@@ -115,8 +115,8 @@ def build_report(
     known, see `measure_volume`; else diameters in pixels, where anything is segmented. `expected_dice`: what the
     probabilities alone lead one to expect (see `overlap.expected_dice`), left out where the mask was corrected by hand;
     there `corrected: true`, the number of pixels that differ from the network's at this threshold, and, of each image,
-    `manual_edits` (see there): by slice and by lesion. `unreadable`: the files that could not be used; `notices`: those that
-    were skipped as they should be. download: see `output_names`.
+    `manual_edits` (see there): by slice and by lesion. `unreadable`: the files that could not be used; `notices`: those
+    that were skipped as they should be. download: see `output_names`.
     """
     images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []

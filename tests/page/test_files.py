@@ -125,10 +125,11 @@ def test_a_drop_never_leaves_the_page_and_the_two_places_have_names(page: Any, t
 
 
 def test_a_stopped_run_leaves_what_was_there(page: Any, server: Server, tmp_path: Path) -> None:
-    opened(page, *sequences(tmp_path, "ann", "flair"))
+    first, second = (sequences(tmp_path, who, "flair") for who in ("ann", "bob"))
+    opened(page, *first)
     before = label(page)
-    server.drawn.seconds = 0.3
-    give(page, "scan", sequences(tmp_path, "bob", "flair"))
+    server.drawn.seconds = 0.5
+    give(page, "scan", second)
     running(page)
     assert label(page).startswith("bob") and page.is_disabled("#viewer [data-do=download]")
     page.click("#viewer [data-run=stop]")
@@ -144,10 +145,11 @@ def test_a_stopped_run_leaves_what_was_there(page: Any, server: Server, tmp_path
 def test_a_second_drop_waits_replaces_or_is_dropped_by_choice(
     page: Any, server: Server, tmp_path: Path, choice: str
 ) -> None:
-    server.drawn.seconds = 0.15
-    give(page, "scan", sequences(tmp_path, "ann", "flair"))
+    first, second = (sequences(tmp_path, who, "flair") for who in ("ann", "bob"))
+    server.drawn.seconds = 0.5
+    give(page, "scan", first)
     running(page)
-    give(page, "scan", sequences(tmp_path, "bob", "flair"))
+    give(page, "scan", second)
     answer(page, choice)
     if choice == "ask_after":
         page.wait_for_selector("#viewer .lgg-progress:has-text('bob_flair')")
