@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from drawn_heads import draw_head
 
 from lgg_demo.network.segmenter import Segmenter
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.train import cross_validation, training
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

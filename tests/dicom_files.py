@@ -8,12 +8,12 @@ from pathlib import Path
 import highdicom
 import numpy as np
 import pydicom
+from drawn_heads import draw_head
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from lgg_demo.case import ReadError, Volume
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading.series import find_dicom
 
 HEAD = draw_head(12, size=64)

@@ -53,7 +53,7 @@ def draw_inputs(folder: Path, data: Path) -> None:
     (folder / "dicom" / "enhanced").mkdir()
     enhanced(folder / "dicom" / "enhanced" / "image.dcm", stack, (5.0, 0.9, 0.9))
     shutil.rmtree(folder / "dicom" / "enhanced" / "classic")
-    from lgg_demo.page.phantom import LESIONS, draw_head, write_phantom
+    from drawn_heads import LESIONS, draw_head, write_phantom
 
     (folder / "phantoms").mkdir()
     for lesion in LESIONS:

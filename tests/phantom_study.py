@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from drawn_heads import draw_head
 from scipy.ndimage import gaussian_filter
 
 from lgg_demo.case import Case, Scan
 from lgg_demo.grid import Grid
 from lgg_demo.output.result import Result, result_of
-from lgg_demo.page.phantom import draw_head
 
 
 def study(slices: int = 12, size: int = 96, seed: int = 0, known: bool = True, grid: bool = True) -> tuple[Case, Result]:

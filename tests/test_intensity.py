@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from drawn_heads import draw_head
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lgg_demo.intensity import CEILING, LANDMARKS, STANDARD, Scale, byte_scale, landmark_scale, normalise, percentile_scale
-from lgg_demo.page.phantom import draw_head
 
 ScaleOf = Callable[[np.ndarray], Scale]
 

@@ -12,7 +12,7 @@ import pytest
 
 from lgg_demo import messages
 from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Sentence, say
-from lgg_demo.page import blocks, handlers, session
+from lgg_demo.page import blocks, session
 
 FOLDER = Path(messages.__file__).parent
 SOURCES = [p for p in sorted(FOLDER.parent.rglob("*.py")) if p.parent != FOLDER]
@@ -88,7 +88,7 @@ def test_no_key_is_left_over() -> None:
     """Written out anywhere in the code: said at once, chosen between two, or kept to be said later."""
     nodes = (n for path in SOURCES for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     used = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    used |= {*VIEWER_KEYS, *handlers.PHANTOMS, *(f"choose_{role}" for role in session.CHOICES)}
+    used |= {*VIEWER_KEYS, *(f"choose_{role}" for role in session.CHOICES)}
     assert sorted(set(CATALOGUE) - used) == []
 
 

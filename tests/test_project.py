@@ -59,6 +59,9 @@ def test_tracked_files_are_small_and_hold_no_data() -> None:
     )
     files = [ROOT / name for name in tracked if name and (ROOT / name).exists()]
     assert [p.name for p in files if p.stat().st_size > 10 * 2**20] == []
+    synthetic = ROOT / "lgg_demo" / "page" / "patients"
+    assert sum(p.stat().st_size for p in files if synthetic in p.parents) < 5 * 2**20
+    files = [p for p in files if synthetic not in p.parents or not p.name.startswith("sub-synthetic")]
     assert [p.name for p in files if re.search(r"\.(tiff?|jxl|dcm|nii|gz|npz|npy|pth|pt|ckpt)$", p.name)] == []
 
 

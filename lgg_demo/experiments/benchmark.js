@@ -26,7 +26,7 @@ async function timed(steps, viewer, act) {
 }
 
 function dragThreshold(steps) {
-  const input = document.querySelector("#threshold input[type=range]");
+  const input = document.querySelector("#viewer .lgg-threshold input[type=range]");
   return timed(steps, document.querySelector("#viewer .lgg-viewer"), (step) => setSlider(input, step));
 }
 

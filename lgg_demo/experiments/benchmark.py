@@ -18,6 +18,7 @@ import gradio as gr
 import nibabel
 import numpy as np
 from PIL import Image
+from scipy.ndimage import zoom
 
 from lgg_demo.atomic import write_json
 from lgg_demo.case import Scan
@@ -27,7 +28,7 @@ from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
 from lgg_demo.page.blocks import build
 from lgg_demo.page.handlers import Page
-from lgg_demo.page.phantom import draw_head, write_phantom
+from lgg_demo.page.patients import PATIENTS, files_of
 from lgg_demo.page.server import launch_page
 from lgg_demo.probability import binarise
 from lgg_demo.reading.studies import Request, read_all
@@ -36,6 +37,7 @@ from lgg_demo.scratch import scratch
 FIGURES = DOCS / "benchmark.json"
 START, END = "<!-- benchmark: python -m lgg_demo.experiments.benchmark -->", "<!-- end of benchmark -->"
 SLICES = 155  # of a study at 1 mm
+SIDE = 256
 STEPS = 200
 SERVER_STEPS = 40
 BLUE = np.array([86, 180, 233])
@@ -85,10 +87,27 @@ def in_page(page: Any, function: str, steps: int) -> Any:
     return page.evaluate(f"(steps) => {{ {SCRIPT}; return {function}(steps); }}", steps)
 
 
-def drive_viewer(page: Any, url: str, study: Path) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Drag the threshold of the page's phantom and scroll through a study: `work` and `frames` of both."""
+def write_inputs(folder: Path) -> tuple[Path, list[Path]]:
+    """A study of SLICES slices and one slice with its mask, each 256 x 256, of the first synthetic patient."""
+    first = read_all(Request(tuple(files_of(PATIENTS[0])))).cases[0]
+    assert first.reference is not None
+    around = [((SIDE - n) // 2, SIDE - n - (SIDE - n) // 2) for n in first.size]
+    flair, mask = (np.pad(stack, ((0, 0), *around)) for stack in (grey(first.scan), first.reference))
+    study, picture = folder / "study.nii.gz", folder / "slice.png"
+    fine = zoom(flair, (SLICES / len(flair), 1, 1), order=1)
+    nibabel.save(nibabel.Nifti1Image(fine.transpose(2, 1, 0), np.diag([-1.0, -1.0, 1.0, 1.0])), study)
+    most = int(mask.sum(axis=(1, 2)).argmax())
+    Image.fromarray(flair[most]).save(picture)
+    Image.fromarray(mask[most].astype(np.uint8) * 255).save(folder / "slice_mask.png")
+    return study, [picture, folder / "slice_mask.png"]
+
+
+def drive_viewer(
+    page: Any, url: str, study: Path, pictures: Sequence[Path]
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Drag the threshold of a slice and scroll through a study: `work` and `frames` of both."""
     page.goto(url)
-    page.click("#phantom_single")
+    page.set_input_files("#scan input[type=file]", [str(p) for p in pictures])
     page.wait_for_selector('#viewer [data-figure="dice"]')
     page.wait_for_timeout(1500)
     in_page(page, "dragThreshold", 20)  # warm
@@ -114,11 +133,8 @@ def measure() -> dict[str, Any]:
 
     segmenter = Segmenter.load()
     with scratch() as folder:
-        study, picture = Path(folder) / "study.nii.gz", Path(folder) / "phantom.png"
-        stack = draw_head(SLICES).flair.transpose(2, 1, 0)
-        nibabel.save(nibabel.Nifti1Image(stack, np.diag([-1.0, -1.0, 1.0, 1.0])), study)
-        write_phantom(picture.parent, picture.stem, draw_head(1))
-        (whole,), (case,) = (read_all(Request((path,))).cases for path in (study, picture))
+        study, pictures = write_inputs(Path(folder))
+        (whole,), (case,) = (read_all(Request((path,))).cases for path in (study, pictures[0]))
         network_times(segmenter, whole.scan)  # warm
         network = network_times(segmenter, whole.scan)
         page_app = build(Page(segmenter))
@@ -131,7 +147,7 @@ def measure() -> dict[str, Any]:
             )
             page = chromium.new_page(viewport={"width": 1440, "height": 1000}, locale="en-US")
             page.set_default_timeout(600_000)
-            drag, scroll = drive_viewer(page, url, study)
+            drag, scroll = drive_viewer(page, url, study, pictures)
             server = drive_server(page, server_url)
             version = chromium.version
             chromium.close()

@@ -15,12 +15,13 @@ from lgg_demo.messages import CATALOGUE, VIEWER_KEYS, Language
 from lgg_demo.page.about import about
 from lgg_demo.page.faults import language_of
 from lgg_demo.page.gradio_patches import KEEP_SECONDS, PageBlocks
-from lgg_demo.page.handlers import HOLD_SECONDS, PHANTOMS, Page
+from lgg_demo.page.handlers import HOLD_SECONDS, Page
+from lgg_demo.page.patients import PATIENTS
 from lgg_demo.page.session import LANGUAGES
+from lgg_demo.page.showcase import FIRST_THRESHOLD, Showcase
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
-FIRST_THRESHOLD = 0.5
 
 PRIVATE = {"api_visibility": "private"}
 # One network, two cores: one scan at a time of all users', and a mask waits for the scan it was drawn on.
@@ -31,7 +32,8 @@ ADD_CORRECTIONS = """async (s, t, l, c) => { const viewer = document.querySelect
   return [s, viewer.threshold(), l, await viewer.corrections()]; }"""
 ADD_FILES = "(files, ...rest) => [document.querySelector('#viewer .lgg-viewer').uploads ?? [], ...rest]"
 ADD_CHOICE = "(choice, ...rest) => [document.querySelector('#viewer .lgg-viewer').choice ?? '', ...rest]"
-RUN_ENDED = "() => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(new CustomEvent('lgg-ended')); }"
+RUN_ENDED = """() => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
+  new CustomEvent('lgg-ended', {detail: %s})); }"""
 ADD_LANGUAGE = "(l) => document.querySelector('#viewer .lgg-viewer').spoken"
 # What the viewer shows of the server's words, messages and progress, are components of the page that hand them on.
 TELL = """const tell = () => document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
@@ -87,7 +89,7 @@ class Layout:
         # The viewer uploads files itself; these are how the server takes and checks what it names.
         self.scan, self.reference = (gr.File(file_count="multiple", visible=False) for _ in range(2))
         self.choice = gr.Textbox(visible=False)
-        self.phantoms = {kind: gr.Button(kind, elem_id=kind, visible="hidden") for kind in PHANTOMS}
+        self.patients = {p: gr.Button(p, elem_id=f"patient_{p}", visible="hidden") for p in PATIENTS}
 
     def speak(self, language: Language) -> tuple[Any, Any]:
         """The updates of language and viewer to a language."""
@@ -98,13 +100,18 @@ class Layout:
         return self.speak(language_of(request))
 
 
-def build(page: Page) -> PageBlocks:
-    """The page. Serve it with `launch_page`, which sets what belongs to the server."""
+def build(page: Page, showcase: Showcase | None = None) -> PageBlocks:
+    """The page. Serve it with `launch_page`, which sets what belongs to the server.
+
+    showcase: of the same `Page`, whoever has started one; the page begins empty where nobody has.
+    """
     demo = PageBlocks(page.folder, title="LGG Demo", analytics_enabled=False, fill_width=True)
     with demo:
         layout = Layout(about(page.segmenter.record))
         demo.spoken = layout.language
-        _segmenting(page, layout)
+        patients = showcase or Showcase(page)
+        _segmenting(page, patients, layout)
+        _exhibiting(patients, layout, demo)
         _downloading(page, layout)
         spoken = [layout.language, layout.viewer]
         layout.viewer.select(layout.speak, layout.switch, spoken, js=ADD_LANGUAGE, show_progress="hidden", **PRIVATE)
@@ -120,8 +127,8 @@ def _of(handler: Callable[..., Any], one: str) -> Callable[..., Any]:
     return of_one
 
 
-def _segmenting(page: Page, on: Layout) -> None:
-    """What comes of files, phantoms, other roles of series, of stopping all that, and of clearing."""
+def _segmenting(page: Page, showcase: Showcase, on: Layout) -> None:
+    """What comes of files, other roles of series, synthetic patients, of stopping all that, and of clearing."""
     shown = [on.session, on.viewer, on.messages, on.held]
     once = {"show_progress_on": [on.told], **ALONE, **PRIVATE}
     asked = [on.threshold, on.language]
@@ -131,12 +138,22 @@ def _segmenting(page: Page, on: Layout) -> None:
         on.viewer.reference(page.on_reference, [on.reference, on.session, *asked], shown[:3], js=ADD_FILES, **once),
         on.viewer.choose(page.on_choose, choice, [*shown, on.told], js=ADD_CHOICE, **once),
     ]
-    for kind, button in on.phantoms.items():
-        runs.append(button.click(_of(page.on_phantom, kind), [on.held, *asked], shown, **once))
+    for patient, button in on.patients.items():
+        runs.append(button.click(_of(showcase.on_patient, patient), [on.held, *asked], shown, **once))
     for run in runs:
-        run.then(None, None, None, js=RUN_ENDED, **PRIVATE)
+        run.success(None, None, None, js=RUN_ENDED % "true", **PRIVATE)
+        run.failure(None, None, None, js=RUN_ENDED % "false", **PRIVATE)  # a run that is stopped is one too
     on.viewer.stop(None, None, None, cancels=runs, **PRIVATE)
     on.viewer.clear(page.on_clear, on.held, shown, **PRIVATE)
+
+
+def _exhibiting(showcase: Showcase, on: Layout, demo: PageBlocks) -> None:
+    """The synthetic patient that is open at first."""
+    shown = [on.session, on.viewer, on.messages, on.held]
+    # Two events: the second one sees what was opened while the first one waited.
+    quiet = {"show_progress": "hidden", "concurrency_limit": None, **PRIVATE}
+    arrived = demo.load(showcase.on_arrival, None, None, **quiet)
+    arrived.success(showcase.on_first, [on.session, on.threshold], shown, **quiet)
 
 
 def _downloading(page: Page, on: Layout) -> None:

@@ -35,8 +35,7 @@ from lgg_demo.page.faults import NotOurs, language_of, refusal
 from lgg_demo.page.gradio_patches import Stop
 from lgg_demo.page.listing import listed_case, roles_of
 from lgg_demo.page.payload import read_corrections, viewer_case, viewer_picture, viewer_reference
-from lgg_demo.page.phantom import draw_head, write_phantom
-from lgg_demo.page.session import Kept, Memory, NoFlair, NoSuchChoice, Roles, Session
+from lgg_demo.page.session import Held, Kept, Memory, NoFlair, NoSuchChoice, Roles, Session
 from lgg_demo.page.steps import Step, stepped, told_of, wanted_of
 from lgg_demo.page.uploads import FilesGone, UploadFolder, Uploads, deleted_after
 from lgg_demo.reading import guard
@@ -51,11 +50,6 @@ HELD_VALUES = 20_000_000  # of the scans of a request that are held together, fl
 READING = "reading"  # before the network begins
 INSIDE = PurePath("lgg-demo")  # the folder in the zip of a download
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
-PHANTOMS: dict[str, dict[str, Any]] = {
-    "phantom_single": {"slices": 1, "lesion": "frontal"},
-    "phantom_series": {"slices": 12, "lesion": "parietal"},
-    "phantom_healthy": {"slices": 1, "lesion": None},
-}
 
 
 def gone(*some: Uploads) -> list[ReadError]:
@@ -242,9 +236,9 @@ class Page:
         best = record.get("best_threshold")  # found in cross-validation; not every record has it
         return value if best is None else value | {"best_threshold": float(best)}
 
-    def shown(self, session: Session, value: dict[str, Any] | None, language: Language) -> tuple[Any, ...]:
+    def shown(self, session: Session, value: dict[str, Any] | None) -> tuple[Any, ...]:
         """Session, viewer and messages after a result."""
-        return session, value, session.messages()
+        return session, value and value | {"synthetic": session.synthetic}, session.messages()
 
     # Events of the page
 
@@ -252,7 +246,7 @@ class Page:
         self,
         uploads: list[str] | None,
         session: Session | None,
-        before: Uploads | None,
+        before: Held | None,
         threshold: float,
         language: Language,
     ) -> Iterator[tuple[Any, ...]]:
@@ -287,7 +281,7 @@ class Page:
         self,
         choice: str | None,
         session: Session | None,
-        held: Uploads | None,
+        held: Held | None,
         threshold: float,
         language: Language,
     ) -> Iterator[tuple[Any, ...]]:
@@ -304,31 +298,14 @@ class Page:
                     yield from self.read(paths, asked.stop, choices=choices)
 
             for step in self.steps(read(), asked):
-                again = step.session and replace(step.session, choices=choices)
-                yield replace(step, session=again).sent(session, held)
+                again = step.session and replace(step.session, choices=choices, synthetic=session.synthetic)
+                yield replace(step, session=again, synthetic=session.synthetic).sent(session, held)
         except FilesGone:
             raise refusal("choose_again", language) from None
         except NoFlair:
             raise refusal("choose_flair_first", language) from None
         except NoSuchChoice:
             raise NotOurs from None
-
-    def on_phantom(
-        self,
-        kind: str,
-        before: Uploads | None,
-        threshold: float,
-        language: Language,
-    ) -> tuple[Any, ...]:
-        """Segment one of PHANTOMS."""
-        asked = Asked(threshold, language)
-        if before is not None:
-            before.delete()
-        with scratch() as folder:
-            write_phantom(Path(folder), kind, draw_head(**PHANTOMS[kind]))
-            files = sorted(Path(folder).iterdir())
-            session, value = self.run(self.read(files, asked.stop), asked)
-        return *self.shown(session, value, language), None
 
     def on_reference(
         self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
@@ -348,7 +325,7 @@ class Page:
         value = self.value(session, threshold, [viewer_reference(r) for r in results])
         return session, value, session.messages()
 
-    def on_clear(self, held: Uploads | None) -> tuple[Any, ...]:
+    def on_clear(self, held: Held | None) -> tuple[Any, ...]:
         """Forget the result and the files."""
         if held is not None:
             held.delete()

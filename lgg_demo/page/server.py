@@ -20,6 +20,7 @@ from lgg_demo.page.blocks import VIEWER, build
 from lgg_demo.page.gate import Gate, swept
 from lgg_demo.page.gradio_patches import SESSIONS, PageBlocks
 from lgg_demo.page.handlers import Page
+from lgg_demo.page.showcase import Showcase
 from lgg_demo.reading import guard
 from lgg_demo.scratch import clear_left_behind, scratch
 
@@ -74,8 +75,13 @@ def serve(segmenter: Segmenter) -> None:
             (house / name).mkdir()
             os.environ[variable] = str(house / name)
         tempfile.tempdir = os.environ["TMPDIR"]
+        page = Page(segmenter)
+        showcase = Showcase(page)
+        demo = build(page, showcase)
+        showcase.start()
         with suppress(KeyboardInterrupt):  # Gradio takes it only once it waits
-            launch_page(build(Page(segmenter)))
+            launch_page(demo)
+        showcase.end()
 
 
 def allow_open_files() -> None:

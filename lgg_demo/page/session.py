@@ -7,7 +7,10 @@ import secrets
 import threading
 import weakref
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -24,24 +27,42 @@ NOTES = ("colour_as_sequences",)  # warnings that say what was understood, not t
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 
 
+class Held(Protocol):
+    """The files of the study that is open, while they may be read again."""
+
+    def reading(self) -> AbstractContextManager[list[Path]]:
+        """Their paths."""
+
+    def delete(self) -> None:
+        """Delete what of them is the user's."""
+
+
 class Kept:
     """The arrays of one session's result, which go when newer ones of other sessions need the memory.
 
     results: what masks and scores need; pictures: what the viewer shows of each, (S, H, W) uint8, for the page to print.
-    dropped: they were there, and had to go.
+    shared: these arrays are there anyhow, for all sessions. dropped: they were there, and had to go.
     """
 
-    def __init__(self, results: tuple[Result, ...] = (), pictures: tuple[np.ndarray, ...] = ()) -> None:
+    def __init__(
+        self, results: tuple[Result, ...] = (), pictures: tuple[np.ndarray, ...] = (), shared: bool = False
+    ) -> None:
         self.results = results
         self.pictures = pictures
         self.dropped = False
+        self._shared = {id(a) for a in self.arrays} if shared else set[int]()
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """All there are."""
+        of_results = [a for r in self.results for a in (r.probability, r.reference, r.referenced, r.edits) if a is not None]
+        return [*of_results, *self.pictures]
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
-        arrays = [a for r in self.results for a in (r.probability, r.reference, r.referenced, r.edits) if a is not None]
+        """Bytes that are free once this is dropped, about."""
         headers = sum(len(r.instances) for r in self.results)
-        return sum(a.nbytes for a in (*arrays, *self.pictures)) + headers * INSTANCE_BYTES
+        return sum(a.nbytes for a in self.arrays if id(a) not in self._shared) + headers * INSTANCE_BYTES
 
     def drop(self) -> None:
         """Free the memory."""
@@ -110,7 +131,8 @@ class Session:
 
     problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
     studies: of each case what it was read from, None for pictures. choices: what the user has chosen for some of them, role
-    to name or to nothing, the latest last. identity: a random name for the result, never derived from a file.
+    to name or to nothing, the latest last. synthetic: the images are of no real person. identity: a random name for the
+    result, never derived from a file.
     """
 
     kept: Kept = field(default_factory=Kept)
@@ -120,6 +142,7 @@ class Session:
     done: tuple[Sentence, ...] = ()
     studies: tuple[Roles | None, ...] = ()
     choices: tuple[Mapping[str, str], ...] = ()
+    synthetic: bool = False
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property

@@ -19,7 +19,7 @@ from pydicom.encaps import encapsulate
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, generate_uid
 
-from lgg_demo.page.phantom import Phantom, draw_head
+from tests.drawn_heads import Phantom, draw_head
 
 SIDE, SLICES = 64, 3
 Files = list[tuple[str, bytes]]  # name and content

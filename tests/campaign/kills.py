@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from lgg_demo.page.phantom import draw_head
 from tests.campaign.processes import end
 from tests.campaign.server import ROOT, environment
 from tests.campaign.tally import Campaign
+from tests.drawn_heads import draw_head
 
 SETTINGS = [
     "--slices-per-epoch", "8", "--batch-size", "4", "--crop", "64", "--views", "64", "--encoder-weights", "none",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from drawn_heads import draw_head
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from lgg_demo.intensity import CEILING, landmark_scale, normalise
 from lgg_demo.network.frames import HEAD_MARGIN, SIZE, frame_of, to_model, to_source
-from lgg_demo.page.phantom import draw_head
 
 SIZES = [(192, 192), (180, 256), (320, 240), (16, 200)]
 

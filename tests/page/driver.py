@@ -9,14 +9,15 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from drawn_heads import draw_head, write_phantom
 
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.blocks import build
 from lgg_demo.page.handlers import Page
-from lgg_demo.page.phantom import draw_head, write_phantom
 from lgg_demo.page.server import launch_page
 
 FIXTURES = ("opened", "page", "series", "served", "shipped", "slices", "url")  # to be imported where they are used
@@ -96,6 +97,26 @@ def set_threshold(page: Any, value: float) -> None:
 
 def give(page: Any, where: str, files: list[Path]) -> None:
     page.set_input_files(f'#viewer [data-choose="{where}"]', [str(f) for f in files])
+
+
+DRAWN: dict[str, dict[str, Any]] = {
+    "phantom_single": {"slices": 1, "lesion": "frontal"},
+    "phantom_series": {"slices": 12, "lesion": "parietal"},
+    "phantom_healthy": {"slices": 1, "lesion": None},
+}
+
+
+def drawn(kind: str) -> list[Any]:
+    """Slices of one of DRAWN and their masks, as a page is given files that lie nowhere."""
+    with TemporaryDirectory() as folder:
+        write_phantom(Path(folder), kind, draw_head(**DRAWN[kind]))
+        files = sorted(Path(folder).iterdir())
+        return [{"name": f.name, "mimeType": "image/png", "buffer": f.read_bytes()} for f in files]
+
+
+def give_drawn(page: Any, kind: str) -> None:
+    """Give one of DRAWN to a page, or to a frame of it."""
+    page.locator("#scan input[type=file]").set_input_files(drawn(kind))
 
 
 def settle(page: Any) -> None:
@@ -178,7 +199,7 @@ def opened(browser: Any, url: str) -> Iterator[Any]:
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = watched(context)
     page.goto(url)
-    page.click("#phantom_series")
+    give_drawn(page, "phantom_series")
     wait_for_result(page)
     yield page
     context.close()

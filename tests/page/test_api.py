@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from drawn_heads import draw_head, write_phantom
 from driver import served, shipped, slices, uploads_left, url
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -23,8 +24,8 @@ from lgg_demo.messages import say
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.gradio_patches import KEEP_SECONDS
 from lgg_demo.page.handlers import Page
-from lgg_demo.page.phantom import draw_head, write_phantom
 from lgg_demo.page.session import Session
+from lgg_demo.page.showcase import Showcase
 from lgg_demo.page.uploads import FilesGone, UploadFolder
 from lgg_demo.predict import predict
 from lgg_demo.reading.studies import Request, read_all
@@ -71,7 +72,7 @@ def test_the_server_keeps_nothing_of_a_call(served: tuple[str, Any], slices: tup
 def test_one_network_runs_at_a_time(served: tuple[str, Any]) -> None:
     fns = {fn.name: fn for fn in served[1].fns.values() if fn.fn is not None}
     together = {name for name, fn in fns.items() if fn.concurrency_id == "network" and fn.concurrency_limit == 1}
-    assert together == {"on_scan", "on_reference", "on_choose", "on_phantom", "segment"}
+    assert together == {"on_scan", "on_reference", "on_choose", "on_patient", "segment"}
 
 
 def test_two_clients_with_the_same_picture(url: str, slices: tuple[list[Path], list[Path]]) -> None:
@@ -188,7 +189,7 @@ def test_what_replaces_a_study_deletes_its_files(tmp_path: Path) -> None:
     for n, leave in enumerate(
         (
             page.on_clear,
-            lambda held: page.on_phantom("phantom_single", held, 0.5, "en"),
+            lambda held: Showcase(page).on_patient("healthy", held, 0.5, "en"),
             lambda held: list(page.on_scan([], None, held, 0.5, "en")),
         )
     ):

@@ -15,12 +15,12 @@ import pydicom
 import pytest
 from conftest import needs_browser
 from dicom_files import NAMES, PLANTED, segmentation, series
+from drawn_heads import draw_head
 from driver import download, give, page, served, shipped, shown, uploads_left, url, wait_for_result
 from gradio_client import Client, handle_file
 from nifti_files import nifti, turned
 
 from lgg_demo import predict
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading.earlier import REPORT
 
 __all__ = ["page", "served", "shipped", "url"]  # fixtures

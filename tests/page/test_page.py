@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import needs_browser
+from drawn_heads import draw_head, write_phantom
 from driver import (
     coloured,
     do,
     download,
     give,
+    give_drawn,
     middle,
     no_request,
     opened,
@@ -39,7 +41,6 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from lgg_demo.messages import say
-from lgg_demo.page.phantom import draw_head, write_phantom
 
 __all__ = ["opened", "page", "series", "served", "shipped", "slices", "url"]  # fixtures
 PLACE = "Number(document.querySelector('#viewer .lgg-scroll output').textContent.split('/')[0])"
@@ -49,7 +50,7 @@ pytestmark = [needs_browser, pytest.mark.browser]
 
 def test_example_threshold_download(page: Any, url: str, tmp_path: Path) -> None:
     """Open, load an example, move the threshold, see the numbers change, download, compare with the API's mask."""
-    page.click("#phantom_single")
+    give_drawn(page, "phantom_single")
     wait_for_result(page)
     assert float(page.input_value("#threshold input[type=number]")) == 0.5
     assert shown(page, "dice") >= 0.8
@@ -110,13 +111,13 @@ def test_two_patients_have_scores_of_their_own(page: Any, tmp_path: Path) -> Non
         assert page.inner_text("#viewer .lgg-name") == name
         of_series.append(shown(page, "predicted", "series"))
     assert sum(of_series) == shown(page, "predicted", "all")
-    page.click("#phantom_series")
+    give_drawn(page, "phantom_series")
     page.wait_for_selector("#viewer [data-of=series]", state="detached")
 
 
 def test_panels_show_what_they_say(page: Any) -> None:
     """Same size in all panels; the prediction panel is tinted exactly where the mask is."""
-    page.click("#phantom_single")
+    give_drawn(page, "phantom_single")
     wait_for_result(page)
     page.click('#viewer [data-do="agreement"]')
     page.click('#viewer [data-do="uncertainty"]')
@@ -144,7 +145,7 @@ def test_bad_file_on_the_page_in_french(browser: Any, url: str, tmp_path: Path) 
     page.wait_for_selector("#messages [lang=en] li.problem")
     assert page.inner_text("#messages") == say("damaged", "en", file="cassé.tif")
     page.click("#language >> text=Français")
-    page.click("#phantom_single")  # the page goes on
+    give_drawn(page, "phantom_single")  # the page goes on
     wait_for_result(page)
     page.click("#language >> text=English")
     page.wait_for_selector(f"text={say('download', 'en')}")
@@ -153,7 +154,7 @@ def test_bad_file_on_the_page_in_french(browser: Any, url: str, tmp_path: Path) 
 
 
 def test_a_run_that_began_in_another_language_ends_in_the_one_that_is_chosen(page: Any) -> None:
-    page.click("#phantom_series")
+    give_drawn(page, "phantom_series")
     page.click("#language >> text=Français")
     wait_for_result(page)
     page.wait_for_selector("#messages [lang=fr] li.done")
@@ -172,7 +173,7 @@ def test_two_users_share_nothing(browser: Any, url: str, page: Any, slices: tupl
     give(other, "reference", slices[1])  # masks find no result of somebody else's to be compared with
     other.wait_for_selector("#messages li")
     assert other.inner_text("#messages") == say("images_first", "en")
-    other.click("#phantom_healthy")
+    give_drawn(other, "phantom_healthy")
     wait_for_result(other)
     assert {n.rpartition("_")[0] for n in download(page).namelist()} >= {"case_1", "case_2", "case_3"}
     assert not any("case" in n for n in download(other).namelist())
@@ -195,7 +196,7 @@ def test_sequences_of_a_slice(page: Any, tmp_path: Path) -> None:
             do(page, f"channel-{name}")
             seen.add(picture(page, "image"))
     assert len(seen) >= 2  # pre is FLAIR in half the light: one window shows both alike
-    page.click("#phantom_single")
+    give_drawn(page, "phantom_single")
     page.wait_for_selector("#viewer [data-group=tools_channel]", state="hidden")
 
 
@@ -229,7 +230,7 @@ def test_a_phone(browser: Any, url: str) -> None:
     page.goto(url)
     page.wait_for_selector("#viewer .lgg-empty")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.click("#phantom_series")
+    give_drawn(page, "phantom_series")
     wait_for_result(page)
     settle(page)
     tops = page.evaluate(
@@ -297,7 +298,7 @@ def test_no_serious_finding_of_axe(browser: Any, url: str, scheme: str) -> None:
         return [f"{v['id']}: {n['html'][:150]} {n['failureSummary'][:200]}" for v in bad for n in v["nodes"]]
 
     assert serious() == []
-    page.click("#phantom_series")
+    give_drawn(page, "phantom_series")
     wait_for_result(page)
     set_threshold(page, 0.6)
     page.wait_for_timeout(800)  # the progress fades: a text on its way out has no contrast
@@ -318,7 +319,7 @@ def test_in_the_frame_of_a_space(browser: Any, url: str, tmp_path: Path) -> None
     page = context.new_page()
     page.goto(f"http://localhost:{server.server_port}/")
     app = page.frame_locator("iframe")
-    app.locator("#phantom_single").click()
+    give_drawn(app, "phantom_single")
     app.locator('#viewer [data-figure="dice"]').first.wait_for(timeout=60_000)
     assert app.locator('#viewer [data-do="overlay"]').inner_text() == say("layout_overlay", "fr")
     app.locator('#viewer [data-do="copy"]').click()

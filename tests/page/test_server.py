@@ -20,11 +20,11 @@ from typing import Any
 import httpx
 import pytest
 from conftest import needs_browser
+from drawn_heads import draw_head, write_phantom
 from serving import HTTP, Server, given, served, server, tried, until
 
 from lgg_demo.messages import say
 from lgg_demo.page import gradio_patches, uploads
-from lgg_demo.page.phantom import draw_head, write_phantom
 
 __all__ = ["served", "server"]  # fixtures
 FRENCH = {"accept-language": "fr"}

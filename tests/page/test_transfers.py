@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn_heads import draw_head, write_phantom
 from serving import HTTP, Server, given, served, server, until
 
 from lgg_demo.messages import say
 from lgg_demo.page import gate, handlers, uploads
-from lgg_demo.page.phantom import draw_head, write_phantom
 
 __all__ = ["served", "server"]  # fixtures
 FRENCH = {"accept-language": "fr"}

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import needs_browser
+from drawn_heads import draw_head, write_phantom
 from driver import (
+    DRAWN,
     coloured,
     do,
     download,
@@ -35,8 +37,6 @@ from lgg_demo.messages import say
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import result_of
-from lgg_demo.page.handlers import PHANTOMS
-from lgg_demo.page.phantom import draw_head, write_phantom
 from lgg_demo.reading.studies import Request, read_all
 
 __all__ = ["opened", "series", "served", "shipped", "url"]  # fixtures
@@ -115,7 +115,7 @@ def test_image_prediction_and_ground_truth_are_in_step(series: Any) -> None:
 def predicted(shipped: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What `predict` makes of the series on the page."""
     folder = tmp_path_factory.mktemp("series")
-    write_phantom(folder, "phantom_series", draw_head(**PHANTOMS["phantom_series"]))
+    write_phantom(folder, "phantom_series", draw_head(**DRAWN["phantom_series"]))
     (case,) = read_all(Request(tuple(sorted(folder.iterdir())))).cases
     return result_of(case, shipped.segment(case.scan))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from drawn_heads import draw_head
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading.borders import several_heads
 from lgg_demo.reading.pictures import Pages, read_pages, read_scan
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_heads import draw_head
 from helpers import HEAD as DRAWN
 from helpers import SPACING, STACK, turned
 from PIL import Image, ImageDraw
@@ -14,7 +15,6 @@ from PIL import Image, ImageDraw
 from lgg_demo.case import Scan
 from lgg_demo.experiments.sequences import fit
 from lgg_demo.grid import Grid
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading import checks, sequences
 from lgg_demo.reading.checks import inspect
 

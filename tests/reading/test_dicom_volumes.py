@@ -24,13 +24,13 @@ from dicom_files import (
     stack_of,
     warned,
 )  # fmt: skip
+from drawn_heads import draw_head
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 from pydicom.pixels import compress
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, generate_uid
 
 from lgg_demo.grid import places_of
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.reading import limits
 from lgg_demo.reading.dicom import is_dicom
 from lgg_demo.reading.nifti import is_nifti

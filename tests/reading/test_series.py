@@ -10,11 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_files import STACK, change, enhanced, one, read_dicom, series, stack_of, warned
+from drawn_heads import draw_head
 from pydicom.uid import generate_uid
 
 from lgg_demo.case import Volume
 from lgg_demo.output.dicom_seg import why_no_segmentation
-from lgg_demo.page.phantom import draw_head
 
 
 def slices(folder: Path, stack: np.ndarray = STACK, **tags: object) -> list[Path]:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn_heads import draw_head
 from monai.transforms import Compose, RandAffined, RandFlipd
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from lgg_demo.network.frames import CROP, SIZE, to_model
-from lgg_demo.page.phantom import draw_head
 from lgg_demo.train.augmentation import (
     RandJPEGd,
     RandLoneSliced,

@@ -7,7 +7,7 @@ import { say } from "./words.js";
 import { isHidden } from "./zip.js";
 
 const PLACES = ["scan", "reference"];
-const EXAMPLES = ["phantom_single", "phantom_series", "phantom_healthy"];
+const PATIENTS = ["patient_growing", "patient_two_lesions", "patient_healthy"]; // synthetic ones
 
 // One of the ways in: a button over a file input, for files or for a folder.
 function wayIn(place, folder) {
@@ -32,13 +32,15 @@ export function buildIntake(signal) {
     box.setAttribute("role", "group");
     find(".lgg-files").append(box);
   }
-  find(".lgg-files").append(create("p", { className: "lgg-small" }), create("div", { className: "lgg-examples" }));
-  for (const example of EXAMPLES) {
+  find(".lgg-files").append(create("p", { className: "lgg-small" }));
+  const patients = create("div", { className: "lgg-patients", role: "group" }, create("p", { className: "lgg-small" }));
+  for (const patient of PATIENTS) {
     const button = create("button", { type: "button" });
-    button.dataset.example = example;
-    button.addEventListener("click", () => runExample(example, button.textContent));
-    find(".lgg-examples").append(button);
+    button.dataset.patient = patient;
+    button.addEventListener("click", () => openPatient(patient, button.textContent));
+    patients.append(button);
   }
+  find(".lgg-files").append(patients);
   root.append(create("div", { className: "lgg-drop", hidden: true }, ...PLACES.map(dropPlace)));
   listenToDrops(signal);
   guardLeaving(signal);
@@ -47,8 +49,8 @@ export function buildIntake(signal) {
   });
 }
 
-const runExample = (example, what) =>
-  enter({ what, replaces: true, begin: () => document.querySelector(`#${example}`).click() });
+const openPatient = (patient, what) =>
+  enter({ what, replaces: true, begin: () => document.querySelector(`#${patient}`).click() });
 
 export async function clearAll() {
   if (await mayGo()) trigger("clear");
@@ -137,6 +139,9 @@ export function writeIntake() {
     setText(find(`.lgg-drop [data-drop="${place}"] p`), say(`drop_${place}`));
   }
   setText(find(".lgg-files > .lgg-small"), say("hint"));
-  for (const example of EXAMPLES) setText(find(`[data-example="${example}"]`), props.strings[props.language][example] ?? example);
+  const patients = find(".lgg-patients");
+  setText(patients.firstChild, say("examples"));
+  label(patients, say("examples"));
+  for (const patient of PATIENTS) setText(find(`[data-patient="${patient}"]`), say(patient));
   writeRun();
 }

@@ -52,8 +52,8 @@ const isPending = ({ cases }) => cases.some((sent) => sent.probability === null)
 let before = null; // what was shown before the pictures of a run that has no result yet
 
 // What was shown comes back where a run ends without a result.
-export function restore() {
-  if (before && !isBusy()) {
+export function restore(ok) {
+  if (before && !ok) {
     forgetSurface();
     Object.assign(state, before);
     before = null;
@@ -62,15 +62,17 @@ export function restore() {
   render();
 }
 
-async function open({ id, cases }) {
+async function open({ id, cases, synthetic = false }) {
   if (frameNow()?.pending !== true) before = isPending({ cases }) ? { ...state } : null;
   const frames = [];
   for (const [c, sent] of cases.entries()) frames.push(...await framesOf(sent, c));
   await attach(cases, frames);
   // All at once, and only now: what draws in the meantime draws the case before, whole.
   clear();
-  const place = frames[0].pending ? frames.length >> 1 : 0;
-  Object.assign(state, { shown: id, frames, place, studies: cases.map(({ study }) => study), threshold: FIRST_THRESHOLD }); // a threshold is chosen for one study
+  const first = frames.filter((f) => f.case === 0);
+  const place = (frames[0].pending ? frames : first).length >> 1; // a stack's ends show the least of a head
+  const studies = cases.map(({ study }) => study);
+  Object.assign(state, { shown: id, frames, place, studies, synthetic, threshold: FIRST_THRESHOLD }); // a threshold is chosen for one study
   goMost();
   resetView();
 }

@@ -39,6 +39,8 @@ function writePlace(frame) {
   const { frames, place } = state;
   setText(find(".lgg-name"), frame.label);
   find(".lgg-name").title = frame.label;
+  find(".lgg-synthetic").hidden = !state.synthetic;
+  setText(find(".lgg-synthetic"), say("synthetic"));
   setText(find(".lgg-scroll-label"), say("slice"));
   Object.assign(find(".lgg-scroll input"), { max: frames.length, value: place + 1, disabled: frames.length < 2 });
   setText(find(".lgg-scroll output"), `${place + 1} / ${frames.length}`);

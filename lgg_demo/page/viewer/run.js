@@ -11,7 +11,7 @@ export const isBusy = () => run.phase !== null;
 
 let settle = () => {};
 
-// What is to be done when a run has ended, or was not begun after all.
+// What is to be done when a run has ended, or was not begun after all; it hears whether all went well.
 export function whenSettled(act) {
   settle = act;
 }
@@ -20,7 +20,7 @@ export function whenSettled(act) {
 export async function enter(job) {
   if (!isBusy()) return startJob(job);
   const answer = await ask(say("ask_busy", { file: job.what }), ["ask_after", "ask_instead", "ask_cancel"]);
-  if (answer === "ask_cancel") return settle();
+  if (answer === "ask_cancel") return settle(true);
   if (!isBusy()) return startJob(job);
   if (answer === "ask_after") run.waiting.push(job);
   else {
@@ -105,10 +105,10 @@ export function stopRun() {
 }
 
 // Nothing runs any more; what was looked at before it is back where no result has come.
-function finish() {
+function finish(ok = false) {
   Object.assign(run, { phase: null, progress: null, stop: null, job: null });
   root.uploads = [];
-  settle();
+  settle(ok);
   writeRun();
   const next = run.waiting.shift();
   if (next) startJob(next);
@@ -133,7 +133,7 @@ export function buildRun() {
   });
   find(".lgg-progress").append(create("p"), bar, create("p", { className: "lgg-small" }), stop);
   root.addEventListener("lgg-told", ({ detail }) => hear(detail));
-  root.addEventListener("lgg-ended", () => run.phase === "running" && finish());
+  root.addEventListener("lgg-ended", ({ detail }) => run.phase === "running" && finish(detail));
 }
 
 export function writeRun() {

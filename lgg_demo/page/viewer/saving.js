@@ -21,6 +21,7 @@ function figureSentences() {
 }
 
 const title = () => [
+  ...(state.synthetic ? [say("synthetic")] : []),
   say("report_title"),
   say("slice_of", { slice: state.place + 1, slices: state.frames.length }),
   say("report_threshold", { threshold: number(state.threshold, 2) }),

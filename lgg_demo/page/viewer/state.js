@@ -19,6 +19,7 @@ export const state = {
   threshold: FIRST_THRESHOLD,
   best: null, // the threshold that was best in cross-validation, where the model's record has one
   model: null,
+  synthetic: false, // whether no real person is on screen
   shown: null, // identity of the result on screen
   history: newHistory(), // of corrections, for undo and redo
   layout: globalThis.innerWidth <= NARROW ? "overlay" : "side", // a phone has room for one picture

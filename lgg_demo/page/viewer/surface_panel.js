@@ -11,7 +11,7 @@ import { spacingOf } from "./volume.js";
 import { say } from "./words.js";
 
 const DELAY = 120; // ms
-const HEAD = [150, 165, 180], FAINT = 0.22;
+const HEAD_COLOUR = [150, 165, 180], FAINT = 0.22;
 const HEAD_SHARE = 0.16; // of the greys that were sent: what is brighter is head, for a contour good enough
 const LESION_SHARE = 0.4; // of the panel, where that takes no more than CLOSEST times the zoom that shows the whole head
 const CLOSEST = 2.2;
@@ -57,7 +57,7 @@ export function drawSurface(canvas) {
   const size = [own.length * spacing[0], own[0].height * spacing[1], own[0].width * spacing[2]];
   const context = blackened(canvas);
   const view = viewOf(canvas, size);
-  if (heads.head) drawShaded(context, canvas, (to) => shade(heads.head, to, view, HEAD), FAINT);
+  if (heads.head) drawShaded(context, canvas, (to) => shade(heads.head, to, view, HEAD_COLOUR), FAINT);
   if (state.blink) return;
   const on = layersNow();
   const show = (one, colour, hatch) => {
