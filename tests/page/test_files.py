@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import needs_browser
+from drawn_heads import draw_head
 from driver import download, give, wait_for_result, watched
 from nifti_files import nifti
 from serving import Server, served, server, until
 
 from lgg_demo.messages import say
-from lgg_demo.page.phantom import draw_head
 
 FIXTURES = (served, server)
 pytestmark = [needs_browser, pytest.mark.browser]

@@ -41,7 +41,7 @@ function nameOf({ name, says, role }) {
 function roleOf(series, study, n) {
   if (!study.open || !series.name) return create("span", { className: "lgg-small" }, roleName(series.role));
   const select = create("select");
-  for (const role of ROLES) select.append(create("option", { value: role, selected: role === series.role }, roleName(role)));
+  for (const role of ROLES) select.append(create("option", { value: role, defaultSelected: role === series.role }, roleName(role)));
   label(select, say("role_of", { series: nameOf(series) }));
   Object.assign(select.dataset, { study: n, series: series.name });
   return select;
