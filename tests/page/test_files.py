@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import needs_browser
 from drawn_heads import draw_head
-from driver import download, give, wait_for_result, watched
+from driver import download, downloaded, give, wait_for_result, watched
 from nifti_files import nifti
 from serving import Server, served, server, until
 
@@ -233,7 +233,7 @@ def test_each_study_has_its_own_roles_and_none_is_given_twice(page: Any, tmp_pat
 
 def test_downloads_lie_in_one_folder_and_never_have_the_names_of_the_ground_truth(page: Any, tmp_path: Path) -> None:
     opened(page, *sequences(tmp_path, "ann", "flair", "seg"))
-    archive = download(page)
+    archive = downloaded(page)
     assert {name.split("/")[0] for name in archive.namelist()} == {"lgg-demo"}
     (image,) = json.loads(archive.read("lgg-demo/report.json"))["images"]
     assert (image["mask"], image["probability"]) == ("ann_flair_pred.nii.gz", "ann_flair_pred_probability.nii.gz")
