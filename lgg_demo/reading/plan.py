@@ -72,7 +72,13 @@ class StudyPlan:
 Plan = PicturePlan | StudyPlan
 _Kind = Literal["picture", "nifti", "dicom", "unfit", "beside"]
 _ROLES: tuple[Role, ...] = ("flair", "pre", "post")
-_OTHERS: tuple[Role, ...] = ("pre", "post", "other", "mask")
+# What is said of a volume that plays FLAIR, by the role that its name tells.
+_CALLED: dict[Role | None, str] = {
+    "pre": "flair_called_pre",
+    "post": "flair_called_post",
+    "other": "flair_called_other",
+    "mask": "flair_called_mask",
+}
 
 
 @dataclass
@@ -414,8 +420,8 @@ def _pick(group: Sequence[Header], choose: Mapping[str, str], named: layout.Layo
 def _misplaced(picked: Mapping[Role, Header]) -> Iterator[Sentence]:
     """That a volume plays FLAIR though it says that it is another sequence, and that one volume plays two roles."""
     flair = picked["flair"]
-    if flair.role in _OTHERS:
-        yield Sentence(f"flair_called_{flair.role}", {"file": flair.found.name})
+    if flair.role in _CALLED:
+        yield Sentence(_CALLED[flair.role], {"file": flair.found.name})
     names = [header.found.name for header in picked.values()]
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield Sentence("sequence_twice", {"file": name})
