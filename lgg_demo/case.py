@@ -200,8 +200,10 @@ class Listed:
 class Study(Case):
     """A case read from volumes.
 
-    sequences: every volume that was found; chosen: the name of the one that each role went to.
+    sequences: every volume that was found; chosen: the name of the one that each role went to. masks: the volumes that are
+    its reference, or were said not to be, in which case their role is None.
     """
 
     sequences: tuple[Listed, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
+    masks: tuple[Listed, ...] = ()

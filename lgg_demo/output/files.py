@@ -18,7 +18,7 @@ from PIL import Image
 
 from lgg_demo.messages import Language, Sentence
 from lgg_demo.output.dicom_seg import write_segmentation
-from lgg_demo.output.names import exists, output_names
+from lgg_demo.output.names import exists
 from lgg_demo.output.nifti import write_nifti
 from lgg_demo.output.pdf import write_pdf
 from lgg_demo.output.report import slice_rows
@@ -40,6 +40,8 @@ def write_outputs(
 ) -> tuple[list[Path], list[Sentence]]:
     """Write every mask, every probability and report.json; returns the files, report.json last, and what could not be made.
 
+    They are called what the report says.
+
     All on the input's own grid. Of pictures, a mask is 0 or 255 and a probability 8 bit, 255 for 1; of a volume, NIfTI of
     0 or 1 and of 0 to 1, and a DICOM SEG. documents: whether to add report.csv and report.pdf; None adds them where there
     is a volume. pictures, language: see `write_pdf`; the language should be the report's.
@@ -48,7 +50,8 @@ def write_outputs(
     not even a first report can be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = output_names(results)
+    images = iter(report["images"])
+    names = [[_names_in(entry) for entry in islice(images, len(result.entries))] for result in results]
     planned = {TABLE, PAGE, *report.get(WRITTEN, ()), *(name for of_one in names for own in of_one for name in own)}
     path = folder / REPORT
     _write_json(path, {"software": report["software"], "images": [], WRITTEN: sorted(planned)})  # ours, if cut off
@@ -70,6 +73,10 @@ def write_outputs(
     except OSError as error:  # the first one is still there
         return beside.files, [*beside.failures, Sentence(_why_not(error), {"file": REPORT})]
     return [*beside.files, path], beside.failures
+
+
+def _names_in(entry: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(entry[kind] for kind in OUTPUTS if kind in entry)
 
 
 def _write_masks(

@@ -14,31 +14,41 @@ LONGEST_NAME = 255  # bytes of UTF-8 that Linux takes; Windows and macOS take as
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
 
 
-def output_names(results: Sequence[Result]) -> list[list[tuple[str, ...]]]:
+PREDICTION = "_pred"  # what a download is called after, where `_mask` may be the ground truth beside the image
+
+
+def output_names(results: Sequence[Result], download: bool = False) -> list[list[tuple[str, ...]]]:
     """The mask and the probability file of each file of each result, and the DICOM SEG where there is one; no two alike.
 
     `NAME_mask` is a TIFF where the input was one, else a PNG; `NAME_probability` a PNG, or a TIFF of as many pages as
     the input where it has several. A volume has one of each, `NAME_mask.nii.gz`, `NAME_probability.nii.gz` and, where
     its headers can be referred to, `NAME_seg.dcm`. Corrected by hand, mask and SEG are `NAME_corrected_mask` and
     `NAME_corrected_seg`. A name is cut where one of its outputs would be longer than file systems take.
+
+    download: of files that a user unpacks beside the images, where `NAME_mask` is what the ground truth is called: the mask
+    is `NAME_pred`, the others are `NAME_pred_probability` and `NAME_pred_seg`, by hand `NAME_pred_corrected_mask` (which is
+    read back as the ground truth of NAME) and `NAME_pred_corrected_seg`.
     """
     taken: set[str] = set()  # stems, and the files: `a_corrected_mask` is of `a`, corrected, or of `a_corrected`
-    return [[_unused(whole, endings, taken) for whole, endings in _wanted(result)] for result in results]
+    return [[_unused(whole, endings, taken) for whole, endings in _wanted(result, download)] for result in results]
 
 
-def _wanted(result: Result) -> Iterator[tuple[str, list[str]]]:
+def _wanted(result: Result, download: bool) -> Iterator[tuple[str, list[str]]]:
     """For each entry of the report what its outputs are named after, and how they end."""
     for name, place in result.entries:
         path = PurePath(name)
-        corrected = "_corrected" if result.touched[place].any() else ""
+        by_hand = bool(result.touched[place].any())
+        said = (PREDICTION if download else "") + ("_corrected" if by_hand else "")
+        mask = said if download and not by_hand else f"{said}{MASK_ENDING}"
+        probability = f"{PREDICTION if download else ''}_probability"
         if result.grid is None:
             suffix = path.suffix if path.suffix.lower() in TIFF_SUFFIXES else ".png"
             several = ".tif" if place.stop - place.start > 1 else ".png"
-            yield path.with_suffix("").as_posix(), [f"{corrected}{MASK_ENDING}{suffix}", f"_probability{several}"]
+            yield path.with_suffix("").as_posix(), [f"{mask}{suffix}", f"{probability}{several}"]
         else:
-            endings = [f"{corrected}{MASK_ENDING}.nii.gz", "_probability.nii.gz"]
+            endings = [f"{mask}.nii.gz", f"{probability}.nii.gz"]
             referable = result.instances and why_no_segmentation(result.grid, result.instances) is None
-            yield _volume_stem(path), [*endings, f"{corrected}_seg.dcm"] if referable else endings
+            yield _volume_stem(path), [*endings, f"{said}_seg.dcm"] if referable else endings
 
 
 def _unused(whole: str, endings: Sequence[str], taken: set[str]) -> tuple[str, ...]:

@@ -130,6 +130,7 @@ def build_report(
     problems: Iterable[Said] = (),
     language: Language = "en",
     notices: Iterable[Said] = (),
+    download: bool = False,
 ) -> dict[str, Any]:
     """The report of `predict`, the page and the API, ready for JSON.
 
@@ -141,11 +142,11 @@ def build_report(
     there `corrected: true`, the number of pixels that differ from the network's at this threshold, and, of each image,
     `manual_edits` (see there): by slice and by lesion. `unreadable`: the files that could not be used; `notices`: those
     that were skipped as they should be. Each of `series` has its `lesions`, see `measure_lesions`. No volumes are added up
-    over several of `series`: they may be visits of one patient.
+    over several of `series`: they may be visits of one patient. download: see `output_names`.
     """
     images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []
-    for result, outputs in zip(results, output_names(results), strict=True):
+    for result, outputs in zip(results, output_names(results, download), strict=True):
         parts = slice_counts(result, threshold)
         everything += parts
         files = [name for name, _ in result.files]

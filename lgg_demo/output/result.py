@@ -16,6 +16,7 @@ from lgg_demo.messages import Sentence
 from lgg_demo.output.dicom_seg import why_no_segmentation
 from lgg_demo.probability import binarise
 
+TINTED = 0.995  # correlation of all channels from which on they are one picture in a tint: sequences differ by far more
 UNTOUCHED, ADDED, REMOVED = 0, 1, 2  # of a correction by hand; as in the viewer's counts.js
 
 
@@ -119,7 +120,17 @@ def warnings_of(case: Case) -> tuple[Sentence, ...]:
         if blank:
             found.append(Sentence("slices_blank", {"file": name, "blank": blank, "slices": slices}))
     if not scan.grey and scan.grid is None:
-        found.append(Sentence("colour_as_sequences", {"file": scan.files[0][0]}))
+        found.append(
+            Sentence("colour_tinted" if _tinted(scan.pixels) else "colour_as_sequences", {"file": scan.files[0][0]})
+        )
     if scan.grid is not None and scan.instances and (why := why_no_segmentation(scan.grid, scan.instances)):
         found.append(Sentence(why, {"file": scan.files[0][0]}))
     return tuple(found)
+
+
+def _tinted(pixels: np.ndarray) -> bool:
+    """Whether the channels of a stack (S, H, W, 3) are the same picture, each in another brightness."""
+    values = pixels[:, ::2, ::2].reshape(-1, pixels.shape[-1]).T
+    if bool((values.min(axis=1) == values.max(axis=1)).any()):
+        return False
+    return bool(np.corrcoef(values).min() > TINTED)

@@ -17,7 +17,7 @@ from lgg_demo.page.faults import language_of
 from lgg_demo.page.gradio_patches import KEEP_SECONDS, PageBlocks
 from lgg_demo.page.handlers import HOLD_SECONDS, Page
 from lgg_demo.page.patients import PATIENTS
-from lgg_demo.page.session import CHOICES, LANGUAGES
+from lgg_demo.page.session import LANGUAGES
 from lgg_demo.page.showcase import FIRST_THRESHOLD, Showcase
 
 VIEWER = Path(__file__).resolve().parent / "viewer"
@@ -30,10 +30,14 @@ ALONE = {"concurrency_id": "network", "concurrency_limit": 1}
 # What the viewer tells the server with an event: gr.HTML's `trigger` says that something happened, not to which component.
 ADD_CORRECTIONS = """async (s, t, l, c) => { const viewer = document.querySelector('#viewer .lgg-viewer');
   return [s, viewer.threshold(), l, await viewer.corrections()]; }"""
+ADD_FILES = "(files, ...rest) => [document.querySelector('#viewer .lgg-viewer').uploads ?? [], ...rest]"
+ADD_CHOICE = "(choice, ...rest) => [document.querySelector('#viewer .lgg-viewer').choice ?? '', ...rest]"
+RUN_ENDED = """() => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
+  new CustomEvent('lgg-ended', {detail: %s})); }"""
 ADD_LANGUAGE = "(l) => document.querySelector('#viewer .lgg-viewer').spoken"
-# The messages are one component of the page, whose text the viewer shows in its left rail.
-TELL_MESSAGES = """const tell = () => document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
-  new CustomEvent('lgg-messages', {detail: props.value}));
+# What the viewer shows of the server's words, messages and progress, are components of the page that hand them on.
+TELL = """const tell = () => document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
+  new CustomEvent('lgg-%s', {detail: props.value}));
 watch('value', tell);
 tell();"""
 SAVE_ZIP = """(data, t) => {
@@ -42,8 +46,8 @@ SAVE_ZIP = """(data, t) => {
   a.href = URL.createObjectURL(new Blob([bytes], {type: 'application/zip'}));
   a.download = `lgg-demo-${t.toFixed(2)}.zip`;
   a.click();
-  setTimeout(() => URL.revokeObjectURL(a.href), 10000);
   document.querySelector('#viewer .lgg-viewer')?.saved();
+  setTimeout(() => URL.revokeObjectURL(a.href), 10000);
   return '';
 }"""
 
@@ -76,16 +80,16 @@ class Layout:
             strings={language: {k: CATALOGUE[k][language] for k in VIEWER_KEYS} for _, language in LANGUAGES},
             about=told,
         )
-        self.messages = gr.HTML("", elem_id="messages", js_on_load=TELL_MESSAGES, visible="hidden")
+        self.messages = gr.HTML("", elem_id="messages", js_on_load=TELL % "messages", visible="hidden")
+        self.told = gr.HTML("", elem_id="told", js_on_load=TELL % "told", visible="hidden")
         self.switch = gr.Radio(LANGUAGES, value="en", visible=False)
         self.threshold = gr.Slider(0.01, 0.99, FIRST_THRESHOLD, step=0.01, visible=False)
         self.parcel = gr.Textbox(visible="hidden", elem_id="parcel")
         self.corrections = gr.Textbox(visible=False)
-        self.scan, self.reference = (
-            gr.File(file_count="multiple", elem_id=name, visible="hidden") for name in ("scan", "reference")
-        )
+        # The viewer uploads files itself; these are how the server takes and checks what it names.
+        self.scan, self.reference = (gr.File(file_count="multiple", visible=False) for _ in range(2))
+        self.choice = gr.Textbox(visible=False)
         self.patients = {p: gr.Button(p, elem_id=f"patient_{p}", visible="hidden") for p in PATIENTS}
-        self.chosen = [gr.Dropdown([], elem_id=f"choose_{role}", visible=False) for role in CHOICES]
 
     def speak(self, language: Language) -> tuple[Any, Any]:
         """The updates of language and viewer to a language."""
@@ -105,8 +109,9 @@ def build(page: Page, showcase: Showcase | None = None) -> PageBlocks:
     with demo:
         layout = Layout(about(page.segmenter.record))
         demo.spoken = layout.language
-        _segmenting(page, layout)
-        _exhibiting(showcase or Showcase(page), layout, demo)
+        patients = showcase or Showcase(page)
+        _segmenting(page, patients, layout)
+        _exhibiting(patients, layout, demo)
         _downloading(page, layout)
         spoken = [layout.language, layout.viewer]
         layout.viewer.select(layout.speak, layout.switch, spoken, js=ADD_LANGUAGE, show_progress="hidden", **PRIVATE)
@@ -122,30 +127,29 @@ def _of(handler: Callable[..., Any], one: str) -> Callable[..., Any]:
     return of_one
 
 
-def _segmenting(page: Page, on: Layout) -> None:
-    """What comes of files, other roles of sequences, and of clearing."""
+def _segmenting(page: Page, showcase: Showcase, on: Layout) -> None:
+    """What comes of files, other roles of series, synthetic patients, of stopping all that, and of clearing."""
     shown = [on.session, on.viewer, on.messages, on.held]
-    once = {"show_progress_on": [on.viewer], **ALONE, **PRIVATE}
+    once = {"show_progress_on": [on.told], **ALONE, **PRIVATE}
     asked = [on.threshold, on.language]
-    on.scan.upload(page.on_scan, [on.scan, on.session, on.held, *asked], [on.scan, *shown], **once)
-    on.reference.upload(
-        page.on_reference,
-        [on.reference, on.session, *asked],
-        [on.reference, on.session, on.viewer, on.messages],
-        **ALONE,
-        **PRIVATE,
-    )
-    for role, dropdown in zip(CHOICES, on.chosen, strict=True):
-        dropdown.input(_of(page.on_choose, role), [dropdown, on.session, on.held, *asked], shown, **once)
+    scan, choice = [on.scan, on.session, on.held, *asked], [on.choice, on.session, on.held, *asked]
+    runs = [
+        on.viewer.scan(page.on_scan, scan, [*shown, on.told], js=ADD_FILES, **once),
+        on.viewer.reference(page.on_reference, [on.reference, on.session, *asked], shown[:3], js=ADD_FILES, **once),
+        on.viewer.choose(page.on_choose, choice, [*shown, on.told], js=ADD_CHOICE, **once),
+    ]
+    for patient, button in on.patients.items():
+        runs.append(button.click(_of(showcase.on_patient, patient), [on.held, *asked], shown, **once))
+    for run in runs:
+        run.success(None, None, None, js=RUN_ENDED % "true", **PRIVATE)
+        run.failure(None, None, None, js=RUN_ENDED % "false", **PRIVATE)  # a run that is stopped is one too
+    on.viewer.stop(None, None, None, cancels=runs, **PRIVATE)
     on.viewer.clear(page.on_clear, on.held, shown, **PRIVATE)
 
 
 def _exhibiting(showcase: Showcase, on: Layout, demo: PageBlocks) -> None:
-    """The synthetic patients: one that is open at first, and all of them at a click."""
-    asked, shown = [on.threshold, on.language], [on.session, on.viewer, on.messages, on.held]
-    for patient, button in on.patients.items():
-        opening = _of(showcase.on_patient, patient)
-        button.click(opening, [on.held, *asked], shown, show_progress_on=[on.viewer], **ALONE, **PRIVATE)
+    """The synthetic patient that is open at first."""
+    shown = [on.session, on.viewer, on.messages, on.held]
     # Two events: the second one sees what was opened while the first one waited.
     quiet = {"show_progress": "hidden", "concurrency_limit": None, **PRIVATE}
     arrived = demo.load(showcase.on_arrival, None, None, **quiet)

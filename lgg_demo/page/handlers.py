@@ -15,14 +15,15 @@ import zipfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from lgg_demo.case import Case, Notice, ReadError, Role, Study
+from lgg_demo.case import Case, Notice, ReadError
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
@@ -30,10 +31,12 @@ from lgg_demo.output.files import write_outputs
 from lgg_demo.output.names import output_names
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import Result, result_of
-from lgg_demo.page.faults import language_of, refusal
+from lgg_demo.page.faults import NotOurs, language_of, refusal
 from lgg_demo.page.gradio_patches import Stop
+from lgg_demo.page.listing import listed_case, roles_of
 from lgg_demo.page.payload import read_corrections, viewer_case, viewer_picture, viewer_reference
-from lgg_demo.page.session import Held, Kept, Memory, Roles, Session
+from lgg_demo.page.session import Held, Kept, Memory, NoFlair, NoSuchChoice, Roles, Session
+from lgg_demo.page.steps import Step, stepped, told_of, wanted_of
 from lgg_demo.page.uploads import FilesGone, UploadFolder, Uploads, deleted_after
 from lgg_demo.reading import guard
 from lgg_demo.reading.earlier import REPORT
@@ -44,6 +47,8 @@ from lgg_demo.scratch import scratch
 
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
 HELD_VALUES = 20_000_000  # of the scans of a request that are held together, float32
+READING = "reading"  # before the network begins
+INSIDE = PurePath("lgg-demo")  # the folder in the zip of a download
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 
 
@@ -75,13 +80,6 @@ def segment_cases(
     return results
 
 
-def roles_of(cases: Sequence[Case]) -> Iterator[Roles]:
-    """What may be chosen in each study; beside its own mask a single sequence leaves nothing to choose."""
-    for case in cases:
-        if isinstance(case, Study) and sum(s.role != "mask" for s in case.sequences) > 1:
-            yield Roles(case.sequences, case.chosen)
-
-
 def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
     """How many slices have a reference, where any has."""
     scored = sum(int(r.referenced.sum()) for r in results if r.referenced is not None)
@@ -89,11 +87,11 @@ def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
 
 
 def zip_of(folder: Path, files: Sequence[Path]) -> bytes:
-    """Files of a folder as a zip, in memory."""
+    """Files of a folder as a zip, in memory; inside they lie in a folder of their own, wherever it is unpacked."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
-            archive.write(file, file.relative_to(folder))
+            archive.write(file, INSIDE / file.relative_to(folder))
     return packed.getvalue()
 
 
@@ -103,12 +101,7 @@ class Asked:
 
     threshold: float
     language: Language
-    progress: gr.Progress
     stop: Stop = field(default_factory=Stop)
-
-    def segmenting(self, done: int, total: int) -> None:
-        """Show how many slices the network has done."""
-        self.progress((done, total), desc=say("segmenting", self.language), unit=say("slice", self.language))
 
 
 class Page:
@@ -183,21 +176,28 @@ class Page:
         finally:
             guard.prepare()
 
-    def run(self, batches: Generator[Read], asked: Asked) -> Iterator[tuple[Session, dict[str, Any] | None]]:
-        """Read and segment: the session and the viewer's value; of a study first without a prediction, to look at."""
-        asked.progress(0, desc=say("reading", asked.language))
+    def segmented(
+        self, cases: Sequence[Case], stop: Stop, tell: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Result]:
+        """The network over cases, one request at a time."""
+        with self.alone(stop):
+            return segment_cases(self.segmenter, cases, tell, stop)
+
+    def steps(self, batches: Generator[Read], asked: Asked) -> Iterator[Step]:
+        """Read and segment: of a study first what there is to look at, then how far the network is, at last the result."""
+        yield Step(READING)
         early = Session()
         results, pictures, views = list[Result](), list[np.ndarray](), list[dict[str, Any]]()
-        errors, notices, studies = list[ReadError](), list[Notice](), list[Roles]()
+        errors, notices, studies = list[ReadError](), list[Notice](), list[Roles | None]()
         with closing(batches):  # also where this ends early: it holds the files
             for found in batches:
                 pictures += (grey(c.scan) for c in found.cases)
-                views += (viewer_picture(c) for c in found.cases)
+                views += (viewer_picture(c) | {"study": listed_case(c)} for c in found.cases)
                 if not results and sum(len(p) for p in pictures) >= SHOW_EARLY:
-                    yield early, {"id": early.identity, "threshold": asked.threshold, "cases": views}
-                with self.alone(asked.stop):
-                    results += segment_cases(self.segmenter, found.cases, asked.segmenting, asked.stop)
-                studies += roles_of(found.cases)
+                    yield Step(value={"id": early.identity, "threshold": asked.threshold, "cases": views})
+                before = sum(len(r.probability) for r in results)
+                results += yield from told_of(stepped(partial(self.segmented, found.cases, asked.stop)), before)
+                studies += map(roles_of, found.cases)
                 errors += found.errors
                 notices += found.notices
                 del found  # before the next ones are read
@@ -213,7 +213,13 @@ class Page:
             identity=early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
         )
         views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
-        yield session, self.value(session, asked.threshold, views) if views else None
+        yield Step(session=session, value=self.value(session, asked.threshold, views) if views else None)
+
+    def run(self, batches: Generator[Read], asked: Asked) -> tuple[Session, dict[str, Any] | None]:
+        """The end of `steps`: the session and the viewer's value."""
+        *_, last = self.steps(batches, asked)
+        assert last.session is not None
+        return last.session, last.value
 
     def done(self, results: Sequence[Result]) -> tuple[Sentence, ...]:
         """How much was segmented, and how much of it has a reference."""
@@ -231,7 +237,7 @@ class Page:
         return value if best is None else value | {"best_threshold": float(best)}
 
     def shown(self, session: Session, value: dict[str, Any] | None) -> tuple[Any, ...]:
-        """Session, viewer and messages after a result; where nothing could be read, what was there goes."""
+        """Session, viewer and messages after a result."""
         return session, value and value | {"synthetic": session.synthetic}, session.messages()
 
     # Events of the page
@@ -243,17 +249,14 @@ class Page:
         before: Held | None,
         threshold: float,
         language: Language,
-        progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
-        """Segment what was dropped. before: the files of an earlier study, which go."""
+        """Segment what was dropped. before: the files of an earlier study, which go once there is a result."""
         if uploads and all(says_mask(u) for u in uploads):
             # Masks alone are no scan: segmenting them would throw away the result they were meant for.
-            yield *self.on_reference(uploads, session, threshold, language), gr.skip()
+            yield *self.on_reference(uploads, session, threshold, language), gr.skip(), ""
             return
-        asked = Asked(threshold, language, progress)
+        asked = Asked(threshold, language)
         taken = self.folder.take(uploads)
-        if before is not None:
-            before.delete()
         held = None
 
         def read() -> Generator[Read]:
@@ -262,41 +265,47 @@ class Page:
                 yield from self.read(paths, asked.stop)
 
         try:
-            for session, value in self.run(read(), asked):
-                if session.studies:
-                    held = taken
-                    held.delete_after(HOLD_SECONDS)
-                yield None, *self.shown(session, value), held
+            for step in self.steps(read(), asked):
+                if step.session is not None and (step.session.results or session is None or not session.results):
+                    if before is not None:
+                        before.delete()
+                    if step.session.open:
+                        held = taken
+                        held.delete_after(HOLD_SECONDS)
+                yield step.sent(session, held)
         finally:
             if held is None:
                 taken.delete()
 
     def on_choose(
         self,
-        role: Role,
-        name: str | None,
+        choice: str | None,
         session: Session | None,
         held: Held | None,
         threshold: float,
         language: Language,
-        progress: gr.Progress = gr.Progress(),
     ) -> Iterator[tuple[Any, ...]]:
-        """Read the files again with another sequence in a role of its study; the other studies' roles stay."""
-        asked = Asked(threshold, language, progress)
+        """Read the files again with another role for one series of a study; the other studies' roles stay."""
+        asked = Asked(threshold, language)
+        wanted = wanted_of(choice)
         try:
-            if held is None or session is None or not session.studies:
+            if held is None or session is None or not session.open:
                 raise FilesGone
-            files, choices = held, session.choose(role, name or "")
+            files, choices = held, session.choose(*wanted)
 
             def read() -> Generator[Read]:
                 with files.reading() as paths:
                     yield from self.read(paths, asked.stop, choices=choices)
 
-            for again, value in self.run(read(), asked):
-                again = replace(again, choices=choices, synthetic=session.synthetic)
-                yield *self.shown(again, value), held
+            for step in self.steps(read(), asked):
+                again = step.session and replace(step.session, choices=choices, synthetic=session.synthetic)
+                yield replace(step, session=again, synthetic=session.synthetic).sent(session, held)
         except FilesGone:
             raise refusal("choose_again", language) from None
+        except NoFlair:
+            raise refusal("choose_flair_first", language) from None
+        except NoSuchChoice:
+            raise NotOurs from None
 
     def on_reference(
         self, uploads: list[str] | None, session: Session | None, threshold: float, language: Language
@@ -308,13 +317,13 @@ class Page:
                 raise refusal("result_dropped", language)
             if session is None or not session.results:
                 warned = Session(done=(Sentence("images_first"),))
-                return None, warned, gr.skip(), warned.messages()
+                return warned, gr.skip(), warned.messages()
             results, problems = self.read_masks(session.results, paths, Stop())
         session.kept.results = tuple(results)
         self.memory.used(session.kept)
         session = replace(session, reference_problems=(*gone(masks), *problems), done=self.done(results))
         value = self.value(session, threshold, [viewer_reference(r) for r in results])
-        return None, session, value, session.messages()
+        return session, value, session.messages()
 
     def on_clear(self, held: Held | None) -> tuple[Any, ...]:
         """Forget the result and the files."""
@@ -341,7 +350,8 @@ class Page:
             raise refusal("corrections_unusable", language) from None
         corrected = [replace(r, edits=e) for r, e in zip(results, edits, strict=True)]
         problems = [*session.problems, *session.reference_problems]
-        report = build_report(corrected, threshold, self.segmenter.record, problems, language, session.notices)
+        said = threshold, self.segmenter.record, problems, language, session.notices
+        report = build_report(corrected, *said, download=True)
         with scratch() as folder:
             files, _ = write_outputs(corrected, threshold, report, Path(folder), pictures, language, documents=True)
             return base64.b64encode(zip_of(Path(folder), files)).decode("ascii")
@@ -371,8 +381,7 @@ class Page:
             with closing(self.read(scans, stop, references=tuple(references))) as batches:
                 for found in batches:
                     pictures += (grey(c.scan) for c in found.cases)
-                    with self.alone(stop):
-                        results += segment_cases(self.segmenter, found.cases, lambda done, total: None, stop)
+                    results += self.segmented(found.cases, stop)
                     problems += found.errors
                     notices += found.notices
                     del found  # before the next ones are read

@@ -22,6 +22,8 @@ from lgg_demo.output.result import Result
 KEEP_BYTES = 300 * 2**20
 INSTANCE_BYTES = 16_000  # of a kept DICOM header
 CHOICES: tuple[Role, ...] = ("flair", "pre", "post")  # the roles that a user may give to other sequences
+IGNORED = ""  # instead of a role
+NOTES = ("colour_as_sequences",)  # warnings that say what was understood, not that anything is doubtful
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 
 
@@ -88,16 +90,39 @@ class Memory:
             self._kept = [weakref.ref(k) for k in alive]
 
 
+class NoSuchChoice(Exception):
+    """A choice that names no study, series or role of this session."""
+
+
+class NoFlair(Exception):
+    """A choice that would leave a study without FLAIR."""
+
+
 @dataclass(frozen=True)
 class Roles:
-    """The sequences of one study, whose names are no other study's, and the name of the one that plays each role."""
+    """The volumes of one study, whose names are no other study's, and the name of the one that plays each role.
+
+    masks: its reference, or what was said not to be; the role of those is None.
+    """
 
     sequences: tuple[Listed, ...]
     chosen: Mapping[str, str]
+    masks: tuple[Listed, ...] = ()
 
     @property
     def names(self) -> set[str]:
-        return {s.name for s in self.sequences}
+        return {s.name for s in (*self.sequences, *self.masks)}
+
+    @property
+    def open(self) -> bool:
+        """Whether there is anything to choose; beside its own mask a single sequence leaves nothing."""
+        return len(self.sequences) > 1
+
+    def role_of(self, name: str) -> str:
+        """What a volume is taken for, IGNORED where it is for nothing."""
+        if any(m.name == name and m.role == "mask" for m in self.masks):
+            return "mask"
+        return next((role for role, own in self.chosen.items() if own == name), IGNORED)
 
 
 @dataclass(frozen=True)
@@ -105,9 +130,9 @@ class Session:
     """What one tab keeps between two clicks.
 
     problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
-    studies: those with a choice of sequences. choices: what the user has chosen for some of them, role to name or to
-    nothing, the latest last. synthetic: the images are of no real person. identity: a random name for the result, never
-    derived from a file.
+    studies: of each case what it was read from, None for pictures. choices: what the user has chosen for some of them, role
+    to name or to nothing, the latest last. synthetic: the images are of no real person. identity: a random name for the
+    result, never derived from a file.
     """
 
     kept: Kept = field(default_factory=Kept)
@@ -115,7 +140,7 @@ class Session:
     notices: tuple[Notice, ...] = ()
     reference_problems: tuple[ReadError, ...] = ()
     done: tuple[Sentence, ...] = ()
-    studies: tuple[Roles, ...] = ()
+    studies: tuple[Roles | None, ...] = ()
     choices: tuple[Mapping[str, str], ...] = ()
     synthetic: bool = False
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -125,21 +150,30 @@ class Session:
         return self.kept.results
 
     @property
-    def study(self) -> Roles:
-        """The study whose roles the page shows: that of the latest choice, or else the last."""
-        latest = set(self.choices[-1].values()) if self.choices else set()
-        return next((s for s in self.studies if latest & s.names), self.studies[-1])
+    def open(self) -> bool:
+        """Whether there is anything to choose in one of the studies."""
+        return any(study is not None and study.open for study in self.studies)
 
-    def choose(self, role: Role, name: str) -> tuple[Mapping[str, str], ...]:
-        """The choices, each of one study, with another: a role for the study that has a sequence of this name.
+    def choose(self, study: int, name: str, role: str) -> tuple[Mapping[str, str], ...]:
+        """The choices, each of one study, with another: a role, or IGNORED, for a volume of one; the other studies' stay.
 
-        Without a name the shown study goes without the role, unless that is FLAIR. The other studies' choices stay.
+        A sequence changes places with the one that has had the role: none plays two. Raises NoSuchChoice and NoFlair.
         """
-        study = next((s for s in self.studies if name in s.names), self.study)
-        choice: dict[str, str] = {r: study.chosen.get(r, "") for r in CHOICES}
-        if name or role != "flair":
+        of = self.studies[study] if 0 <= study < len(self.studies) else None
+        if of is None or name not in of.names or role not in (*CHOICES, "mask", IGNORED):
+            raise NoSuchChoice
+        earlier = next((c for c in self.choices if of.names & set(c.values())), {})
+        choice: dict[str, str] = {r: of.chosen.get(r, "") for r in CHOICES}
+        if "mask" in earlier:
+            choice["mask"] = earlier["mask"]
+        before = of.role_of(name)
+        if before != IGNORED:
+            choice[before] = choice.get(role, "") if before in CHOICES and role in CHOICES else ""
+        if role != IGNORED:
             choice[role] = name
-        return (*(c for c in self.choices if not study.names & set(c.values())), choice)
+        if not choice["flair"]:
+            raise NoFlair
+        return (*(c for c in self.choices if not of.names & set(c.values())), choice)
 
     def messages(self) -> str:
         """What went wrong, what to beware of and what was done, as an HTML list in each language.
@@ -148,7 +182,8 @@ class Session:
         """
         lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
         lines += [("warning", n.sentence) for n in self.notices]
-        lines += [("warning", s) for r in self.results for s in (*r.warnings, *r.reference_warnings)]
+        for r in self.results:
+            lines += [("note" if s.key in NOTES else "warning", s) for s in (*r.warnings, *r.reference_warnings)]
         lines += [("done", s) for s in self.done]
 
         def listed(language: Language) -> str:

@@ -49,7 +49,7 @@ class Shown:
 
     results: tuple[Result, ...]
     pictures: tuple[np.ndarray, ...]
-    studies: tuple[Roles, ...]
+    studies: tuple[Roles | None, ...]
     done: tuple[Sentence, ...]
     views: list[dict[str, Any]]
 
@@ -112,7 +112,7 @@ class Showcase:
             if self._ended.is_set():
                 break
             try:
-                self.get(patient, Asked(FIRST_THRESHOLD, "en", gr.Progress(), _Ending(self._ended)))
+                self.get(patient, Asked(FIRST_THRESHOLD, "en", _Ending(self._ended)))
             except Exception as error:  # the page is of use without them, and a click tries again
                 if not self._ended.is_set():
                     log(f"synthetic patient: {raised_at(error)}")
@@ -125,7 +125,7 @@ class Showcase:
             asked.stop()
         try:
             if patient not in self.made:
-                *_, (session, value) = self.page.run(self.page.read(files_of(patient), asked.stop), asked)
+                session, value = self.page.run(self.page.read(files_of(patient), asked.stop), asked)
                 if value is None or not session.results:  # they had to make room for another user's at once
                     raise refusal("result_dropped", asked.language)
                 self.made[patient] = Shown.of(session, value)
@@ -147,11 +147,9 @@ class Showcase:
             return tuple([gr.skip()] * 4)
         return self._opened(FIRST, first, threshold)
 
-    def on_patient(
-        self, patient: str, before: Held | None, threshold: float, language: Language, progress: gr.Progress = gr.Progress()
-    ) -> tuple[Any, ...]:
+    def on_patient(self, patient: str, before: Held | None, threshold: float, language: Language) -> tuple[Any, ...]:
         """Open one of PATIENTS. before: the files of an earlier study, which go."""
-        shown = self.get(patient, Asked(threshold, language, progress))
+        shown = self.get(patient, Asked(threshold, language))
         if before is not None:
             before.delete()
         return self._opened(patient, shown, threshold)

@@ -23,12 +23,13 @@ _BEFORE = rf"(?:(?:{_PLANE}|3d|2d){_SEPARATOR})*"
 _AFTER = rf"(?:{_SEPARATOR}(?:{_PLANE}|3d|2d|fs|\d{{1,4}}))*"
 # In the order of precedence where two fit as much of a name.
 _SUFFIXES: dict[Role, str] = {
-    "mask": rf"(?:(?:tumou?r|lesions?|automated|approx|manual|corrected|whole|label|final){_SEPARATOR})*"
+    "mask": rf"(?:pred{_SEPARATOR}(?=corrected))?"
+    rf"(?:(?:tumou?r|lesions?|automated|approx|manual|corrected|whole|label|final){_SEPARATOR})*"
     r"(?:seg|segm|segmentations?|masks?|labels?|gt|ground[ _.\-]?truth|lesions?|roi)",
     "other": rf"(?:(?:brain|parenchyma|skull|bet){_SEPARATOR})+(?:seg|segm|segmentation|masks?|labels?)"
     rf"|t2(?:w|star)?(?:{_SEPARATOR}(?:tse|fse|fs|3d|2d|{_PLANE}))*|pdw?|adc|dwi|dti|swi|swan|asl|perf|dsc|dce|cbf|r?cbv|mtt|"
     rf"(?:dti{_SEPARATOR}(?:eddy{_SEPARATOR})?)?(?:fa|md|l[123]|noreg)|trace|b\d{{1,4}}|bold|sbref|epi|m0scan|magnitude\d?|"
-    rf"phasediff|prob|probability|probabilities|(?:flair|t1\w{{0,4}}|t2|swi|dwi){_SEPARATOR}bias",
+    rf"phasediff|pred|prob|probability|probabilities|(?:flair|t1\w{{0,4}}|t2|swi|dwi){_SEPARATOR}bias",
     "post": rf"{_BEFORE}(?:t1(?:ce|c|gd|gad|post|wce|km)|{_T1}[ _.\-]*(?:gd|gad|ce|c|post|contrast|km|postcontrast)"
     rf"(?:{_SEPARATOR}contrast)?|post|postcontrast|post[ _.\-]contrast){_AFTER}",
     "flair": rf"(?:(?:{_PLANE}|3d|2d|t2w?){_SEPARATOR})*(?:(?:t2)?flair|t2f){_AFTER}",

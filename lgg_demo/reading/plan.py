@@ -7,7 +7,7 @@ scan there is, else to nobody.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -50,11 +50,15 @@ class PicturePlan:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """Volumes to read as one case: `picked` by role, of all that belong to it."""
+    """Volumes to read as one case: `picked` by role, of all that belong to it.
+
+    reference: the name of the one that the user has chosen as such, empty for none; None where nobody has chosen.
+    """
 
     volumes: tuple[Header, ...]
     picked: Mapping[Role, Header]
     warnings: tuple[Sentence, ...] = ()
+    reference: str | None = None
 
     @property
     def flair(self) -> Header:
@@ -68,6 +72,13 @@ class StudyPlan:
 Plan = PicturePlan | StudyPlan
 _Kind = Literal["picture", "nifti", "dicom", "unfit", "beside"]
 _ROLES: tuple[Role, ...] = ("flair", "pre", "post")
+# What is said of a volume that plays FLAIR, by the role that its name tells.
+_CALLED: dict[Role | None, str] = {
+    "pre": "flair_called_pre",
+    "post": "flair_called_post",
+    "other": "flair_called_other",
+    "mask": "flair_called_mask",
+}
 
 
 @dataclass
@@ -309,15 +320,17 @@ def plan_cases(
     """What will be read, and the references among it, volumes and pictures. Studies without FLAIR become errors.
 
     choose: role (flair, pre, post, mask) to the name of a volume, where what names say is to be corrected; an empty name
-    leaves the role without one. named: see `sort_items`. choices: as choose, each for the one study whose volumes it names.
+    leaves the role without one. named: see `sort_items`. choices: as choose, each for the one study whose volumes it names;
+    with a mask only that volume is the reference of the study.
     """
     series, picture_references = sort_pictures(found.pictures)
     plans: list[Plan] = [PicturePlan(tuple(items)) for items in series]
-    groups, references = _by_case(found.volumes, choose)
+    groups, references = _by_case(found.volumes, [choose, *choices])
     others: list[Header] = []
     for group in groups:
         try:
-            plans.append(_pick(group, _choice(group, choices) or choose, named))
+            own = _choice(group, choices)
+            plans.append(replace(_pick(group, own or choose, named), reference=own.get("mask") if own else None))
         except ReadError as error:
             if all(h.role == "other" and not h.item.named for h in group):
                 others += group
@@ -344,13 +357,15 @@ def _choice(group: Sequence[Header], choices: Sequence[Mapping[str, str]]) -> Ma
     return next((choice for choice in choices if names & set(choice.values())), None)
 
 
-def _by_case(volumes: Sequence[Header], choose: Mapping[str, str]) -> tuple[list[list[Header]], list[Header]]:
+def _by_case(
+    volumes: Sequence[Header], chosen_roles: Sequence[Mapping[str, str]]
+) -> tuple[list[list[Header]], list[Header]]:
     """The volumes of each case, and those that are references."""
     groups: dict[object, list[Header]] = {}
     references: list[Header] = []
     taken: set[str] = set()
     for header in (_renamed(h, taken) for h in volumes):
-        chosen = {role for role, name in choose.items() if name == header.found.name}
+        chosen = {role for choice in chosen_roles for role, name in choice.items() if name == header.found.name}
         if "mask" in chosen or (header.role == "mask" and not chosen):
             references.append(header)
         else:
@@ -399,7 +414,17 @@ def _pick(group: Sequence[Header], choose: Mapping[str, str], named: layout.Layo
     picked = {role: best[role] for role in _ROLES if role in best and choose.get(role) != ""} | picked
     if "flair" not in picked:
         raise ReadError(group[0].found.name, "flair_missing")
-    return StudyPlan(tuple(group), picked, _doubts(left, picked["flair"]))
+    return StudyPlan(tuple(group), picked, (*_doubts(left, picked["flair"]), *_misplaced(picked)))
+
+
+def _misplaced(picked: Mapping[Role, Header]) -> Iterator[Sentence]:
+    """That a volume plays FLAIR though it says that it is another sequence, and that one volume plays two roles."""
+    flair = picked["flair"]
+    if flair.role in _CALLED:
+        yield Sentence(_CALLED[flair.role], {"file": flair.found.name})
+    names = [header.found.name for header in picked.values()]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield Sentence("sequence_twice", {"file": name})
 
 
 def _doubts(left: Sequence[Header], flair: Header) -> tuple[Sentence, ...]:

@@ -17,6 +17,7 @@ from lgg_demo.reading.checks import inspect
 from lgg_demo.reading.layout import Key, Layout, folded, key_of, key_of_picture, numbered, parse
 from lgg_demo.reading.limits import CHANNELS, MOST_PICTURE_VALUES, MOST_SLICES, MOST_VALUES
 from lgg_demo.reading.matching import Target, match
+from lgg_demo.reading.movement import moved_mm
 from lgg_demo.reading.pictures import Pages, read_pages, stack_pages
 from lgg_demo.reading.pictures import told as told_of_pages
 from lgg_demo.reading.plan import (
@@ -85,12 +86,20 @@ def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | 
     for n, plan in enumerate(plans[request.done :], request.done):
         own = told if n in told.cases else among  # those that were given as references come instead of those found
         for case in read.cases(plan):
-            case, problems = attach(case, own.pictures.get(n, {}), own.volumes.get(n, []))
+            masks = own.volumes.get(n, [])
+            if isinstance(case, Study) and isinstance(plan, StudyPlan):
+                kept = [m for m in masks if plan.reference in (None, m.found.name)]
+                case, masks = replace(case, masks=tuple(_listed(m, m in kept) for m in masks)), kept
+            case, problems = attach(case, own.pictures.get(n, {}), masks)
             yield from problems
             yield replace(case, warnings=(*case.warnings, *inspect(case.scan)))
         yield from read.errors
         read.errors.clear()
         yield n + 1
+
+
+def _listed(mask: Header, used: bool) -> Listed:
+    return Listed(mask.found.name, mask.found.description, "mask" if used else None, mask.found.grid.stack_shape[0])
 
 
 class Read(NamedTuple):
@@ -196,6 +205,7 @@ class _Reader:
         del volume  # large; the stack has its values
         read = {role: self._other(header, flair.name, grid, warnings) for role, header in picked.items()}
         others = {role: values for role, values in read.items() if values is not None}
+        warnings += self._moved(stack, others, picked, flair.name, grid)
         pixels = np.broadcast_to(stack[..., None], (*stack.shape, 3))  # one stack in memory, not three
         if others:
             pixels = np.stack([others.get(role, stack) for role in CHANNELS], axis=-1)
@@ -205,6 +215,15 @@ class _Reader:
         )
         chosen = {str(role): h.found.name for role, h in plan.picked.items()}
         return Study(scan, (Path(plan.place),), None, None, tuple(warnings), (), sequences, chosen)
+
+    def _moved(
+        self, flair: np.ndarray, others: Mapping[Role, np.ndarray], picked: Mapping[Role, Header], name: str, grid: Grid
+    ) -> Iterator[Sentence]:
+        """Which sequences do not lie on FLAIR, though their headers lay them there: the patient has moved."""
+        for role, values in others.items():
+            millimetres = moved_mm(flair, values, grid.spacing_mm)
+            if millimetres is not None:
+                yield Sentence("sequence_moved", {"file": picked[role].found.name, "other": name, "mm": round(millimetres)})
 
     def _affordable(self, plan: StudyPlan) -> dict[Role, Header]:
         """The other sequences, where there is memory for them, else none, with an error for each. Raises ReadError where

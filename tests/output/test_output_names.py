@@ -16,6 +16,7 @@ from lgg_demo.output.names import output_names
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import ADDED, Result
 from lgg_demo.reading.earlier import REPORT
+from lgg_demo.reading.layout import parse
 
 
 def corrected(result: Result) -> Result:
@@ -81,3 +82,13 @@ def test_names_are_cut_where_an_output_would_be_too_long(tmp_path: Path, letter:
     assert max(len(os.fsencode(name.split("/")[1])) for name in names) <= 255
     files, failures = write_outputs(given, 0.5, build_report(given, 0.5, RECORD), tmp_path, documents=False)
     assert not failures and {p.relative_to(tmp_path).as_posix() for p in files} == {*names, REPORT}
+
+
+def test_a_download_never_has_the_name_of_a_ground_truth() -> None:
+    given = [picture_result(("p/a.png", 1)), corrected(picture_result(("b.tif", 1)))]
+    assert output_names(given, download=True) == [
+        [("p/a_pred.png", "p/a_pred_probability.png")],
+        [("b_pred_corrected_mask.tif", "b_pred_probability.png")],
+    ]
+    assert (parse("b_pred_corrected_mask").subject, parse("b_pred_corrected_mask").role) == ("b", "mask")
+    assert parse("a_pred").role == "other"

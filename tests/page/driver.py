@@ -96,7 +96,7 @@ def set_threshold(page: Any, value: float) -> None:
 
 
 def give(page: Any, where: str, files: list[Path]) -> None:
-    page.set_input_files(f"#{where} input[type=file]", [str(f) for f in files])
+    page.set_input_files(f'#viewer [data-choose="{where}"]', [str(f) for f in files])
 
 
 DRAWN: dict[str, dict[str, Any]] = {
@@ -198,10 +198,26 @@ def no_request(page: Any) -> Iterator[None]:
 
 
 def download(page: Any) -> zipfile.ZipFile:
+    """What the download holds, without the folder that it lies in."""
+    return inside(downloaded(page))
+
+
+def downloaded(page: Any) -> zipfile.ZipFile:
     with page.expect_download() as waiting:
         do(page, "download")
     assert waiting.value.suggested_filename.startswith("lgg-demo-")
     return zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes()))
+
+
+def inside(archive: zipfile.ZipFile) -> zipfile.ZipFile:
+    """What is in the one folder of a download, as if it were unpacked there."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as within:
+        for name in archive.namelist():
+            folder, _, own = name.partition("/")
+            assert folder == "lgg-demo"
+            within.writestr(own, archive.read(name))
+    return zipfile.ZipFile(packed)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from serving import Drawn, until
 
 from lgg_demo.messages import say
 from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.page.faults import NotOurs
 from lgg_demo.page.gradio_patches import KEEP_SECONDS
 from lgg_demo.page.handlers import Page
 from lgg_demo.page.session import Session
@@ -178,10 +179,10 @@ def test_an_upload_whose_turn_comes_too_late_is_to_be_dropped_again(tmp_path: Pa
         gone, *rest = uploaded(page.folder, [Path(shutil.copy(drawn, tmp_path / name)) for name in names])
         page.folder.discard([gone])
         *_, shown = page.on_scan([gone, *rest], None, None, 0.5, "fr")
-        session = shown[1]
+        session = shown[0]
         assert len(session.results) == results
         assert [str(p.sentence.say("fr")) for p in session.problems] == [say("upload_gone", "fr", file="gone.png")]
-        assert html.escape(say("upload_gone", "fr", file="gone.png")) in shown[3]
+        assert html.escape(say("upload_gone", "fr", file="gone.png")) in shown[2]
 
 
 def test_what_replaces_a_study_deletes_its_files(tmp_path: Path) -> None:
@@ -209,25 +210,39 @@ def test_the_choice_of_one_study_leaves_the_other_studies_alone(tmp_path: Path) 
     for n, file in enumerate(files):
         nifti(file, values + n, affine)
     page = Page(Drawn())  # type: ignore[arg-type]
-    *_, (_, session, *_, held) = page.on_scan(uploaded(page.folder, files), None, None, 0.5, "en")
+    *_, (session, _, _, held, _) = page.on_scan(uploaded(page.folder, files), None, None, 0.5, "en")
 
     def roles(session: Session) -> list[tuple[str, ...]]:
-        return [tuple(s.chosen.get(role, "") for role in ("flair", "pre", "post")) for s in session.studies]
+        return [tuple(s.chosen.get(role, "") for role in ("flair", "pre", "post")) for s in session.studies if s]
+
+    def choose(study: int, series: str, role: str) -> Session:
+        choice = json.dumps({"study": study, "series": series, "role": role})
+        *_, (again, _, _, same, _) = page.on_choose(choice, session, held, 0.5, "en")
+        assert same is held and [r.grid is not None for r in again.results] == [True, True]
+        return again  # type: ignore[no-any-return]
 
     ann, bob = ("ann_flair", "ann_t1", "ann_t1ce"), ("bob_flair", "bob_t1", "bob_t1ce")
     assert roles(session) == [ann, bob]
-    steps: list[tuple[Any, str, list[tuple[str, ...]], str]] = [  # role, name, every study's roles then, whose are shown
-        ("post", "", [ann, ("bob_flair", "bob_t1", "")], "bob"),
-        ("flair", "", [ann, ("bob_flair", "bob_t1", "")], "bob"),
-        ("flair", "ann_t1ce", [("ann_t1ce", "ann_t1", "ann_t1ce"), ("bob_flair", "bob_t1", "")], "ann"),
-        ("post", "", [("ann_t1ce", "ann_t1", ""), ("bob_flair", "bob_t1", "")], "ann"),
-        ("pre", "bob_t1ce", [("ann_t1ce", "ann_t1", ""), ("bob_flair", "bob_t1ce", "")], "bob"),
-        ("pre", "of nobody", [("ann_t1ce", "ann_t1", ""), ("bob_flair", "bob_t1", "")], "bob"),
+    steps: list[tuple[int, str, str, list[tuple[str, ...]]]] = [  # study, series, role; every study's roles then
+        (1, "bob_t1ce", "", [ann, ("bob_flair", "bob_t1", "")]),
+        (0, "ann_t1ce", "flair", [("ann_t1ce", "ann_t1", "ann_flair"), ("bob_flair", "bob_t1", "")]),  # they change places
+        (0, "ann_t1", "", [("ann_t1ce", "", "ann_flair"), ("bob_flair", "bob_t1", "")]),
+        (1, "bob_t1ce", "pre", [("ann_t1ce", "", "ann_flair"), ("bob_flair", "bob_t1ce", "")]),
     ]
-    for role, name, expected, of in steps:
-        *_, (session, *_, same) = page.on_choose(role, name, session, held, 0.5, "en")
-        assert roles(session) == expected and session.study.chosen["flair"].startswith(of), (role, name)
-        assert [r.grid is not None for r in session.results] == [True, True] and same is held
+    for study, series, role, expected in steps:
+        session = choose(study, series, role)
+        assert roles(session) == expected, (series, role)
+    with pytest.raises(Exception, match=say("choose_flair_first", "en")):
+        choose(0, "ann_t1ce", "")
+    for wrong in (
+        "",
+        "7",
+        "[]",
+        '{"study": 5, "series": "ann_t1", "role": "pre"}',
+        '{"study": 0, "series": "x", "role": "pre"}',
+    ):
+        with pytest.raises(NotOurs):
+            list(page.on_choose(wrong, session, held, 0.5, "en"))
     held.delete()
     with pytest.raises(Exception, match=say("choose_again", "en")):
-        list(page.on_choose("pre", "ann_t1", session, held, 0.5, "en"))
+        choose(0, "ann_t1", "pre")

@@ -166,7 +166,9 @@ def test_a_nifti_on_the_page(page: Any, tmp_path: Path) -> None:
     own = json.loads(archive.read(REPORT))["images"][0]
     assert shown(page, "dice", "all") == own["dice"]
     assert shown(page, "volume", "all") == pytest.approx(own["volume_ml"], abs=1e-3)
-    assert {"sub_flair_mask.nii.gz", "sub_flair_probability.nii.gz", "report.pdf", "report.csv"} <= set(archive.namelist())
+    assert {"sub_flair_pred.nii.gz", "sub_flair_pred_probability.nii.gz", "report.pdf", "report.csv"} <= set(
+        archive.namelist()
+    )
     sides = "(c) => c.height / c.width"
     assert page.eval_on_selector("#viewer [data-panel=prediction] canvas", sides) == pytest.approx(1, abs=0.01)
     assert page.errors == []
@@ -199,7 +201,7 @@ def test_the_sequence_is_shown_for_correction(page: Any, tmp_path: Path) -> None
         arg=before,
     )
     names = zipfile.ZipFile.namelist(download(page))
-    assert any(n.startswith("series-2_mask") for n in names)
+    assert any(n.startswith("series-2_pred") for n in names)
     page.click("#language label:has-text('Français')")
     page.click("#choose_pre input")
     page.wait_for_selector("#choose_pre [role=option]:has-text('aucune')")

@@ -71,7 +71,7 @@ def test_example_threshold_download(page: Any, url: str, tmp_path: Path) -> None
     assert shown(page, "predicted") == own["predicted_pixels"]
     image = write_phantom(tmp_path, "phantom_single", draw_head(1, lesion="frontal"))[0]
     _, files = Client(url, verbose=False).predict([handle_file(image)], None, 0.9, api_name="/segment")
-    mask = np.asarray(Image.open(io.BytesIO(archive.read("phantom_single_mask.png"))))
+    mask = np.asarray(Image.open(io.BytesIO(archive.read("phantom_single_pred.png"))))
     assert np.array_equal(mask, np.asarray(Image.open(files[0])))
     assert int((mask > 0).sum()) == own["predicted_pixels"]
     assert page.errors == []

@@ -382,7 +382,7 @@ def page(browser: Any, server: Server) -> Iterator[Any]:
 
 
 def give(page: Any, *files: Path) -> None:
-    page.set_input_files("#scan input[type=file]", [str(f) for f in files])
+    page.set_input_files('#viewer [data-choose="scan"]', [str(f) for f in files])
 
 
 def wait_for_result(page: Any) -> None:

@@ -196,7 +196,7 @@ def test_correct_by_hand(series: Any) -> None:
     assert own["corrected"] is True and own["corrected_pixels"] == shown(page, "corrected")
     assert report["total"]["corrected"] is True and report["total"]["dice"] == shown(page, "dice", "all")
     assert (own["dice"], own["predicted_pixels"]) == (shown(page, "dice"), shown(page, "predicted"))
-    mask = np.asarray(Image.open(io.BytesIO(archive.read(f"{name}_corrected_mask.png"))))
+    mask = np.asarray(Image.open(io.BytesIO(archive.read(f"{name}_pred_corrected_mask.png"))))
     assert int((mask > 0).sum()) == shown(page, "predicted")
     assert sum("corrected" in n for n in archive.namelist()) == 1
     assert "corrected_pixels" in archive.read("report.csv").decode().splitlines()[0]

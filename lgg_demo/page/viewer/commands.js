@@ -2,6 +2,7 @@
 import { autoWindow, go, goFinding, invert, reset, show, toggleLayer } from "./actions.js";
 import { find, root } from "./dom.js";
 import { toggleTheme } from "./head.js";
+import { clearAll } from "./intake.js";
 import { copyReport, savePicture } from "./saving.js";
 import { CHANNELS, FIRST_THRESHOLD, PANELS, TOOLS, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
@@ -28,7 +29,7 @@ export const COMMANDS = {
   help: () => openDialog("help"), about: () => openDialog("about"), close: () => find("dialog[open]")?.close(),
   previous: () => goFinding(-1), next: () => goFinding(1), back: () => go(state.place - 1), on: () => go(state.place + 1),
   half: () => setThreshold(FIRST_THRESHOLD), theme: toggleTheme,
-  download: () => trigger("download"), clear: () => trigger("clear"),
+  download: () => trigger("download"), clear: clearAll,
 };
 
 export function listenToButtons() {

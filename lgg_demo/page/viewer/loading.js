@@ -4,7 +4,9 @@ import { tally } from "./counts.js";
 import { find, tell } from "./dom.js";
 import { newHistory } from "./history.js";
 import { render } from "./render.js";
+import { isBusy } from "./run.js";
 import { FIRST_THRESHOLD, NARROW, frameNow, resetView, state } from "./state.js";
+import { resetRoles } from "./studies.js";
 import { forgetSurface } from "./surface_panel.js";
 
 // A stack (S * pixels) as an array for each slice; null where nothing was sent.
@@ -46,7 +48,22 @@ async function attach(cases, frames) {
   }
 }
 
+const isPending = ({ cases }) => cases.some((sent) => sent.probability === null);
+let before = null; // what was shown before the pictures of a run that has no result yet
+
+// What was shown comes back where a run ends without a result.
+export function restore(ok) {
+  if (before && !ok) {
+    forgetSurface();
+    Object.assign(state, before);
+    before = null;
+  }
+  resetRoles();
+  render();
+}
+
 async function open({ id, cases, synthetic = false }) {
+  if (frameNow()?.pending !== true) before = isPending({ cases }) ? { ...state } : null;
   const frames = [];
   for (const [c, sent] of cases.entries()) frames.push(...await framesOf(sent, c));
   await attach(cases, frames);
@@ -54,14 +71,15 @@ async function open({ id, cases, synthetic = false }) {
   clear();
   const first = frames.filter((f) => f.case === 0);
   const place = (frames[0].pending ? frames : first).length >> 1; // a stack's ends show the least of a head
-  Object.assign(state, { shown: id, frames, place, synthetic, threshold: FIRST_THRESHOLD }); // a threshold is chosen for one study
+  const studies = cases.map(({ study }) => study);
+  Object.assign(state, { shown: id, frames, place, studies, synthetic, threshold: FIRST_THRESHOLD }); // a threshold is chosen for one study
   goMost();
   resetView();
 }
 
 // Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
 function clear() {
-  Object.assign(state, { frames: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
+  Object.assign(state, { frames: [], studies: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
   Object.assign(state, { tool: null, removing: false, cursor: null, drawn: null });
   forgetSurface();
   tell("");
@@ -88,6 +106,7 @@ function crossToMiddle({ probability, width, height }) {
 
 // A study that was looked at while the network ran stays as the hand has left it, zoom and slice and all.
 async function complete({ cases }) {
+  before = null;
   const isUnmoved = () => state.place === state.frames.length >> 1;
   const unmoved = frameNow().pending && isUnmoved();
   await attach(cases, state.frames);
@@ -95,6 +114,7 @@ async function complete({ cases }) {
 }
 
 async function load(value) {
+  if (value?.cases && isPending(value) && !isBusy()) return; // of a run that was stopped meanwhile
   const fresh = value?.cases && value.id !== state.shown;
   if (!value?.cases) clear();
   else {

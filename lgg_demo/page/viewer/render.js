@@ -9,6 +9,7 @@ import { writeLesions } from "./lesion_list.js";
 import { BOTH, DOUBT, PREDICTION, REFERENCE, css } from "./paint.js";
 import { writeRulers } from "./ruler_list.js";
 import { CHANNELS, PLANES, frameNow, hasReference, layersNow, state } from "./state.js";
+import { writeStudies } from "./studies.js";
 import { writeThreshold } from "./threshold.js";
 import { hasLayout, layersOn, writeHelp, writeTools } from "./toolbar.js";
 import { say } from "./words.js";
@@ -92,6 +93,7 @@ export function render() {
   for (const place of ONLY_WITH_RESULT) find(place).hidden = !frame;
   writeHead();
   writeIntake();
+  writeStudies();
   writeHelp();
   if (frame && !hasLayout(state.layout)) state.layout = "side";
   writeTools();

@@ -14,6 +14,7 @@ const newLayers = () => ({ image: true, prediction: true, reference: true, agree
 
 export const state = {
   frames: [], // one a slice, over all cases
+  studies: [], // of each case what page/listing.py says of it
   place: 0, // the frame on screen
   threshold: FIRST_THRESHOLD,
   best: null, // the threshold that was best in cross-validation, where the model's record has one

@@ -3,9 +3,10 @@
 // The server sends each case once: 8-bit images, quantised probability and reference. From then on everything that can be
 // seen or counted is made here, so that no hand waits for a network.
 import { go, show } from "./actions.js";
+import { listenToStudies } from "./choosing.js";
 import { listenToButtons } from "./commands.js";
 import { buildCorners } from "./corners.js";
-import { hasUnsavedCorrections, packCorrections } from "./corrections.js";
+import { packCorrections } from "./corrections.js";
 import { buildDials, turnDial } from "./dials.js";
 import { find, refresh, root, tell } from "./dom.js";
 import { listenToPointers } from "./gestures.js";
@@ -14,15 +15,21 @@ import { editionOf } from "./history.js";
 import { buildIntake } from "./intake.js";
 import { listenToKeys } from "./keys.js";
 import { buildLesions } from "./lesion_list.js";
-import { loadNext } from "./loading.js";
+import { loadNext, restore } from "./loading.js";
 import { measure, render } from "./render.js";
 import { buildRulers } from "./ruler_list.js";
+import { whenSettled } from "./run.js";
 import { state } from "./state.js";
+import { buildStudies } from "./studies.js";
 import { buildThreshold } from "./threshold.js";
 import { buildTools } from "./toolbar.js";
 
 buildHead();
-buildIntake();
+const gone = new AbortController();
+buildIntake(gone.signal);
+buildStudies();
+listenToStudies();
+whenSettled(restore);
 buildTools();
 buildDials();
 buildThreshold();
@@ -35,12 +42,15 @@ listenToKeys();
 element.addEventListener("input", ({ target }) => {
   const value = Number(target.value);
   if (target.closest(".lgg-scroll")) go(Math.round(value) - 1);
-  else turnDial(target.dataset.dial, value);
+  else if (target.dataset.dial) turnDial(target.dataset.dial, value);
 });
 
 // Gradio tells nobody that it has taken the viewer off the page; its size, which is nothing then, does.
 const sizes = new ResizeObserver(() => {
-  if (!element.isConnected) return sizes.disconnect();
+  if (!element.isConnected) {
+    gone.abort();
+    return sizes.disconnect();
+  }
   measure();
   refresh();
 });
@@ -54,7 +64,6 @@ root.corrections = () => {
 root.saved = () => {
   state.history.saved = state.history.packed;
 };
-root.hasUnsavedCorrections = hasUnsavedCorrections;
 root.threshold = () => state.threshold;
 
 loadNext(props.value);
