@@ -50,8 +50,7 @@ def write_outputs(
     not even a first report can be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    images = iter(report["images"])
-    names = [[_names_in(entry) for entry in islice(images, len(result.entries))] for result in results]
+    names = _names_of(results, report)
     planned = {TABLE, PAGE, *report.get(WRITTEN, ()), *(name for of_one in names for own in of_one for name in own)}
     path = folder / REPORT
     _write_json(path, {"software": report["software"], "images": [], WRITTEN: sorted(planned)})  # ours, if cut off
@@ -75,8 +74,10 @@ def write_outputs(
     return [*beside.files, path], beside.failures
 
 
-def _names_in(entry: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(entry[kind] for kind in OUTPUTS if kind in entry)
+def _names_of(results: Sequence[Result], report: dict[str, Any]) -> list[list[tuple[str, ...]]]:
+    """The outputs of each entry of each result, as the report has them; see `output_names`."""
+    named = (tuple(entry[kind] for kind in OUTPUTS if kind in entry) for entry in report["images"])
+    return [list(islice(named, len(result.entries))) for result in results]
 
 
 def _write_masks(

@@ -28,22 +28,24 @@ def moved_mm(flair: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, floa
     if int(head.sum()) < FEWEST_VOXELS or a.min() == a.max() or b.min() == b.max():
         return None
     a_bins, b = _scaled(a).astype(np.int64), _scaled(b)
+    first = _information(a_bins, b, np.zeros(6), size)
+    pose, best = _best_pose(a_bins, b, size, first)
+    moved = float(_displacement(pose, np.argwhere(head) * size, np.array(a.shape) * size / 2))
+    return moved if moved >= MOVED_MM and best > BETTER * first else None
+
+
+def _best_pose(a_bins: np.ndarray, b: np.ndarray, size: np.ndarray, best: float) -> tuple[np.ndarray, float]:
+    """The pose with the most mutual information that small steps lead to, and how much that is. best: where it begins."""
     pose = np.zeros(6)
-    first = best = _information(a_bins, b, pose, size)
     for mm, degrees in STEPS:
         for _ in range(MOST_ROUNDS):
             before = best
-            for n in range(6):
-                for sign in (1, -1):
-                    tried = pose.copy()
-                    tried[n] += sign * (mm if n < 3 else degrees)
-                    if (found := _information(a_bins, b, tried, size)) > best:
-                        pose, best = tried, found
-                        break
+            for step in (*np.diag([mm] * 3 + [degrees] * 3), *-np.diag([mm] * 3 + [degrees] * 3)):
+                if (found := _information(a_bins, b, pose + step, size)) > best:
+                    pose, best = pose + step, found
             if best == before:
                 break
-    moved = float(_displacement(pose, np.argwhere(head) * size, np.array(a.shape) * size / 2))
-    return moved if moved >= MOVED_MM and best > BETTER * first else None
+    return pose, best
 
 
 def _coarse(stack: np.ndarray, spacing_mm: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:

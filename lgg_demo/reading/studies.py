@@ -86,16 +86,21 @@ def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | 
     for n, plan in enumerate(plans[request.done :], request.done):
         own = told if n in told.cases else among  # those that were given as references come instead of those found
         for case in read.cases(plan):
-            masks = own.volumes.get(n, [])
-            if isinstance(case, Study) and isinstance(plan, StudyPlan):
-                kept = [m for m in masks if plan.reference in (None, m.found.name)]
-                case, masks = replace(case, masks=tuple(_listed(m, m in kept) for m in masks)), kept
+            case, masks = _with_masks(case, plan, own.volumes.get(n, []))
             case, problems = attach(case, own.pictures.get(n, {}), masks)
             yield from problems
             yield replace(case, warnings=(*case.warnings, *inspect(case.scan)))
         yield from read.errors
         read.errors.clear()
         yield n + 1
+
+
+def _with_masks(case: Case, plan: Plan, masks: list[Header]) -> tuple[Case, list[Header]]:
+    """A study with the references that were found for it, and those of them that the user has not said are none."""
+    if not isinstance(case, Study) or not isinstance(plan, StudyPlan):
+        return case, masks
+    kept = [m for m in masks if plan.reference in (None, m.found.name)]
+    return replace(case, masks=tuple(_listed(m, m in kept) for m in masks)), kept
 
 
 def _listed(mask: Header, used: bool) -> Listed:
