@@ -47,6 +47,7 @@ async def _as_it_lies_async(self: gr.File, path: str | Path | None) -> str | Non
 gr.File.async_move_resource_to_block_cache = _as_it_lies_async
 gr.File.move_resource_to_block_cache = lambda self, path: None if path is None else str(path)
 
+
 class NothingKept(dict[Any, Any]):
     """A dictionary that drops what it is given."""
 

@@ -30,7 +30,7 @@ function rowsOfCase(frames) {
   return { rows: rows.slice(0, MOST_ROWS), more: rows.length + found.found - found.lesions.length - MOST_ROWS };
 }
 
-const nameOf = ({ number: n }) => (n ? say("lesion_number", { number: n }) : say("lesion_out"));
+const lesionName = ({ number: n }) => (n ? say("lesion_number", { number: n }) : say("lesion_out"));
 
 function changeResult(step, text) {
   keepStep(state.history, step);
@@ -45,7 +45,7 @@ function toggle(frames, row) {
   const { step, removal } = takeOut(frames, lesionsIn(frames).lesions, row.lesion, cutoff());
   // One that was back in the result and is out again with this one is this one.
   out.removals = [...out.removals.filter((other) => before.includes(other) || !isOut(other)), { ...removal, case: frames[0].case }];
-  changeResult(step, say("lesion_gone", { lesion: nameOf(row) }));
+  changeResult(step, say("lesion_gone", { lesion: lesionName(row) }));
 }
 
 function goToLesion(frames, { slice, x, y }) {
@@ -55,7 +55,7 @@ function goToLesion(frames, { slice, x, y }) {
 }
 
 function rowOf(frames, row) {
-  const { lesion, removal } = row, name = nameOf(row);
+  const { lesion, removal } = row, name = lesionName(row);
   const key = [frames[0].case, lesion.slice, lesion.x, lesion.y].join("/");
   const tick = create("input", { type: "checkbox", checked: !removal, title: say("lesion_tick") });
   tick.setAttribute("aria-label", say("lesion_in", { lesion: name }));

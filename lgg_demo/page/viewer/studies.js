@@ -33,7 +33,7 @@ function thumbnailOf(series, own) {
 }
 
 // What a series is called: what it says of itself, or its name.
-function nameOf({ name, says, role }) {
+function seriesName({ name, says, role }) {
   if (!name) return roleName(role);
   return says ? `${name} · ${says}` : name;
 }
@@ -42,14 +42,14 @@ function roleOf(series, study, n) {
   if (!study.open || !series.name) return create("span", { className: "lgg-small" }, roleName(series.role));
   const select = create("select");
   for (const role of ROLES) select.append(create("option", { value: role, defaultSelected: role === series.role }, roleName(role)));
-  label(select, say("role_of", { series: nameOf(series) }));
+  label(select, say("role_of", { series: seriesName(series) }));
   Object.assign(select.dataset, { study: n, series: series.name });
   return select;
 }
 
 function entryOf(series, study, own, n) {
   const slices = say("slices_of", { slices: series.slices });
-  const name = nameOf(series);
+  const name = seriesName(series);
   return create("li", {}, thumbnailOf(series, own), create("span", { title: name, className: "lgg-series" }, name),
     create("div", { className: "lgg-role" }, create("span", { className: "lgg-small" }, slices), roleOf(series, study, n)));
 }
