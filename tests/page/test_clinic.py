@@ -16,7 +16,7 @@ import pytest
 from conftest import needs_browser
 from dicom_files import NAMES, PLANTED, segmentation, series
 from drawn_heads import draw_head
-from driver import download, give, page, served, shipped, shown, uploads_left, url, wait_for_result
+from driver import download, give, page, served, shipped, shown, speak, uploads_left, url, wait_for_result
 from gradio_client import Client, handle_file
 from nifti_files import nifti, turned
 
@@ -191,20 +191,19 @@ def test_the_sequence_is_shown_for_correction(page: Any, tmp_path: Path) -> None
             archive.write(path, f"IM{n}")
     give(page, "scan", [packed])
     wait_for_result(page)
-    page.wait_for_selector("#choose_flair", state="visible")
-    assert "series-5" in page.input_value("#choose_flair input")
+    roles = page.locator("#viewer .lgg-studies select")
+    chosen = dict(roles.evaluate_all("all => all.map((s) => [s.dataset.series, s.value])"))
+    assert chosen == {"series-5": "flair", "series-2": "pre"}
     before = shown(page, "predicted", "all")
-    page.click("#choose_flair input")
-    page.click("#choose_flair [role=option]:has-text('series-2')")
+    page.select_option("#viewer .lgg-studies [data-series=series-2]", "flair")
     page.wait_for_function(
         "n => Number(document.querySelector('#viewer [data-figure=predicted][data-of=all]').dataset.exact) !== n",
         arg=before,
     )
     names = zipfile.ZipFile.namelist(download(page))
     assert any(n.startswith("series-2_pred") for n in names)
-    page.click("#language label:has-text('Français')")
-    page.click("#choose_pre input")
-    page.wait_for_selector("#choose_pre [role=option]:has-text('aucune')")
+    speak(page, "fr")
+    assert "Ignorer" in page.inner_text("#viewer .lgg-studies [data-series=series-2]")
     assert page.errors == []
 
 
@@ -215,7 +214,8 @@ def test_a_study_is_shown_before_it_is_outlined(page: Any, tmp_path: Path) -> No
     flair, affine = turned("LPS", head.flair.astype(np.int16), (4.0, 1.7, 1.7))
     page.evaluate(
         """() => { window.seen = []; new MutationObserver(() => {
-        const body = document.querySelector('#viewer .lgg-panels'), panel = document.querySelector('[data-panel=prediction]');
+        const body = document.querySelector('#viewer .lgg-panels');
+        const panel = document.querySelector('[data-panel=prediction]');
         if (!body.hidden) window.seen.push(panel.hidden ? 'image' : 'prediction'); })
         .observe(document.querySelector('#viewer'), {subtree: true, attributes: true, childList: true}); }"""
     )

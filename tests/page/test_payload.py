@@ -100,5 +100,5 @@ def test_a_corrected_mask_goes_out_as_such(tmp_path: Path) -> None:
     assert "corrected_pixels" not in slice_rows([touched], 0.5)[1]
     write_outputs([touched], 0.5, report, tmp_path, documents=True)
     assert (tmp_path / "a_corrected_mask.png").is_file()
-    assert (tmp_path / "report.csv").read_text().splitlines()[0].endswith(",corrected_pixels")
+    assert (tmp_path / "report.csv").read_text().splitlines()[0].endswith(",corrected_pixels,added_pixels,removed_pixels")
     assert output_names([result])[0][0][0] == "a_mask.png"

@@ -171,7 +171,7 @@ def test_states_are_not_taken_from_the_client(server: Server, odd: Any) -> None:
 
 @pytest.mark.parametrize("language", [None, "de", "", 1])
 def test_a_language_that_is_not_spoken(server: Server, language: Any) -> None:
-    assert server.error("relabel", [language, None]) == say("request_refused", "en")
+    assert server.error("speak", [language]) == say("request_refused", "en")
 
 
 def test_nonsense_for_corrections(server: Server, image: Path) -> None:
@@ -286,7 +286,7 @@ def test_the_page_says_how_many_wait_in_its_users_language(server: Server, study
     server.drawn.seconds = 0.2
     first, _ = server.start("on_scan", *study)
     french, fn = os.urandom(6).hex(), server.fn("on_scan")
-    assert server.ask("relabel", ["fr", None], french)["success"]
+    assert server.ask("speak", ["fr"], french)["success"]
     data = server.data(fn, image)
     with server.listening(first):
         server.join(fn, data, french)
