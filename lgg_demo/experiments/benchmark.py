@@ -107,12 +107,12 @@ def drive_viewer(
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Drag the threshold of a slice and scroll through a study: `work` and `frames` of both."""
     page.goto(url)
-    page.set_input_files("#scan input[type=file]", [str(p) for p in pictures])
+    page.set_input_files("#viewer [data-choose=scan]", [str(p) for p in pictures])
     page.wait_for_selector('#viewer [data-figure="dice"]')
     page.wait_for_timeout(1500)
     in_page(page, "dragThreshold", 20)  # warm
     drag = in_page(page, "dragThreshold", STEPS)
-    page.set_input_files("#scan input[type=file]", [str(study)])
+    page.set_input_files("#viewer [data-choose=scan]", [str(study)])
     page.wait_for_selector('#viewer [data-figure="volume"]')
     page.wait_for_timeout(1500)
     in_page(page, "scrollSlices", 20)

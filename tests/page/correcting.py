@@ -77,7 +77,7 @@ def page_of_study(browser: Any, folder: Path, **context: Any) -> Iterator[Hand]:
     page = watched(own)
     page.goto(address)
     page.wait_for_selector("#viewer .lgg-empty")
-    page.set_input_files("#scan input[type=file]", [str(p) for p in write_study(folder)])
+    page.set_input_files("#viewer [data-choose=scan]", [str(p) for p in write_study(folder)])
     page.wait_for_selector('#viewer [data-figure="predicted"]', timeout=60_000, state="attached")
     yield Hand(page)
     assert page.errors == []

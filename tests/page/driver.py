@@ -116,7 +116,7 @@ def drawn(kind: str) -> list[Any]:
 
 def give_drawn(page: Any, kind: str) -> None:
     """Give one of DRAWN to a page, or to a frame of it."""
-    page.locator("#scan input[type=file]").set_input_files(drawn(kind))
+    page.locator("#viewer [data-choose=scan]").set_input_files(drawn(kind))
 
 
 def settle(page: Any) -> None:

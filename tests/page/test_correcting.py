@@ -202,7 +202,8 @@ def test_a_finger_corrects_as_a_mouse_does(browser: Any, tmp_path: Any, monkeypa
 
 
 def test_the_download_says_what_was_done_and_then_it_is_saved(hand: Hand) -> None:
-    unsaved = "document.querySelector('#viewer .lgg-viewer').hasUnsavedCorrections()"
+    unsaved = """(() => { const leaving = new Event('beforeunload', { cancelable: true });
+        window.dispatchEvent(leaving); return leaving.defaultPrevented; })()"""
     assert hand.page.evaluate(unsaved) is False
     hand.take("object")
     hand.click(*MISSED_XY)

@@ -221,6 +221,7 @@ def test_each_study_has_its_own_roles_and_none_is_given_twice(page: Any, tmp_pat
     assert roles(page) == {k.replace("bob", "ann"): v for k, v in bob.items()} | bob
     page.select_option("#viewer [data-series=ann_t1]", "flair")
     page.wait_for_selector("#viewer .lgg-messages li.warning:has-text('ann_t1 is used as FLAIR')", timeout=90_000)
+    page.wait_for_function("() => document.querySelector('#viewer [data-series=ann_flair]').value === 'pre'")
     idle(page)
     assert roles(page) == {"ann_flair": "pre", "ann_t1": "flair", "ann_t1ce": "post", "ann_t2": ""} | bob
     page.select_option("#viewer [data-series=ann_t1]", "")  # a study needs a FLAIR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,12 +118,13 @@ def test_a_patient_is_segmented_once_and_each_session_gets_its_own() -> None:
     upload.parent.mkdir()
     mask = nibabel.load(next(f for f in files_of("growing") if "ses-1_label" in f.name))
     nibabel.save(nibabel.Nifti1Image(np.roll(np.asarray(mask.dataobj), 20, 0), mask.affine), upload)
-    _, mine, _, _ = page.on_reference([str(upload)], one, 0.5, "en")
+    mine, _, _ = page.on_reference([str(upload)], one, 0.5, "en")
     assert not np.array_equal(mine.results[0].reference, before) and mine.kept.size > 0
     assert np.array_equal(other.results[0].reference, before)
     assert np.array_equal(showcase.made["growing"].results[0].reference, before)
-    *_, (chosen, view, _, same) = page.on_choose("post", "", other, held, 0.5, "en")
-    assert view["synthetic"] and same is held and chosen.study.chosen.get("post") is None
+    choice = {"study": 0, "series": other.studies[0].chosen["post"], "role": ""}
+    *_, (chosen, view, _, same, _) = page.on_choose(json.dumps(choice), other, held, 0.5, "en")
+    assert view["synthetic"] and same is held and not chosen.studies[0].chosen.get("post")
     assert files_of("growing")[0].exists(), "what lies in the package is nobody's to delete"
     assert showcase.on_patient("growing", held, 0.5, "en")[0].studies[0].chosen["post"]
 
@@ -156,8 +158,10 @@ def test_what_fails_at_the_start_is_tried_again_at_a_click(capsys: pytest.Captur
     showcase = Showcase(page)
     run, page.run = page.run, None  # type: ignore[assignment,method-assign]
     showcase.start()
+    while showcase.first_is_awaited:
+        time.sleep(0.01)
     showcase.end()
-    assert not showcase.made and not showcase.first_is_awaited
+    assert not showcase.made
     assert "synthetic patient: TypeError" in capsys.readouterr().err
     page.run = run  # type: ignore[method-assign]
     assert showcase.on_patient("healthy", None, 0.5, "en")[0].results

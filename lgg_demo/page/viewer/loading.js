@@ -125,7 +125,7 @@ async function load(value) {
   }
   render();
   // One column: the result lies below the fold, and nothing else would tell that it is there.
-  if (fresh && window.innerWidth <= NARROW) find(".lgg-centre").scrollIntoView();
+  if (fresh && !state.synthetic && window.innerWidth <= NARROW) find(".lgg-centre").scrollIntoView();
 }
 
 let loading = Promise.resolve();

@@ -36,7 +36,7 @@ export function writeRulers() {
     const text = textOf(line, frame);
     const go = create("button", { type: "button" }, create("b", {}, text), create("span", {}, where));
     go.addEventListener("click", () => goToLine(line));
-    const drop = create("button", { type: "button", className: "lgg-drop", title: say("ruler_delete") }, iconOf("remove"));
+    const drop = create("button", { type: "button", className: "lgg-delete", title: say("ruler_delete") }, iconOf("remove"));
     label(drop, `${say("ruler_delete")}: ${text}, ${where}`);
     drop.dataset.ruler = line.id;
     drop.addEventListener("click", () => removeFrom(line.id));
