@@ -23,6 +23,7 @@ from gradio.server_messages import ProgressMessage, ProgressUnit
 from gradio.state_holder import SessionState, StateHolder
 
 from lgg_demo.messages import Language, say
+from lgg_demo.page.allocator import give_back
 from lgg_demo.page.faults import ClientLeft, NotOurs, TooLong, language_of, log, refusal, verdict
 from lgg_demo.page.uploads import NotAnUpload, UploadFolder
 
@@ -218,9 +219,10 @@ class PageBlocks(gr.Blocks):
         return next((session for session, ids in pending if event_id in ids), event_id)
 
     async def sweep(self) -> None:
-        """Forget the requests of those who have left, and delete the files that nobody waits for."""
+        """Forget the requests of those who have left, delete the files that nobody waits for, give memory back."""
         await self._queue.drop_unheard(set(self.heard))
         await anyio.to_thread.run_sync(self.folder.sweep, self._queue.in_use())
+        await anyio.to_thread.run_sync(give_back)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *arguments: Any, **options: Any) -> Any:
         """Check what a client sent for each input before Gradio touches it. Raises NotAnUpload or NotOurs."""

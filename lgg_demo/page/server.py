@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from starlette.middleware import Middleware
 
 from lgg_demo.network.record import CheckpointError
 from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.page.allocator import few_arenas
 from lgg_demo.page.blocks import VIEWER, build
 from lgg_demo.page.gate import Gate, swept
 from lgg_demo.page.gradio_patches import SESSIONS, PageBlocks
@@ -25,7 +25,6 @@ from lgg_demo.reading import guard
 from lgg_demo.scratch import clear_left_behind, scratch
 
 UPLOAD_LIMIT = "500mb"
-M_ARENA_MAX = -8  # of glibc's malloc.h
 THEME = gr.themes.Base(
     primary_hue="blue", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 ).set(  # Gradio's own pairs stay below a contrast of 4.5
@@ -64,8 +63,7 @@ def serve(segmenter: Segmenter) -> None:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.umask(0o077)
-    with suppress(OSError, AttributeError):  # glibc keeps what each thread has freed in an arena of its own: two are enough
-        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
+    few_arenas()
     allow_open_files()
     place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
     Path(place).mkdir(parents=True, exist_ok=True)
