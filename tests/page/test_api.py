@@ -60,7 +60,7 @@ def test_the_server_keeps_nothing_of_a_call(served: tuple[str, Any], slices: tup
     report, _ = Client(url, verbose=False).predict([handle_file(p) for p in slices[0]], None, 0.5, api_name="/segment")
     assert "case_1" in json.dumps(report)
     sessions = demo.app.state_holder
-    kept = [component for session in sessions.session_data.values() for component in session.components]
+    kept = [(session.config_values, session.state_data) for session in sessions.session_data.values()]
     assert kept and "case_1" not in repr(kept)
     last = max(sessions.time_last_used, key=lambda session: sessions.time_last_used[session])
     sessions.delete_all_expired_state()
