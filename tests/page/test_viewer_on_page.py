@@ -65,6 +65,7 @@ def test_what_the_hand_does_needs_no_request(series: Any) -> None:
         do(page, "reset")
         assert picture(page, "prediction") == first["prediction"]
         before = place(page)
+        page.mouse.move(*at)
         page.mouse.wheel(0, 120)
         page.wait_for_function(f"{PLACE} > {before}")
         page.mouse.wheel(0, -120)
