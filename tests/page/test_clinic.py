@@ -169,8 +169,6 @@ def test_a_nifti_on_the_page(page: Any, tmp_path: Path) -> None:
     assert {"sub_flair_pred.nii.gz", "sub_flair_pred_probability.nii.gz", "report.pdf", "report.csv"} <= set(
         archive.namelist()
     )
-    sides = "(c) => c.height / c.width"
-    assert page.eval_on_selector("#viewer [data-panel=prediction] canvas", sides) == pytest.approx(1, abs=0.01)
     assert page.errors == []
 
 
