@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from graphlib import TopologicalSorter
@@ -59,6 +60,12 @@ def viewer_script() -> str:
     return "\n".join(re.sub(r"^export ", "", IMPORT.sub("", modules[name]), flags=re.MULTILINE) for name in order)
 
 
+def delete_aside(files: Any) -> None:
+    """Delete held files from a thread: Gradio asks for it on its event loop, and a run that reads them needs that loop."""
+    if files is not None:
+        threading.Thread(target=files.delete, daemon=True).start()
+
+
 class Layout:
     """The components of the page, drawn into the Blocks that are open.
 
@@ -68,7 +75,7 @@ class Layout:
     def __init__(self, told: dict[str, Any]) -> None:
         self.language = gr.State("en")
         self.session = gr.State(None, time_to_live=KEEP_SECONDS)
-        self.held = gr.State(None, time_to_live=HOLD_SECONDS, delete_callback=lambda files: files and files.delete())
+        self.held = gr.State(None, time_to_live=HOLD_SECONDS, delete_callback=delete_aside)
         self.viewer = gr.HTML(
             None,
             elem_id="viewer",

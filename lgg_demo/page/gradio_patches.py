@@ -167,6 +167,11 @@ class Line(queueing.Queue):
                 # Gradio's own words for it, which this replaces, are English.
                 self.send_message(event, ProgressMessage(progress_data=[ProgressUnit(index=rank + 1, unit=unit)]))
 
+    async def reset_iterators(self, event_id: str) -> None:
+        """Off the list first: a generator that is at work can only be closed once `Stop` has told it that it was left."""
+        self.event_ids_to_events.pop(event_id, None)
+        await super().reset_iterators(event_id)
+
     def in_use(self) -> set[str]:
         """The paths in what those have sent who wait or are served."""
         events = list(self.event_ids_to_events.values())

@@ -8,6 +8,7 @@ from typing import Any
 
 from lgg_demo.case import Case, Listed, Study
 from lgg_demo.page.session import CHOICES, Roles
+from lgg_demo.page.uploads import LAID
 from lgg_demo.reading.layout import numbered, parse
 
 _SESSION = re.compile(r"(?P<patient>sub-[a-z0-9]+)_ses-(?P<visit>[a-z0-9]+)", re.IGNORECASE)
@@ -65,6 +66,7 @@ def _entry(name: str, says: str, slices: int, role: str, channel: str | None) ->
 
 
 def _subject(case: Study) -> str:
-    """As its FLAIR's name says it, else its folder's."""
+    """As its FLAIR's name says it, else its folder's or its zip's."""
     name = case.scan.name.rpartition("/")[2]
-    return parse(name).subject or (case.paths[0].parent.name if case.paths else "") or name
+    folder = case.paths[0].parent.name if case.paths else ""
+    return parse(name).subject or ("" if folder.startswith(LAID) else folder.removesuffix(".zip")) or name

@@ -62,8 +62,12 @@ def stepped(work: Callable[[Callable[[int, int], None]], T]) -> Generator[tuple[
                 yield told
     finally:
         thread.left = True
-    if thread.error is not None:
-        raise thread.error
+    if (error := thread.error) is not None:
+        thread.error = None  # its traceback holds the thread, and that all that was worked on
+        try:
+            raise error
+        finally:
+            del error
     return thread.result  # type: ignore[return-value]
 
 

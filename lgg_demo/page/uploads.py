@@ -24,6 +24,7 @@ from pathlib import Path
 IDLE_SECONDS = 45  # that an upload may wait for its request, or for the next file of the same sender
 LONGEST_SECONDS = 600  # that it may wait at all, outside the line
 RESULT_SECONDS = 600  # that a result of the API can be fetched
+LAID = "laid-"  # how the folders of uploads begin, whose names say nothing of a patient
 _PLACE = re.compile(r"[0-9a-f]{64}")
 
 
@@ -246,7 +247,7 @@ class Uploads:
             met[upload.name] += 1
             which = met[upload.name] if times[upload.name] > 1 else 0
             if which not in places:
-                places[which] = Path(tempfile.mkdtemp(dir=self._folder.name))
+                places[which] = Path(tempfile.mkdtemp(prefix=LAID, dir=self._folder.name))
             if folder.move(upload, places[which] / upload.name):
                 self.paths.append(places[which] / upload.name)
             else:

@@ -225,6 +225,8 @@ class _Reader:
         self, flair: np.ndarray, others: Mapping[Role, np.ndarray], picked: Mapping[Role, Header], name: str, grid: Grid
     ) -> Iterator[Sentence]:
         """Which sequences do not lie on FLAIR, though their headers lay them there: the patient has moved."""
+        if grid.physical is None:  # nobody knows what a millimetre is there
+            return
         for role, values in others.items():
             millimetres = moved_mm(flair, values, grid.spacing_mm)
             if millimetres is not None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import tried
+from serving import tried, until
 
 from lgg_demo.output.result import Result
 from lgg_demo.page import uploads
+from lgg_demo.page.blocks import delete_aside
 from lgg_demo.page.session import Kept, Memory
 from lgg_demo.page.uploads import IDLE_SECONDS, LONGEST_SECONDS, RESULT_SECONDS, FilesGone, NotAnUpload, UploadFolder
 from lgg_demo.scratch import LOCK, PREFIX, UNLOCKED_SECONDS, clear_left_behind, scratch
@@ -241,3 +242,13 @@ def test_the_size_counts_every_array() -> None:
     reference = np.zeros((2, 4, 4), dtype=bool)
     result = Result((), (), quantised, reference, np.ones(2, dtype=bool), edits=quantised.copy())
     assert Kept((result,), (quantised.copy(),)).size == 4 * 32 + 2
+
+
+def test_files_that_expire_while_they_are_read_keep_nobody_waiting(folder: UploadFolder) -> None:
+    """Gradio deletes what has expired on its event loop, which the run that reads the files needs to go on."""
+    held = folder.take([str(upload(folder))])
+    with held.reading() as paths:
+        delete_aside(held)
+        assert paths[0].exists()
+    assert until(lambda: not files(folder))
+    delete_aside(None)
