@@ -47,9 +47,9 @@ def _header(path: Path) -> nib.Nifti1Header | None:
     """A file's header as it stands there, NIfTI-1 or NIfTI-2; None where it has none."""
     with opened(path) as file:
         head = file.read(540)
-    if head[344:347] == b"n+1":
+    if head[344:347] == b"n+1" and len(head) >= 348:
         return nib.Nifti1Header(head[:348], check=False)
-    return nib.Nifti2Header(head, check=False) if head[4:7] == b"n+2" else None
+    return nib.Nifti2Header(head, check=False) if head[4:7] == b"n+2" and len(head) == 540 else None
 
 
 def find_nifti(path: Path) -> list[Found]:

@@ -13,7 +13,7 @@ import pydicom
 import tifffile
 from dicom_files import STACK, enhanced, series
 from helpers import read
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nifti_files import nifti, turned
 from PIL import Image
@@ -79,6 +79,7 @@ def whole_files() -> list[tuple[str, bytes]]:
 
 
 @settings(quietly, max_examples=200)
+@example(b"\xff\xd8\xff\xe0", b"n+2", "x.dcm")  # says that it is NIfTI-2, and ends
 @given(
     st.sampled_from(STARTS),
     st.binary(max_size=700),

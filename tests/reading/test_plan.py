@@ -139,7 +139,7 @@ def test_without_a_flair_what_tells_nothing_is_taken_with_a_warning_and_may_be_c
     assert warned(case) == ["no_flair"] and case.chosen["flair"] == "sub-1_x" and "sub-1_x" in str(case.warnings[0])
     case = only(tmp_path, choose={"flair": "sub-1_t1", "pre": ""})
     np.testing.assert_array_equal(case.scan.pixels[..., 0], STACK)
-    assert warned(case) == [] and case.chosen == {"flair": "sub-1_t1"}
+    assert warned(case) == ["flair_called_pre"] and case.chosen == {"flair": "sub-1_t1"}
     assert only(tmp_path, choose={"flair": "no such"}).chosen["flair"] == "sub-1_x"
 
 
