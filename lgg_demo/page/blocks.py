@@ -30,7 +30,8 @@ ALONE = {"concurrency_id": "network", "concurrency_limit": 1}
 
 # What the viewer tells the server with an event: gr.HTML's `trigger` says that something happened, not to which component.
 ADD_CORRECTIONS = """async (s, t, l, c) => { const viewer = document.querySelector('#viewer .lgg-viewer');
-  return [s, viewer.threshold(), l, await viewer.corrections()]; }"""
+  viewer.asked = viewer.threshold();
+  return [s, viewer.asked, l, await viewer.corrections()]; }"""
 ADD_FILES = "(files, ...rest) => [document.querySelector('#viewer .lgg-viewer').uploads ?? [], ...rest]"
 ADD_CHOICE = "(choice, ...rest) => [document.querySelector('#viewer .lgg-viewer').choice ?? '', ...rest]"
 RUN_ENDED = """() => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
@@ -45,7 +46,7 @@ SAVE_ZIP = """(data, t) => {
   const a = document.createElement('a');
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   a.href = URL.createObjectURL(new Blob([bytes], {type: 'application/zip'}));
-  a.download = `lgg-demo-${t.toFixed(2)}.zip`;
+  a.download = `lgg-demo-${(document.querySelector('#viewer .lgg-viewer')?.asked ?? t).toFixed(2)}.zip`;
   a.click();
   document.querySelector('#viewer .lgg-viewer')?.saved();
   setTimeout(() => URL.revokeObjectURL(a.href), 10000);

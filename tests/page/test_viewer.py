@@ -227,6 +227,27 @@ def test_the_result_of_a_study_that_is_looked_at_moves_nothing(alone: Any) -> No
         expect_equal(alone, result, 0.7, now[0])
 
 
+def test_cases_that_come_with_the_result_alone_are_shown_too(alone: Any) -> None:
+    """Two large studies are read one after the other: the first is looked at while the second is not there yet."""
+    value = value_of(study(), study(3, seed=1))
+    first = early(value | {"cases": value["cases"][:1]})
+    alone.set_content(stage(None))
+    alone.evaluate("async (v) => { run.phase = 'running'; give('value', v); await loading; }", first)
+    assert alone.evaluate("[state.frames.length, frameNow().pending]") == [12, True]
+    alone.evaluate("async (v) => { give('value', v); await loading; }", value)
+    assert alone.evaluate("[state.frames.length, state.studies.length, state.frames.some((f) => f.pending)]") == [
+        15,
+        2,
+        False,
+    ]
+    alone.wait_for_selector(".lgg-result", state="visible")
+
+
+def test_a_lone_picture_has_no_strip_and_one_slice(alone: Any) -> None:
+    put(alone, stage(value_of(study(1))))
+    assert alone.is_hidden(".lgg-strip") and alone.inner_text(".lgg-studies .lgg-small >> nth=0") == "1 slice"
+
+
 # What a hand may do
 
 

@@ -1,7 +1,7 @@
 // The texts in the corners of each panel: which slice and where, window and zoom, and what is under the pointer.
 import { QUANTA } from "./counts.js";
 import { create, figures, setText } from "./dom.js";
-import { frameNow, imageOf, series, state, windowNow } from "./state.js";
+import { CHANNELS, frameNow, imageOf, series, state, windowNow } from "./state.js";
 import { number, say } from "./words.js";
 
 const CORNER_TEXTS = ["place", "window", "cursor"];
@@ -35,22 +35,26 @@ function placeText(panel) {
   return lines.join("\n");
 }
 
+// Which sequence a panel shows: side by side each has its own.
+const channelOn = (panel) => (CHANNELS.includes(panel) ? panel : state.channel);
+
 // Window and level as the scan has them, not as the 8 bits that were sent of it.
 function windowText(panel) {
   if (panel === "surface") return "";
-  const { low, high } = windowNow(), [least, most] = frameNow().of.range[state.channel] ?? frameNow().of.range.flair;
+  const channel = channelOn(panel), { range } = frameNow().of;
+  const { low, high } = windowNow(channel), [least, most] = range[channel] ?? range.flair;
   const own = (grey) => least + (grey / 255) * (most - least);
   const digits = most - least < 20 ? 2 : 0;
   const figures = { width: number(own(high) - own(low), digits), level: number((own(high) + own(low)) / 2, digits) };
   return [say("window_text", figures), say("zoom_text", { percent: number(100 * state.view.zoom, 0) })].join("\n");
 }
 
-function cursorText() {
+function cursorText(panel) {
   const { pointer } = state, frame = frameNow();
   if (!pointer || pointer.frame !== frame) return "";
   const i = pointer.row * frame.width + pointer.column;
-  const [least, most] = frame.of.range[state.channel] ?? frame.of.range.flair;
-  const value = least + (imageOf(frame)[i] / 255) * (most - least);
+  const channel = channelOn(panel), [least, most] = frame.of.range[channel] ?? frame.of.range.flair;
+  const value = least + (imageOf(frame, channel)[i] / 255) * (most - least);
   const lines = [say("value_text", { value: number(value, most - least < 20 ? 2 : 0) })];
   if (!frame.pending) lines.push(say("probability_text", { probability: number(frame.probability[i] / QUANTA, 2) }));
   const at = millimetresOf(frame, frame.slice, pointer.row, pointer.column);

@@ -10,13 +10,13 @@ const TOP = [
   ["brush", "brush_size", 1, 60],
 ]; // name, key of its label, range
 
-const windowSize = () => {
-  const { low, high } = windowNow();
+const windowSize = (channel = state.channel) => {
+  const { low, high } = windowNow(channel);
   return { width: high - low, level: (high + low) / 2 };
 };
-const setWindow = (changed) => {
-  const { width, level } = { ...windowSize(), ...changed };
-  Object.assign(windowNow(), windowOf(width, level));
+const setWindow = (changed, channel = state.channel) => {
+  const { width, level } = { ...windowSize(channel), ...changed };
+  Object.assign(windowNow(channel), windowOf(width, level));
 };
 
 const DIALS = {
@@ -67,8 +67,8 @@ export function turnDial(name, value) {
 }
 
 // Right is wider, up is brighter: a lower level lets more reach white, as OHIF and Slicer have it.
-export function moveWindow(dx, dy) {
-  const { width, level } = windowSize();
-  setWindow({ width: width + dx, level: level + dy });
+export function moveWindow(dx, dy, channel = state.channel) {
+  const { width, level } = windowSize(channel);
+  setWindow({ width: width + dx, level: level + dy }, channel);
   changed();
 }

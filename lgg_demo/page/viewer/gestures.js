@@ -33,7 +33,7 @@ function pixelAt(canvas, event) {
 function begin(event, figure) {
   const canvas = canvasOf(figure);
   const { panel } = figure.dataset;
-  if (event.button === 2) return { kind: "window" };
+  if (event.button === 2) return { kind: "window", channel: CHANNELS.includes(panel) ? panel : state.channel };
   if (event.button === 1) return { kind: panel === "surface" ? "turn" : "pan" };
   if (event.button !== 0) return null;
   if (panel === "surface") return { kind: "turn" };
@@ -60,7 +60,7 @@ function beginTool(event, panel, at) {
 }
 
 const FOLLOW = {
-  window: (gesture, event, dx, dy) => moveWindow(dx, dy),
+  window: ({ channel }, event, dx, dy) => moveWindow(dx, dy, channel),
   pan: ({ canvas }, event, dx, dy) => pan(dx / canvas.clientWidth, dy / canvas.clientHeight, canvas),
   turn(gesture, event, dx, dy) {
     const { turn, tilt } = state.pose;

@@ -52,6 +52,7 @@ function facts() {
 }
 
 export function writeHead() {
+  root.lang = props.language;
   setText(find(".lgg-tagline"), say("tagline"));
   setText(find(".lgg-notice"), say("not_for_diagnosis"));
   const { figures } = facts();

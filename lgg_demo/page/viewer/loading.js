@@ -107,10 +107,13 @@ function crossToMiddle({ probability, width, height }) {
 // A study that was looked at while the network ran stays as the hand has left it, zoom and slice and all.
 async function complete({ cases }) {
   before = null;
-  const isUnmoved = () => state.place === state.frames.length >> 1;
-  const unmoved = frameNow().pending && isUnmoved();
-  await attach(cases, state.frames);
-  if (unmoved && isUnmoved()) goMost();
+  const { place, frames: known } = state, frames = [...known];
+  const unmoved = frameNow().pending && place === known.length >> 1;
+  for (const [c, sent] of cases.entries()) // the pictures may have been of the first ones only
+    if (!known.some((f) => f.case === c)) frames.push(...await framesOf(sent, c));
+  await attach(cases, frames);
+  Object.assign(state, { frames, studies: cases.map(({ study }, c) => study ?? state.studies[c]) });
+  if (unmoved && state.place === place) goMost();
 }
 
 async function load(value) {

@@ -46,6 +46,7 @@ function writePlace(frame) {
   setText(find(".lgg-scroll-label"), say("slice"));
   Object.assign(find(".lgg-scroll input"), { max: frames.length, value: place + 1, disabled: frames.length < 2 });
   setText(find(".lgg-scroll output"), `${place + 1} / ${frames.length}`);
+  find(".lgg-strip").hidden = frames.length < 2;
   setText(find(".lgg-strip-caption"), frames.length > 1 ? say("strip_caption") : "");
 }
 

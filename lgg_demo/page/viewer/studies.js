@@ -2,7 +2,7 @@
 import { create, find, label, setText } from "./dom.js";
 import { paintGrey } from "./thumbnail.js";
 import { frameNow, state } from "./state.js";
-import { say } from "./words.js";
+import { number, say } from "./words.js";
 
 export const ROLES = ["flair", "pre", "post", "mask", ""];
 
@@ -48,7 +48,7 @@ function roleOf(series, study, n) {
 }
 
 function entryOf(series, study, own, n) {
-  const slices = say("slices_of", { slices: series.slices });
+  const slices = say("slices_of", { slices: number(series.slices, 0) });
   const name = seriesName(series);
   return create("li", {}, thumbnailOf(series, own), create("span", { title: name, className: "lgg-series" }, name),
     create("div", { className: "lgg-role" }, create("span", { className: "lgg-small" }, slices), roleOf(series, study, n)));

@@ -8,7 +8,7 @@ import { beginStroke, endsStroke, keep } from "./tools.js";
 
 // Where a tool is in its plane; the cross, or the middle of the picture, before it was moved.
 export function cursorNow() {
-  if (state.cursor) return state.cursor;
+  if (state.cursor && (state.cursor.plane === "axial" || state.layout === "planes")) return state.cursor;
   const { width, height } = planeNow("axial"), { x, y } = state.cross;
   return { plane: "axial", ...(state.layout === "planes" ? { x: x + 0.5, y: y + 0.5 } : { x: width / 2, y: height / 2 }) };
 }
