@@ -18,6 +18,7 @@ import numpy as np
 from lgg_demo import WEIGHTS
 from lgg_demo.command import run
 from lgg_demo.experiments.markdown import DOCS, README, ROOT, SCIENCE, read_facts, render, with_figures
+from lgg_demo.measure.patients import smallest_quarter_dice
 from lgg_demo.network.checkpoint import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM
 from lgg_demo.network.record import Record, epochs_of, lineage
@@ -74,7 +75,7 @@ def _score_facts(validated: dict[str, Any]) -> dict[str, Any]:
         "validated": validated,
         "best": validated["best_threshold"],
         "volume_error": _volume_error(ascending),
-        "smallest_quarter": np.mean([p["dice"] for p in ascending[: max(1, len(ascending) // 4)]]),
+        "smallest_quarter": smallest_quarter_dice(validated["per_patient"]),
         "recipe_is_ours": any(validated["networks"] in pair["networks"] for pair in pairs),  # or somebody's own networks
     }
 

@@ -35,8 +35,7 @@ def find_lesions(mask: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) ->
     """
     if not mask.any():
         return [], 0
-    box = bounding_box(mask)
-    labels, found = ndimage.label(mask[box], structure=np.ones((3, 3, 3)))
+    labels, found, box = label_parts(mask)
     flat = labels.ravel()
     inside = np.flatnonzero(flat)
     first = np.empty(found + 1, dtype=np.int64)
@@ -45,6 +44,15 @@ def find_lesions(mask: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) ->
     order = np.lexsort((first[1:], -pixels))[:MOST_LESIONS]
     places = ndimage.find_objects(labels)
     return [_measured(labels, int(n), places[n], box, int(pixels[n]), spacing) for n in order], found
+
+
+def label_parts(mask: np.ndarray) -> tuple[np.ndarray, int, tuple[slice, ...]]:
+    """The connected parts (26 neighbours) of a mask (S, H, W) that is not empty: their labels, int from 1 on, in the box
+    around all of them; how many there are; the box.
+    """
+    box = bounding_box(mask)
+    labels, found = ndimage.label(mask[box], structure=np.ones((3, 3, 3)))
+    return labels, found, box
 
 
 def _measured(

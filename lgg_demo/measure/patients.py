@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,12 @@ def summary(scored: list[Scored]) -> dict[str, Any]:
         "empty_slice_false_positive_rate": _mean(c.predicted > 0 for c in counts if not c.reference),
         "hd95_px_median": finite(float(np.median([s.hd95 for s in scored]))),
     }
+
+
+def smallest_quarter_dice(rows: Sequence[dict[str, Any]]) -> float:
+    """Mean volume Dice of the quarter of the patients (rows of `Scored`, at least one) with the smallest references."""
+    ascending = sorted(rows, key=lambda row: int(row["reference_pixels"]))
+    return float(np.mean([row["dice"] for row in ascending[: max(1, len(ascending) // 4)]]))
 
 
 def _mean(values: Iterable[float]) -> float | None:

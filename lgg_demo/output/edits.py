@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from lgg_demo.measure.overlap import bounding_box
+from lgg_demo.measure.lesions import MOST_LESIONS, label_parts
 from lgg_demo.output.result import Result
 from lgg_demo.probability import binarise
-
-MOST_LESIONS = 100  # listed of one image: those of which the hand changed most
 
 
 def changes(result: Result, threshold: float, place: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
@@ -42,8 +40,7 @@ def _lesions(mask: np.ndarray, added: np.ndarray, removed: np.ndarray) -> list[d
     """The lesions of `manual_edits`. A lesion is what is connected of the mask (S, H, W) and of what was removed of it."""
     if not (added.any() or removed.any()):
         return []
-    box = bounding_box(mask | removed)
-    labels, found = ndimage.label((mask | removed)[box], structure=np.ones((3, 3, 3)))
+    labels, found, box = label_parts(mask | removed)
     now, more, less = (np.bincount(labels[pixels[box]], minlength=found + 1) for pixels in (mask, added, removed))
     places = ndimage.find_objects(labels)
     changed = more + less

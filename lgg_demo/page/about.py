@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 from lgg_demo import WEIGHTS
+from lgg_demo.measure.patients import smallest_quarter_dice
+from lgg_demo.network.checkpoint import CHECKPOINT
 
 VALIDATION = WEIGHTS / "cross_validation.json"
-SHIPPED = WEIGHTS / "lgg-unet.json"
+SHIPPED = (WEIGHTS / CHECKPOINT).with_suffix(".json")
 LICENCE = "CC BY-NC-SA 4.0"
 
 
@@ -23,8 +25,6 @@ def about(record: dict[str, Any]) -> dict[str, Any]:
         return told
     figures = json.loads(VALIDATION.read_text(encoding="utf-8"))
     low, high = figures["volume_dice_ci95"]
-    sizes = sorted(figures["per_patient"], key=lambda patient: patient["reference_pixels"])
-    smallest = [patient["dice"] for patient in sizes[: len(sizes) // 4]]
     told["licence"] = LICENCE
     told["validated"] = {
         "patients": figures["patients"],
@@ -33,6 +33,6 @@ def about(record: dict[str, Any]) -> dict[str, Any]:
         "low": low,
         "high": high,
         "empty_outlined": figures["empty_slice_false_positive_rate"],
-        "smallest": sum(smallest) / len(smallest),
+        "smallest": smallest_quarter_dice(figures["per_patient"]),
     }
     return told

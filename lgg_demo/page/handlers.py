@@ -97,11 +97,15 @@ def zip_of(folder: Path, files: Sequence[Path]) -> bytes:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request that shows a new result comes with. Made in its handler, see `Stop`."""
+    """What a request that shows a new result comes with. Made in its handler, see `Stop`.
+
+    synthetic: the images are of no real person.
+    """
 
     threshold: float
     language: Language
     stop: Stop = field(default_factory=Stop)
+    synthetic: bool = False
 
 
 class Page:
@@ -187,6 +191,7 @@ class Page:
         """Read and segment: of a study first what there is to look at, then how far the network is, at last the result."""
         yield Step(READING)
         early = Session()
+        early_value = {"id": early.identity, "threshold": asked.threshold, "synthetic": asked.synthetic}
         results, pictures, views = list[Result](), list[np.ndarray](), list[dict[str, Any]]()
         errors, notices, studies = list[ReadError](), list[Notice](), list[Roles | None]()
         with closing(batches):  # also where this ends early: it holds the files
@@ -194,7 +199,7 @@ class Page:
                 pictures += (grey(c.scan) for c in found.cases)
                 views += (viewer_picture(c) | {"study": listed_case(c)} for c in found.cases)
                 if not results and sum(len(p) for p in pictures) >= SHOW_EARLY:
-                    yield Step(value={"id": early.identity, "threshold": asked.threshold, "cases": views})
+                    yield Step(value=early_value | {"cases": views})
                 before = sum(len(r.probability) for r in results)
                 results += yield from told_of(stepped(partial(self.segmented, found.cases, asked.stop)), before)
                 studies += map(roles_of, found.cases)
@@ -210,6 +215,7 @@ class Page:
             tuple(notices),
             done=self.done(results),
             studies=tuple(studies),
+            synthetic=asked.synthetic,
             identity=early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
         )
         views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
@@ -232,13 +238,14 @@ class Page:
     def value(self, session: Session, threshold: float, cases: list[dict[str, Any]]) -> dict[str, Any]:
         """What the viewer is given: a result's cases, see `payload.viewer_case`, and what the model's record says."""
         record = self.segmenter.record
-        value = {"id": session.identity, "threshold": threshold, "model": record.get("name"), "cases": cases}
+        value: dict[str, Any] = {"id": session.identity, "threshold": threshold, "synthetic": session.synthetic}
+        value |= {"model": record.get("name"), "cases": cases}
         best = record.get("best_threshold")  # found in cross-validation; not every record has it
         return value if best is None else value | {"best_threshold": float(best)}
 
     def shown(self, session: Session, value: dict[str, Any] | None) -> tuple[Any, ...]:
         """Session, viewer and messages after a result."""
-        return session, value and value | {"synthetic": session.synthetic}, session.messages()
+        return session, value, session.messages()
 
     # Events of the page
 
@@ -286,7 +293,7 @@ class Page:
         language: Language,
     ) -> Iterator[tuple[Any, ...]]:
         """Read the files again with another role for one series of a study; the other studies' roles stay."""
-        asked = Asked(threshold, language)
+        asked = Asked(threshold, language, synthetic=session is not None and session.synthetic)
         wanted = wanted_of(choice)
         try:
             if held is None or session is None or not session.open:
@@ -298,8 +305,8 @@ class Page:
                     yield from self.read(paths, asked.stop, choices=choices)
 
             for step in self.steps(read(), asked):
-                again = step.session and replace(step.session, choices=choices, synthetic=session.synthetic)
-                yield replace(step, session=again, synthetic=session.synthetic).sent(session, held)
+                again = step.session and replace(step.session, choices=choices)
+                yield replace(step, session=again).sent(session, held)
         except FilesGone:
             raise refusal("choose_again", language) from None
         except NoFlair:

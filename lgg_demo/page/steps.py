@@ -90,7 +90,6 @@ class Step:
     told: str = ""
     session: Session | None = None
     value: dict[str, Any] | None = None
-    synthetic: bool = False
 
     def sent(self, before: Session | None, held: Any) -> tuple[Any, ...]:
         """For session, viewer, messages, files held and progress. Where nothing could be read, what was there stays.
@@ -100,12 +99,11 @@ class Step:
         stays = [gr.skip()] * 4
         if self.told:
             return *stays, self.told
-        value = self.value and self.value | {"synthetic": self.synthetic}
         if self.session is None:
-            return gr.skip(), value, *stays[2:], gr.skip()
+            return gr.skip(), self.value, *stays[2:], gr.skip()
         if not self.session.results and before is not None and before.results:
             return *stays[:2], self.session.messages(), gr.skip(), ""
-        return self.session, value, self.session.messages(), held, ""
+        return self.session, self.value, self.session.messages(), held, ""
 
 
 def told_of(steps: Generator[tuple[int, int], None, list[Result]], before: int) -> Generator[Step, None, list[Result]]:

@@ -5,7 +5,7 @@ import { placedOn } from "./drawing.js";
 import { findings } from "./figures.js";
 import { clamp, crossFrom, panned, zoomed } from "./geometry.js";
 import { render } from "./render.js";
-import { frameNow, layersNow, resetView, series, state } from "./state.js";
+import { frameNow, layersNow, resetView, resetWindows, series, state } from "./state.js";
 import { buttons, layouts } from "./toolbar.js";
 import { say } from "./words.js";
 
@@ -35,9 +35,8 @@ export const enlarge = (panel) => show({ large: state.large === panel ? null : p
 
 export const invert = () => show({ invert: !state.invert });
 
-// The windows as they were sent: from the darkest to the brightest of what is not an outlier.
 export function autoWindow() {
-  for (const of of new Set(state.frames.map((f) => f.of))) of.windows = structuredClone(of.sent);
+  resetWindows();
   changed();
 }
 

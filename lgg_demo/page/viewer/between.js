@@ -1,44 +1,34 @@
 // What lies between two slices that were corrected by hand: their shapes, one turning into the other. No document: node tests
 // it alone. Shapes are masks (Uint8Array of a slice).
 import { ADDED, REMOVED, UNTOUCHED, inMask, maskOf } from "./counts.js";
+import { envelope } from "./envelope.js";
 
-// Squared distances along one line of values that are squared distances already (Felzenszwalb and Huttenlocher 2012), where
-// neighbours are `step` apart.
-function lineDistances(values, step, places, borders) {
-  const n = values.length, from = values.slice();
-  let last = -1;
-  for (let q = 0; q < n; q++) {
-    if (from[q] === Infinity) continue;
-    let border = -Infinity;
-    while (last >= 0) {
-      const p = places[last];
-      border = ((from[q] - from[p]) / (step * step) + q * q - p * p) / (2 * (q - p));
-      if (border > borders[last]) break;
-      last--;
-      border = -Infinity;
-    }
-    places[++last] = q;
-    borders[last] = border;
-  }
-  if (last < 0) return;
-  for (let q = 0, k = 0; q < n; q++) {
-    while (k < last && borders[k + 1] < q) k++;
-    values[q] = ((q - places[k]) * step) ** 2 + from[places[k]];
-  }
+// A function that replaces the values of lines of one length, squared distances already, by the least with distances along the
+// line added, where neighbours are `step` apart.
+function alongLines(length, step) {
+  const at = new Float64Array(length), up = new Float64Array(length), asked = Float64Array.from(at, (_, k) => k * step);
+  return (values) => {
+    let count = 0;
+    for (let k = 0; k < length; k++)
+      if (values[k] !== Infinity) {
+        at[count] = asked[k];
+        up[count++] = values[k];
+      }
+    envelope(at, up, count, asked, (k, value) => (values[k] = value));
+  };
 }
 
 // The distance of every pixel to the next one that is (or is not) in a shape, in widths of a pixel that is `tall` high.
 function distances(shape, wanted, width, height, tall) {
   const all = new Float64Array(shape.length);
   for (let i = 0; i < shape.length; i++) all[i] = (shape[i] !== 0) === wanted ? 0 : Infinity;
-  const longest = Math.max(width, height), places = new Int32Array(longest), borders = new Float64Array(longest);
-  const column = new Float64Array(height);
+  const column = new Float64Array(height), down = alongLines(height, tall), across = alongLines(width, 1);
   for (let x = 0; x < width; x++) {
     for (let y = 0; y < height; y++) column[y] = all[y * width + x];
-    lineDistances(column, tall, places, borders);
+    down(column);
     for (let y = 0; y < height; y++) all[y * width + x] = column[y];
   }
-  for (let y = 0; y < height; y++) lineDistances(all.subarray(y * width, (y + 1) * width), 1, places, borders);
+  for (let y = 0; y < height; y++) across(all.subarray(y * width, (y + 1) * width));
   return all;
 }
 

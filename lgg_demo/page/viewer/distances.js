@@ -1,6 +1,7 @@
 // Hausdorff 95 and surface Dice of a prediction against its reference, as lgg_demo/measure/surfaces.py computes them. No
 // document: node tests it alone. Only the boxes around the two surfaces are looked at, in steps of a few milliseconds.
 import { maskOf, predictedOf, rounded } from "./counts.js";
+import { envelope } from "./envelope.js";
 
 const TOLERANCE = 2; // mm: two readers' outlines of one lesion lie about this far apart
 const SLACK = 1e-9; // mm: a distance that is the tolerance stays so, whatever floats make of it
@@ -48,31 +49,6 @@ function alongRows(points, { low, size }, other, [, , wide]) {
   }
   return rows;
 }
-
-// The lower envelope of parabolas: `at` their places (mm) in order, `up` their heights; the least at each asked place.
-function envelope(at, up, count, asked, write) {
-  const from = envelope.from, of = envelope.of;
-  let n = -1;
-  for (let k = 0; k < count; k++) {
-    let meet = -Infinity;
-    while (n >= 0) {
-      const v = of[n];
-      meet = (up[k] - up[v] + at[k] * at[k] - at[v] * at[v]) / (2 * (at[k] - at[v]));
-      if (meet > from[n]) break;
-      n--;
-      meet = -Infinity;
-    }
-    n++;
-    of[n] = k;
-    from[n] = meet;
-  }
-  for (let a = 0, k = 0; a < asked.length; a++) {
-    while (k < n && from[k + 1] < asked[a]) k++;
-    write(a, up[of[k]] + (asked[a] - at[of[k]]) ** 2);
-  }
-}
-envelope.from = [];
-envelope.of = [];
 
 // The same for planes: of each slice of the surface's box the least squared distance to each (x, y) of the other box.
 function* alongPlanes(rows, { low, size }, other, [, tall]) {

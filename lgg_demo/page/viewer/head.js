@@ -38,7 +38,13 @@ export function toggleTheme() {
   try {
     localStorage.setItem(REMEMBERED, root.dataset.theme);
   } catch { /* it lasts as long as the page, then */ }
-  writeHead();
+  writeTheme();
+}
+
+function writeTheme() {
+  const button = find('[data-do="theme"]');
+  button.title = say(root.dataset.theme === "dark" ? "theme_light" : "theme_dark");
+  label(button, button.title);
 }
 
 function facts() {
@@ -51,7 +57,12 @@ function facts() {
   return { model, figures, licence };
 }
 
+let headIn = null; // the language the head is in
+
+// Nothing of it changes with a slice: it is written once for a language.
 export function writeHead() {
+  if (headIn === props.language) return;
+  headIn = props.language;
   root.lang = props.language;
   setText(find(".lgg-tagline"), say("tagline"));
   setText(find(".lgg-notice"), say("not_for_diagnosis"));
@@ -61,9 +72,7 @@ export function writeHead() {
   label(find(".lgg-languages"), say("language"));
   for (const button of find(".lgg-languages").children)
     button.setAttribute("aria-pressed", String(button.dataset.language === props.language));
-  const theme = find('[data-do="theme"]');
-  theme.title = say(root.dataset.theme === "dark" ? "theme_light" : "theme_dark");
-  label(theme, theme.title);
+  writeTheme();
   setText(find(".lgg-privacy"), say("privacy"));
   find(".lgg-messages").dataset.language = props.language;
   writeAbout();

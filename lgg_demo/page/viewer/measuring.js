@@ -2,7 +2,7 @@
 import { refresh, tell } from "./dom.js";
 import { diametersIn } from "./lesions.js";
 import { lesionsIn } from "./measures.js";
-import { letterFont } from "./overlays.js";
+import { inWhite, outlinedText } from "./overlays.js";
 import { lengthOf } from "./ruler.js";
 import { frameNow, series, state } from "./state.js";
 import { number, say } from "./words.js";
@@ -98,13 +98,11 @@ function drawLine(context, ratio, [x1, y1], [x2, y2], colour) {
 }
 
 function drawText(context, { width, height }, ratio, text, [x, y], colour) {
-  Object.assign(context, {
-    font: letterFont(ratio), fillStyle: colour, strokeStyle: "black", lineWidth: 3 * ratio, textAlign: "left", textBaseline: "middle",
-  });
+  inWhite(context, ratio);
+  Object.assign(context, { fillStyle: colour, textAlign: "left" });
   const wide = context.measureText(text).width, edge = 4 * ratio;
   const left = Math.min(Math.max(x + 8 * ratio, edge), width - wide - edge), top = Math.min(Math.max(y, 10 * ratio), height - 10 * ratio);
-  context.strokeText(text, left, top);
-  context.fillText(text, left, top);
+  outlinedText(context, text, left, top);
 }
 
 const onCanvas = ({ scaleX, scaleY, left, top }) => ({ x, y }) => [left + x * scaleX, top + y * scaleY];

@@ -90,14 +90,14 @@ export function sideLetters(plane) {
   return { id: `letters/${letters}`, draw };
 }
 
-function inWhite(context, ratio) {
+export function inWhite(context, ratio) {
   Object.assign(context, {
     font: letterFont(ratio), fillStyle: "white", strokeStyle: "black", lineWidth: 3 * ratio, textAlign: "center",
     textBaseline: "middle",
   });
 }
 
-function outlinedText(context, text, x, y) {
+export function outlinedText(context, text, x, y) {
   context.strokeText(text, x, y);
   context.fillText(text, x, y);
 }

@@ -1,18 +1,14 @@
 // A small grey picture of a slice.
+import { aspectOf, placing } from "./geometry.js";
+import { greysOf, newSheet, paint } from "./paint.js";
+
+const MASK = { low: 0, high: 1 };
 
 // Draw a slice (8 bits, or a mask where there is no window) into a canvas, whole and in its proportions.
 export function paintGrey(canvas, image, { width, height, spacing }, window) {
-  const picture = new ImageData(width, height);
-  const low = window ? window.low : 0, high = window ? window.high : 1;
-  for (let i = 0; i < image.length; i++) {
-    const grey = Math.max(0, Math.min(255, (255 * (image[i] - low)) / Math.max(1, high - low)));
-    picture.data.set([grey, grey, grey, 255], 4 * i);
-  }
-  const whole = document.createElement("canvas");
-  Object.assign(whole, { width, height });
-  whole.getContext("2d").putImageData(picture, 0, 0);
-  const tall = height * (spacing ? spacing[1] / spacing[2] : 1);
-  const scale = Math.min(canvas.width / width, canvas.height / tall);
-  const [w, h] = [width * scale, tall * scale];
-  canvas.getContext("2d").drawImage(whole, (canvas.width - w) / 2, (canvas.height - h) / 2, w, h);
+  const sheet = newSheet(), greys = greysOf(window ?? MASK), picture = { width, height };
+  paint(sheet, "thumbnail", width, height, (words) => image.forEach((value, i) => (words[i] = greys[value])));
+  const aspect = aspectOf("axial", picture, spacing ?? [1, 1, 1]);
+  const { scaleX, scaleY, left, top } = placing(canvas, picture, 1, { x: 0.5, y: 0.5 }, aspect);
+  canvas.getContext("2d").drawImage(sheet.canvas, left, top, width * scaleX, height * scaleY);
 }
