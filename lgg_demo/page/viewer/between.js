@@ -39,7 +39,7 @@ export function signedDistances(shape, width, height, tall) {
 }
 
 // The connected areas of a shape (by side or corner) that contain a pixel for which touches(i) holds.
-export function areasWith(shape, width, height, touches) {
+function areasWith(shape, width, height, touches) {
   const kept = new Uint8Array(shape.length), seen = new Uint8Array(shape.length);
   for (let i = 0; i < shape.length; i++) {
     if (!shape[i] || seen[i]) continue;

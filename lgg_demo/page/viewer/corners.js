@@ -1,7 +1,7 @@
 // The texts in the corners of each panel: which slice and where, window and zoom, and what is under the pointer.
 import { QUANTA } from "./counts.js";
 import { create, figures, setText } from "./dom.js";
-import { CHANNELS, frameNow, imageOf, series, state, windowNow } from "./state.js";
+import { channelOn, frameNow, imageOf, series, state, windowNow } from "./state.js";
 import { number, say } from "./words.js";
 
 const CORNER_TEXTS = ["place", "window", "cursor"];
@@ -17,7 +17,7 @@ export function buildCorners() {
 }
 
 // Millimetres of a voxel (slice, row, column), right, front and up; null where the file does not say.
-export function millimetresOf({ of }, slice, row, column) {
+function millimetresOf({ of }, slice, row, column) {
   if (!of.affine || !of.oriented) return null;
   return of.affine.map(([s, r, c, shift]) => s * slice + r * row + c * column + shift);
 }
@@ -34,9 +34,6 @@ function placeText(panel) {
   if (at) lines.push(say("position_up", { mm: number(at[2], 1) }));
   return lines.join("\n");
 }
-
-// Which sequence a panel shows: side by side each has its own.
-const channelOn = (panel) => (CHANNELS.includes(panel) ? panel : state.channel);
 
 // Window and level as the scan has them, not as the 8 bits that were sent of it.
 function windowText(panel) {

@@ -8,7 +8,7 @@ import { followMeasures } from "./measures.js";
 import { measuringParts } from "./measuring.js";
 import { crossLines, crossOn, drawnLine, scaleBar, sideLetters, swipeDivider, toolRing } from "./overlays.js";
 import { compose } from "./paint.js";
-import { CHANNELS, PLANES, frameNow, layersNow, series, state } from "./state.js";
+import { CHANNELS, PLANES, channelOn, frameNow, layersNow, planeOn, series, state } from "./state.js";
 import { drawSurface } from "./surface_panel.js";
 import { spacingOf } from "./volume.js";
 
@@ -49,8 +49,8 @@ function drawPanel(figure) {
   const name = figure.dataset.panel;
   const canvas = canvasOf(figure);
   if (name === "surface") return drawSurface(canvas);
-  const plane = PLANES.includes(name) ? name : "axial";
-  const source = sourceOf(plane, CHANNELS.includes(name) ? name : state.channel);
+  const plane = planeOn(name);
+  const source = sourceOf(plane, channelOn(name));
   const all = panelParts(name, source);
   all.push(...measuringParts(name, plane));
   if (state.tool && state.cursor?.plane === plane) all.push(toolRing(plane));

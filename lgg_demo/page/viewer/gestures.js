@@ -6,7 +6,7 @@ import { canvasOf, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
 import { clamp, crossFrom, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
 import { beginLine, endLine, stretchLine } from "./measuring.js";
-import { CHANNELS, PLANES, frameNow, series, state } from "./state.js";
+import { channelOn, frameNow, planeOn, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 import { beginStroke, cancel, endsStroke, keep, mark } from "./tools.js";
 import { say } from "./words.js";
@@ -33,7 +33,7 @@ function pixelAt(canvas, event) {
 function begin(event, figure) {
   const canvas = canvasOf(figure);
   const { panel } = figure.dataset;
-  if (event.button === 2) return { kind: "window", channel: CHANNELS.includes(panel) ? panel : state.channel };
+  if (event.button === 2) return { kind: "window", channel: channelOn(panel) };
   if (event.button === 1) return { kind: panel === "surface" ? "turn" : "pan" };
   if (event.button !== 0) return null;
   if (panel === "surface") return { kind: "turn" };
@@ -46,8 +46,6 @@ function begin(event, figure) {
   return state.view.zoom > 1 ? { kind: "pan" } : null;
 }
 
-const planeOn = (panel) => (PLANES.includes(panel) ? panel : "axial");
-
 function beginTool(event, panel, at) {
   if (state.tool === "ruler") return beginLine(planeOn(panel), at) && { kind: "ruler" };
   if (panel === "reference") {
@@ -56,7 +54,7 @@ function beginTool(event, panel, at) {
   }
   const plane = planeOn(panel);
   state.cursor = { plane, ...at };
-  return { kind: "stroke", stroke: beginStroke(at, plane, event.altKey, CHANNELS.includes(panel) ? panel : state.channel), at, down: pointOf(event) };
+  return { kind: "stroke", stroke: beginStroke(at, plane, event.altKey, channelOn(panel)), at, down: pointOf(event) };
 }
 
 const FOLLOW = {
@@ -166,7 +164,7 @@ function point(figure, event) {
   if (!state.frames.length || event.pointerType === "touch") return;
   const canvas = figure && canvasOf(figure), panel = figure?.dataset.panel;
   const at = canvas && panel !== "surface" ? pixelAt(canvas, event) : null;
-  state.pointer = at ? voxelAt(PLANES.includes(panel) ? panel : "axial", at) : null;
+  state.pointer = at ? voxelAt(planeOn(panel), at) : null;
   refresh();
 }
 

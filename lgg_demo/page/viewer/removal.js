@@ -16,7 +16,7 @@ function coreOf({ areas }, width) {
 
 // What belongs to a lesion at any threshold below this one too: the less likely voxels around it that are reached from it
 // sooner than from another lesion. Else its rim would stay, and be a lesion once the threshold is lowered.
-export function withRim(frames, lesions, lesion, cutoff) {
+function withRim(frames, lesions, lesion, cutoff) {
   const { width, height } = frames[0];
   const owner = frames.map(() => null), reached = coreOf(lesion, width), front = [];
   const take = (slice, i, own) => {

@@ -32,7 +32,7 @@ function panelsOf(layout) {
 }
 
 // Those of the layout, or the one that was made large.
-export function visiblePanels() {
+function visiblePanels() {
   const all = panelsOf(state.layout);
   return all.includes(state.large) ? [state.large] : all;
 }

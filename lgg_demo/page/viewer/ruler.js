@@ -2,7 +2,7 @@
 import { rounded } from "./counts.js";
 
 // The steps of a plane's pixels across and down, in mm; null where the file does not say them.
-export function stepsOf(plane, spacing) {
+function stepsOf(plane, spacing) {
   if (!spacing) return null;
   const [between, row, column] = spacing;
   return { axial: [column, row], coronal: [column, between], sagittal: [row, between] }[plane];

@@ -98,7 +98,7 @@ function hear(told) {
   if (run.phase === "running" && total) progress(done, total);
 }
 
-export function stopRun() {
+function stopRun() {
   const { phase, stop } = run;
   if (phase === "running") trigger("stop"); // then the page says that it has ended
   stop?.abort();

@@ -53,6 +53,10 @@ export function resetWindows() {
 }
 resetView();
 
+// Which plane and which sequence a panel shows: most show the axial slice of the chosen sequence.
+export const planeOn = (panel) => (PLANES.includes(panel) ? panel : "axial");
+export const channelOn = (panel) => (CHANNELS.includes(panel) ? panel : state.channel);
+
 export const frameNow = () => state.frames[state.place];
 export const cutoff = () => cutoffOf(state.threshold);
 export const layersNow = () => state.layers[state.layout === "side" ? "side" : "over"];

@@ -4,7 +4,7 @@ import { paintGrey } from "./thumbnail.js";
 import { frameNow, state } from "./state.js";
 import { number, say } from "./words.js";
 
-export const ROLES = ["flair", "pre", "post", "mask", ""];
+const ROLES = ["flair", "pre", "post", "mask", ""];
 
 export function buildStudies() {
   find(".lgg-studies").append(create("h2"), create("ol"));

@@ -1,6 +1,6 @@
 // A zip of files as they are, for a folder to be sent as one: paths are kept, nothing is packed. No document.
 const LEFT_OUT = ["thumbs.db", "desktop.ini", "__macosx"];
-export const MOST_ENTRIES = 65535, MOST_ZIPPED = 2 ** 32 - 1; // what a zip without zip64 can say
+const MOST_ENTRIES = 65535, MOST_ZIPPED = 2 ** 32 - 1; // what a zip without zip64 can say
 
 // Whether a file was put there by an operating system, not by its user.
 export const isHidden = (path) =>
