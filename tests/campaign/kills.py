@@ -16,6 +16,7 @@ from tests.campaign.processes import end
 from tests.campaign.server import ROOT, environment
 from tests.campaign.tally import Campaign
 from tests.drawn_heads import draw_head
+from tests.folders import files_below
 
 SETTINGS = [
     "--slices-per-epoch", "8", "--batch-size", "4", "--crop", "64", "--views", "64", "--encoder-weights", "none",
@@ -72,7 +73,9 @@ class Training:
     def changed(self, pattern: str) -> int:
         """The latest change of its files of such names, nanoseconds since 1970."""
         times = [0]
-        for path in self.out.rglob(pattern):
+        for path in files_below(self.out):
+            if not path.match(pattern):
+                continue
             with suppress(OSError):  # a part that was renamed
                 times.append(path.stat().st_mtime_ns)
         return max(times)

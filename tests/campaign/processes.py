@@ -72,8 +72,8 @@ class Peak:
             if at_most(pids) > self.bytes:
                 self.bytes = max(self.bytes, memory(pids))
             if self.folder is not None:
-                with suppress(OSError):
-                    self.names |= {p.as_posix() for p in self.folder.rglob("*")}
+                for place, folders, files in os.walk(self.folder):  # rglob would raise at what is deleted meanwhile
+                    self.names |= {Path(place, name).as_posix() for name in (*folders, *files)}
             self._stop.wait(0.1)
 
     def __enter__(self) -> Peak:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from tests.campaign.processes import end
+from tests.folders import files_below
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
@@ -102,7 +103,7 @@ class Server:
     def holds(self, marker: bytes) -> list[Path]:
         """The files in its temporary folder that hold these bytes."""
         found = []
-        for path in self.temporary.rglob("*"):
+        for path in files_below(self.temporary):
             try:
                 if path.is_file() and marker in path.read_bytes():
                     found.append(path)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from drawn_heads import draw_head, write_phantom
+from folders import files_below
 
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.blocks import build
@@ -46,8 +47,7 @@ def url(served: tuple[str, Any]) -> str:
 
 def uploads_left() -> list[Path]:
     """What lies in Gradio's folder beside the masks it serves."""
-    files = (p for p in Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*") if p.is_file())
-    return [p for p in files if not p.stem.endswith("_mask")]
+    return [p for p in files_below(Path(os.environ["GRADIO_TEMP_DIR"])) if not p.stem.endswith("_mask")]
 
 
 @pytest.fixture

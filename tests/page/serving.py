@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from folders import files_below
 
 from lgg_demo.case import Scan
 from lgg_demo.page import gate
@@ -143,7 +144,7 @@ class Server:
 
     def lying(self) -> list[Path]:
         """Every file that is not a result."""
-        return [p for p in self.folder.root.rglob("*") if not p.is_dir() and self.folder.results not in p.parents]
+        return [p for p in files_below(self.folder.root) if self.folder.results not in p.parents]
 
 
 @pytest.fixture(scope="module")

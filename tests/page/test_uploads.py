@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import files_below
 from serving import tried, until
 
 from lgg_demo.output.result import Result
@@ -45,7 +46,7 @@ def upload(folder: UploadFolder, sender: str = "me", name: str = "a.png") -> Pat
 
 
 def files(folder: UploadFolder) -> list[Path]:
-    return [p for p in folder.root.rglob("*") if not p.is_dir()]
+    return files_below(folder.root)
 
 
 def test_constants_keep_the_promise() -> None:
