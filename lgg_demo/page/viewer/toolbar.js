@@ -3,16 +3,18 @@ import { create, find, label, setText } from "./dom.js";
 import { writeDials } from "./dials.js";
 import { iconOf } from "./icons.js";
 import { CHANNELS, PANELS, TOOLS, frameNow, isVolume, layersNow, series, state } from "./state.js";
+import { patientNow } from "./visits.js";
 import { say } from "./words.js";
 
-export const LAYOUTS = ["side", "overlay", "swipe", "sequences", "planes"];
-const IS_THERE = { planes: () => isVolume(), sequences: () => Object.keys(frameNow().image).length > 1 };
+export const LAYOUTS = ["side", "overlay", "swipe", "sequences", "planes", "visits"];
+const IS_THERE = { planes: () => isVolume(), sequences: () => Object.keys(frameNow().image).length > 1, visits: () => patientNow() !== null };
 export const hasLayout = (name) => IS_THERE[name]?.() ?? true;
 export const layouts = () => LAYOUTS.filter(hasLayout);
 
 // Each group: its buttons as [name, shortcut, key of its label].
 const GROUPS = {
   tools_layout: LAYOUTS.map((name) => [name, "V", `layout_${name}`]),
+  tools_visits: [["flicker", "K", "flicker"]],
   tools_layers: PANELS.map((name, k) => [name, `${k + 1}`, `panel_${name}`]),
   tools_style: [["fill", "F", "style_fill"]],
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
@@ -29,9 +31,9 @@ const ELSEWHERE = {
   previous: ["P", "previous_finding"], back: ["↑", "previous_slice"], on: ["↓", "next_slice"], next: ["N", "next_finding"],
 };
 const WORDED = ["save", "copy"]; // an icon and its word
-const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", "ruler", "diameters", ...TOOLS];
+const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", "ruler", "diameters", "visits", "flicker", ...TOOLS];
 const HELP = [
-  "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
+  "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_visits", "help_style", "help_threshold", "help_zoom",
   "help_window", "help_object", "help_brush", "help_lasso", "help_undo", "help_measure", "help_out", "help_mouse", "help_touch",
 ];
 export const buttons = new Map();
@@ -100,6 +102,8 @@ export function writeTools() {
     press(name, state.layout === name);
     buttons.get(name).hidden = !hasLayout(name);
   }
+  find('[data-group="tools_visits"]').hidden = state.layout !== "visits";
+  press("flicker", state.flicker !== null);
   for (const name of PANELS) {
     press(name, layersOn().includes(name));
     enable(name, isThere(name));
