@@ -1,6 +1,6 @@
 // Growth as two small charts side by side: volume and mean diameter against time, with intervals and the line through all visits.
 const NS = "http://www.w3.org/2000/svg";
-const WIDE = 128, HIGH = 112, GAP = 10; // of one chart, in units of the drawing
+const WIDE = 128, HIGH = 92, GAP = 10; // of one chart, in units of the drawing
 const PAD = { left: 25, right: 7, top: 17, bottom: 14 };
 const LEAST_SPAN = 0.2; // of the largest value: less would make much of a small change
 
@@ -34,7 +34,10 @@ function chartOf({ title, points, ends, marks, text }, left) {
     group.append(svgOf("line", { x1: PAD.left, x2: WIDE - PAD.right, y1: py(tick), y2: py(tick), class: "lgg-chart-grid" }));
     group.append(svgOf("text", { x: PAD.left - 4, y: py(tick) + 3, "text-anchor": "end" }, text(tick)));
   }
-  for (const { x, text: said } of marks) group.append(svgOf("text", { x: px(x), y: HIGH - 3, "text-anchor": "middle" }, said));
+  for (const { x, text: said } of marks) {
+    const anchor = said.length < 4 ? "middle" : "end"; // a longer one is the last, with its unit
+    group.append(svgOf("text", { x: px(x) + (anchor === "end" ? 10 : 0), y: HIGH - 3, "text-anchor": anchor }, said));
+  }
   const line = (points_, of) => group.append(svgOf("polyline", { points: points_.map((p) => `${px(p.x)},${py(p.y)}`).join(" "), class: of }));
   line(ends ?? points, ends ? "lgg-chart-line" : "lgg-chart-way");
   for (const { x, y, low, high } of points) {

@@ -1,11 +1,11 @@
 // In the right rail: is it growing? Volume of each visit, its change with an interval, velocity, category, chart and table by lesion.
-import { create, find } from "./dom.js";
+import { create, find, label } from "./dom.js";
 import { categoryOf, volumeChange, isMeasurable, NORMAL_95, lineThrough, meanDiameter, spreadOf } from "./growth.js";
 import { growthChart } from "./growth_chart.js";
-import { categoryText, changeText, intervalText, percentText, signed, velocityText } from "./growth_text.js";
+import { changeText, criterionText, intervalText, percentText, signed } from "./growth_text.js";
 import { matchedNow } from "./measures.js";
 import { cutoff, state, versionsOf } from "./state.js";
-import { comparedNow, framesOfCase, monthsText, patientNow, visitNumbered, visitTitle, volumeOf } from "./visits.js";
+import { comparedNow, framesOfCase, monthsText, patientNow, visitName, visitNumbered, visitTitle, volumeOf } from "./visits.js";
 import { number, say } from "./words.js";
 
 const MOST_COLUMNS = 3, MOST_LESIONS_SHOWN = 8;
@@ -37,17 +37,14 @@ function headline({ from, to, change }) {
   return [box, create("p", { className: "lgg-small", title: say("interval_tip") }, said)];
 }
 
-function fact(key, value, exact) {
-  const cell = create("dd", {}, value);
-  Object.assign(cell.dataset, { growth: key, exact: exact ?? "" });
-  return [create("dt", {}, say(`growth_${key}`)), cell];
-}
-
-function growthFacts({ line, category, matched, isNew }) {
-  const rano = matched === null ? "…" : category === null ? "–" : categoryText({ category, isNew });
-  return create("dl", { className: "lgg-facts" },
-    ...fact("velocity", line ? velocityText(line) : say("velocity_unknown"), line?.slope),
-    ...fact("category", rano, category));
+// The category with its criterion, and that it is no assessment.
+function rano({ category, matched, isNew }) {
+  const text = matched === null ? "…" : category === null ? "–" : say(`rano_${category}`);
+  const box = create("p", { className: "lgg-rano" }, say("growth_category"), " ", create("strong", {}, text));
+  if (category) box.append(create("small", {}, criterionText({ category, isNew })));
+  box.append(create("small", {}, say("growth_no_assessment")));
+  Object.assign(box.dataset, { growth: "category", exact: category ?? "" });
+  return box;
 }
 
 function growthCharts({ visits, line }) {
@@ -63,15 +60,17 @@ function growthCharts({ visits, line }) {
   const first = visits[0], last = visits.at(-1);
   const ends = dated && line
     ? [first, last].map(({ months }) => ({ x: months, y: Math.max(0, line.at + (line.slope * months) / 12) })) : null;
-  const marks = visits.map((visit) => ({ x: x(visit), text: dated ? monthsText(visit.months) : `${visit.number + 1}` }));
+  const unit = (visit) => say("chart_months", { months: monthsText(visit.months) });
+  const marks = visits.map((visit) => ({
+    x: x(visit), text: !dated ? `${visit.number + 1}` : visit === last ? unit(visit) : monthsText(visit.months),
+  }));
   const text = (value) => number(value, value % 1 ? 1 : 0);
   const said = visits.map((visit) => `${visitNumbered(visit, visit.number)}: ${number(visit.volume, 1)} ${say("unit_volume")}`).join("; ");
   const charts = [
     { title: say("chart_volume"), points: points((v) => v), ends: null, marks, text },
     { title: say("chart_diameter"), points: points(meanDiameter), ends, marks, text },
   ];
-  return create("figure", {}, growthChart(charts, say("chart_label", { values: said })),
-    create("figcaption", { className: "lgg-small" }, say(dated ? "chart_months" : "chart_visits")));
+  return growthChart(charts, say("chart_label", { values: said }));
 }
 
 // What became of a lesion from one visit to another.
@@ -89,23 +88,27 @@ function row(key, name, values, last) {
   return made;
 }
 
-function table({ visits, from, to, matched, change }) {
+function growthTable({ visits, from, to, matched, change, line }) {
   const shown = visits.length > MOST_COLUMNS ? [from, to] : visits;
-  const head = create("tr", {}, create("td"),
-    ...shown.map(({ number: n }) => create("th", { scope: "col" }, say("visit_number", { number: n + 1 }))),
+  const name = (visit) => visitName(visit, visit.number);
+  const head = create("tr", {}, create("td"), ...shown.map((visit) => create("th", { scope: "col", title: name(visit) }, name(visit))),
     create("th", { scope: "col" }, say("growth_change")));
   const one = (value) => number(value, value < 1 && value > 0 ? 2 : 1);
   const mm = shown.map(({ volume }) => meanDiameter(volume)), difference = meanDiameter(to.volume) - meanDiameter(from.volume);
-  const lesions = (matched?.lesions ?? []).slice(0, MOST_LESIONS_SHOWN).map(({ volumes }, k) => row(
+  const found = matched?.lesions ?? [], isWhole = found.length === 1 && found[0].parts.every((part) => part.length);
+  const lesions = (isWhole ? [] : found.slice(0, MOST_LESIONS_SHOWN)).map(({ volumes }, k) => row(
     "lesion", say("lesion_volume", { number: k + 1 }),
     shown.map(({ number: n }) => (volumes[n] ? one(volumes[n]) : "–")), fateOf(volumes[from.number], volumes[to.number]),
   ));
   const body = [
     row("volume", say("growth_volume"), shown.map(({ volume }) => one(volume)), change.percent === null ? signed(change.ml, 1) : percentText(change.percent)),
     row("diameter", say("growth_diameter"), mm.map((value) => number(value, 1)), signed(difference, 1)),
+    row("velocity", say("growth_velocity"), shown.map(() => ""), line ? signed(line.slope, 1) : "–"),
     ...(matched === null ? [row("lesion", say("growth_lesions"), shown.map(() => "…"), "…")] : lesions),
   ];
-  return create("table", { className: "lgg-figures" }, create("thead", {}, head), create("tbody", {}, ...body));
+  const made = create("table", { className: "lgg-figures" }, create("thead", {}, head), create("tbody", {}, ...body));
+  Object.assign(made.querySelector('[data-growth="velocity"]'), { title: say("growth_velocity_tip") }).dataset.exact = line?.slope ?? "";
+  return made;
 }
 
 // What is to be known of the figures: whether visits could be matched, what the server warns of, that it is no assessment.
@@ -115,7 +118,6 @@ function notes({ of, matched, visits }) {
   if (visits.some(({ months }) => months === null)) said.push(say("months_unknown"));
   return [
     ...said.map((text) => create("p", { className: "lgg-small lgg-caution" }, text)),
-    create("p", { className: "lgg-small" }, say("growth_no_assessment")),
   ];
 }
 
@@ -138,6 +140,7 @@ function shortOf({ from, to, change }) {
 export function writeGrowth() {
   const place = find(".lgg-growth"), of = patientNow(), isOpen = state.layout === "visits";
   place.hidden = !of;
+  label(place, say("growth"));
   find(".lgg-result").classList.toggle("lgg-grows", isOpen);
   if (!of) {
     growthWritten = "";
@@ -149,5 +152,5 @@ export function writeGrowth() {
   const now = growthNow();
   if (!now) return place.replaceChildren(create("p", { className: "lgg-small" }, say("growth_no_volumes")));
   if (!isOpen) return place.replaceChildren(...shortOf(now));
-  place.replaceChildren(create("h2", {}, say("growth")), ...headline(now), growthCharts(now), table(now), growthFacts(now), ...notes(now));
+  place.replaceChildren(...headline(now), growthCharts(now), growthTable(now), rano(now), ...notes(now));
 }

@@ -26,11 +26,12 @@ const CRITERIA = {
   stable_disease: "rano_by_stable",
 };
 
-export function categoryText({ category, isNew }) {
-  const shares = { up: number(100 * PROGRESSION, 0), down: number(-100 * PARTIAL, 0) };
-  return say("rano_category", {
-    category: say(`rano_${category}`), criterion: say(isNew ? "rano_by_new" : CRITERIA[category], shares),
-  });
+export function criterionText({ category, isNew }) {
+  const shares = { up: signed(100 * PROGRESSION, 0), down: signed(100 * PARTIAL, 0) };
+  return say(isNew ? "rano_by_new" : CRITERIA[category], shares);
 }
+
+export const categoryText = (found) =>
+  say("rano_category", { category: say(`rano_${found.category}`), criterion: criterionText(found) });
 
 export const velocityText = ({ slope }) => say("velocity_value", { velocity: signed(slope, 1) });

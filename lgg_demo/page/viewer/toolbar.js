@@ -14,7 +14,6 @@ export const layouts = () => LAYOUTS.filter(hasLayout);
 // Each group: its buttons as [name, shortcut, key of its label].
 const GROUPS = {
   tools_layout: LAYOUTS.map((name) => [name, "V", `layout_${name}`]),
-  tools_visits: [["flicker", "K", "flicker"]],
   tools_layers: PANELS.map((name, k) => [name, `${k + 1}`, `panel_${name}`]),
   tools_style: [["fill", "F", "style_fill"]],
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
@@ -24,6 +23,7 @@ const GROUPS = {
     ["removing", "X", "removing"], ["between", "W", "between"], ["undo", "Z", "undo"], ["redo", "Y", "redo"],
   ],
   tools_measure: [["ruler", "M", "ruler"], ["diameters", "D", "diameters_drawn"]],
+  tools_visits: [["flicker", "K", "flicker"]], // the last: it comes and goes with its layout
 };
 // Buttons that stand elsewhere, in their places of viewer.html.
 const ELSEWHERE = {

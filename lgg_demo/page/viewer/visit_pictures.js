@@ -1,6 +1,6 @@
 // What the panels of two visits show: the earlier one as it is, the later one in its slices, what was gained and lost.
 import { maskOf, ADDED, QUANTA, REMOVED } from "./counts.js";
-import { layered, outlined, sourceOf } from "./layers.js";
+import { layered, outlined, parts, sourceOf } from "./layers.js";
 import { create } from "./dom.js";
 import { newSheet, paint, word } from "./paint.js";
 import { resliced, through } from "./reslice.js";
@@ -10,6 +10,7 @@ import { comparedNow, laterFrame } from "./visits.js";
 // Okabe and Ito's vermilion and bluish green, told apart by the way of their stripes too.
 export const GAINED = [213, 94, 0], LOST = [0, 158, 115];
 const STRIPE = 7; // CSS pixels from one stripe to the next
+const DIMMED = 0.55; // colour carries the message
 const KEPT = [255, 255, 255];
 
 const kept = new Map(); // arrays by what they are of: {key, value}
@@ -85,7 +86,7 @@ function stripes(context, colour, way, ratio) {
   const size = Math.round(STRIPE * ratio), name = `${colour}/${way}/${size}`;
   if (!tiles.has(name)) {
     const tile = create("canvas", { width: size, height: size }), on = tile.getContext("2d");
-    Object.assign(on, { fillStyle: `rgb(${colour.join(" ")} / 0.5)`, strokeStyle: `rgb(${colour.join(" ")})`, lineWidth: size / 2.6 });
+    Object.assign(on, { fillStyle: `rgb(${colour.join(" ")} / 0.7)`, strokeStyle: `rgb(${colour.join(" ")})`, lineWidth: size / 2.6 });
     on.fillRect(0, 0, size, size);
     for (const shift of [-size, 0, size]) {
       on.beginPath();
@@ -125,8 +126,8 @@ function stripedPart(name, key, { width, height }, inside, colour, way) {
 
 // What was gained and lost from the earlier to the later visit, with the outline of the earlier one.
 function changeParts(source, later) {
-  const all = layered(source, { image: true });
-  if (state.blink) return all;
+  if (state.blink) return layered(source, { image: true });
+  const all = parts.image(source, DIMMED);
   const key = `${source.masked}/${later.masked}`;
   return [
     ...all,

@@ -25,10 +25,12 @@ export function visitNumbered({ months }, n) {
   return n && months !== null ? say("visit_after", { visit: name, months: monthsText(months) }) : name;
 }
 
-// The same on the page, by its own name where it has one.
+// On the page, by its own name where it has one; with the months since the first.
+export const visitName = (visit, n) => visit.visit ?? say("visit_number", { number: n + 1 });
+
 export function visitTitle(visit, n) {
-  if (!visit.visit) return visitNumbered(visit, n);
-  return n && visit.months !== null ? say("visit_after", { visit: visit.visit, months: monthsText(visit.months) }) : visit.visit;
+  const name = visitName(visit, n);
+  return n && visit.months !== null ? say("visit_after", { visit: name, months: monthsText(visit.months) }) : name;
 }
 
 // The volume of a visit in mL, on its own grid; null where nobody knows the size of a voxel.
