@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +90,24 @@ def _labels(visits: Sequence[Visit]) -> Iterator[str]:
             label = f"{label} ({number})"
         taken.add(label)
         yield label
+
+
+def register_visits(
+    results: Sequence[Result],
+    pictures: Sequence[np.ndarray | None],
+    known: Mapping[Pair, Registration | None] | None = None,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> dict[Pair, Registration | None]:
+    """How the scans of each patient's later visits lie to the first one's, beside what is known; see `register_pair`.
+
+    turn: is held for one pair at a time, each of which takes seconds.
+    """
+    registered = dict(known or {})
+    for pair in (pair for timeline in timelines([r.visit for r in results]) for pair in timeline.pairs):
+        if pair not in registered:
+            with turn():
+                registered[pair] = register_pair(results, pictures, pair)
+    return registered
 
 
 def register_pair(results: Sequence[Result], pictures: Sequence[np.ndarray | None], pair: Pair) -> Registration | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import shutil
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,7 +29,7 @@ from lgg_demo.output.files import write_outputs
 from lgg_demo.output.follow_up import follow_up_of, repeatability_of
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import Result, result_of
-from lgg_demo.output.timeline import Pair, register_pair, timelines
+from lgg_demo.output.timeline import register_visits
 from lgg_demo.page.faults import NotOurs, language_of, refusal
 from lgg_demo.page.gradio_patches import Stop
 from lgg_demo.page.listing import listed_case, roles_of
@@ -43,7 +43,6 @@ from lgg_demo.reading import guard
 from lgg_demo.reading.layout import nifti_name, parse
 from lgg_demo.reading.limits import MOST_FILES, MOST_SLICES
 from lgg_demo.reading.studies import Read, Request
-from lgg_demo.registration import Registration
 from lgg_demo.scratch import scratch
 
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
@@ -179,24 +178,6 @@ class Page:
         with self.alone(stop):
             return segment_cases(self.segmenter, cases, tell, stop)
 
-    def register(
-        self,
-        results: Sequence[Result],
-        pictures: Sequence[np.ndarray],
-        stop: Stop,
-        known: Mapping[Pair, Registration | None] | None = None,
-    ) -> dict[Pair, Registration | None]:
-        """How the scans of each patient's later visits lie to the first one's, beside what is known. One after the other,
-        so that other requests come between.
-        """
-        found = dict(known or {})
-        for timeline in timelines([r.visit for r in results]):
-            for pair in timeline.pairs:
-                if pair not in found:
-                    with self.alone(stop):
-                        found[pair] = register_pair(results, pictures, pair)
-        return found
-
     def steps(self, batches: Generator[Read], asked: Asked) -> Iterator[Step]:
         """Read and segment: of a study first what there is to look at, then how far the network is, at last the result."""
         yield Step(READING)
@@ -218,7 +199,7 @@ class Page:
                 del found  # before the next ones are read
         if len(asked.visits) == len(results):
             results = [replace(r, visit=v) for r, v in zip(results, asked.visits, strict=True)]
-        registered = self.register(results, pictures, asked.stop)
+        registered = register_visits(results, pictures, turn=partial(self.alone, asked.stop))
         # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
         bare = tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results)
         kept = Kept(bare, tuple(pictures), registered)
@@ -362,7 +343,7 @@ class Page:
         kept = session.kept
         visits = read_visits(said, len(kept.results))
         results = tuple(replace(r, visit=v) for r, v in zip(kept.results, visits, strict=True))
-        registered = self.register(results, kept.pictures, Stop(), kept.registered)
+        registered = register_visits(results, kept.pictures, kept.registered, partial(self.alone, Stop()))
         if kept.dropped:
             raise refusal("result_dropped", language)
         kept.results, kept.registered = results, registered
@@ -436,7 +417,8 @@ class Page:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
                 raise gr.Error(" ".join(sentences), print_exception=False)
         record = self.segmenter.record
-        follow_up = follow_up_of(results, self.register(results, pictures, stop), threshold, record, language)
+        registered = register_visits(results, pictures, turn=partial(self.alone, stop))
+        follow_up = follow_up_of(results, registered, threshold, record, language)
         report = build_report(results, threshold, record, problems, language, notices, follow_up=follow_up)
         folder = self.folder.new_result()
         try:

@@ -45,7 +45,7 @@ class Kept:
 
     results: what masks and scores need; pictures: what the viewer shows of each, (S, H, W) uint8, for the page to print.
     registered: how scans of one patient's visits lie to each other, as far as anybody has asked; None where that cannot be
-    known. shared: these arrays are there anyhow, for all sessions. dropped: they were there, and had to go.
+    known. shared: all this is there anyhow, for all sessions. dropped: they were there, and had to go.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Kept:
         self.registered = dict(registered or {})
         self.dropped = False
         self._shared = {id(a) for a in self.arrays} if shared else set[int]()
+        self._shared_pairs = len(self.registered) if shared else 0
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -71,7 +72,8 @@ class Kept:
     def size(self) -> int:
         """Bytes that are free once this is dropped, about."""
         headers = sum(len(r.instances) for r in self.results)
-        beside = headers * INSTANCE_BYTES + len(self.registered) * REGISTRATION_BYTES
+        pairs = len(self.registered) - self._shared_pairs
+        beside = headers * INSTANCE_BYTES + max(0, pairs) * REGISTRATION_BYTES
         return sum(a.nbytes for a in self.arrays if id(a) not in self._shared) + beside
 
     def drop(self) -> None:

@@ -30,7 +30,10 @@ def read_visits(said: str | None, cases: int) -> tuple[Visit | None, ...]:
     try:
         if said is None or len(said) > MOST_SAID:
             raise ValueError
-        for one in json.loads(said):
+        listed = json.loads(said)
+        if not isinstance(listed, list):
+            raise ValueError
+        for one in listed:
             case = one["case"]
             if type(case) is not int or not 0 <= case < cases:
                 raise ValueError
