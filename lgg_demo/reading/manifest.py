@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import datetime
 from pathlib import Path
 
-from lgg_demo.case import LggDemoError, Role
+from lgg_demo.case import LggDemoError, Role, Visit
 from lgg_demo.reading.archive import Given
 
 COLUMNS = ("subject", "visit", "date", "role", "path")
@@ -28,8 +29,9 @@ class ManifestError(LggDemoError):
 def read_manifest(file: Path) -> list[Given]:
     """The files of a CSV with the columns subject, visit, date, role, path; paths are relative to its folder.
 
-    visit and date may be left out, and keep the visits of one subject apart. role: flair, pre (or t1), post (or t1c), mask
-    (or reference), ignore. A path may be a folder, as of a DICOM series. Raises ManifestError.
+    visit and date (YYYY-MM-DD) may be left out, and keep the visits of one subject apart, which are one patient's. role:
+    flair, pre (or t1), post (or t1c), mask (or reference), ignore. A path may be a folder, as of a DICOM series. Raises
+    ManifestError.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -48,7 +50,11 @@ def read_manifest(file: Path) -> list[Given]:
             raise ManifestError(f"{file.name}, line {number}: the role is none of {', '.join(ROLES)}.")
         if not subject or not path:
             raise ManifestError(f"{file.name}, line {number}: subject or path is missing.")
-        visit = [(row.get(column) or "").strip() for column in ("visit", "date")]
+        name, date = ((row.get(column) or "").strip() for column in ("visit", "date"))
+        try:
+            visit = Visit(subject, name or None, datetime.date.fromisoformat(date) if date else None)
+        except ValueError:
+            raise ManifestError(f"{file.name}, line {number}: the date must be written YYYY-MM-DD.") from None
         if role != "other":
-            found.append(Given(file.parent / path, " ".join(filter(None, [subject, *visit])), role))
+            found.append(Given(file.parent / path, " ".join(filter(None, [subject, name, date])), role, visit))
     return found
