@@ -1,8 +1,10 @@
-// What the list of studies does: go to one, give a series another role.
+// What the list of studies does: go to one, give a series another role, say whose a study is and when it was.
 import { go } from "./actions.js";
 import { find, root } from "./dom.js";
 import { enter } from "./run.js";
 import { cutoff, state } from "./state.js";
+import { writeStudies } from "./studies.js";
+import { listenToVisits } from "./visit_list.js";
 
 // The first slice of a study with an outline; of one without, its middle.
 function goStudy(n) {
@@ -20,7 +22,17 @@ function choose({ value, dataset }) {
   return enter({ what: dataset.series, replaces: true, begin });
 }
 
+// Have the studies grouped by what is said of them now; nothing that is shown goes.
+function regroup(visits, what) {
+  const begin = () => {
+    root.visits = JSON.stringify(visits);
+    trigger("visits");
+  };
+  return enter({ what, replaces: false, begin });
+}
+
 export function listenToStudies() {
+  listenToVisits(writeStudies, regroup);
   const place = find(".lgg-studies");
   place.addEventListener("click", ({ target }) => {
     const study = target.closest(".lgg-study");

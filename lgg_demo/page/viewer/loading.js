@@ -79,7 +79,7 @@ async function open({ id, cases, synthetic = false }) {
 
 // Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
 function clear() {
-  Object.assign(state, { frames: [], studies: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
+  Object.assign(state, { frames: [], studies: [], followUp: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
   Object.assign(state, { tool: null, removing: false, cursor: null, drawn: null });
   forgetSurface();
   tell("");
@@ -124,6 +124,8 @@ async function load(value) {
     state.best = value.best_threshold ?? state.best;
     state.model = value.model ?? state.model;
     await (fresh ? open(value) : complete(value));
+    state.followUp = value.follow_up ?? (fresh ? [] : state.followUp);
+    state.repeatability = value.repeatability ?? null;
     if (!(state.channel in frameNow().image)) state.channel = "flair";
   }
   render();
