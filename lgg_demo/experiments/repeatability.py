@@ -22,6 +22,7 @@ from lgg_demo.case import Scan
 from lgg_demo.command import Checkpoint, OptionalFile, OptionalFolder, run
 from lgg_demo.grid import Grid
 from lgg_demo.measure.growth import NORMAL_95
+from lgg_demo.measure.patients import volume_errors
 from lgg_demo.measure.units import voxel_ml
 from lgg_demo.network.checkpoint import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM, SIZE
@@ -37,16 +38,17 @@ HEIGHT_MM = 140.0  # of the data set's stacks, which say no spacing: from the lo
 MOST_DEGREES = 10.0
 THICKNESS = (0.8, 1.3)  # of the scan's own distance between slices
 PIXEL = (0.9, 1.1)  # of its own pixels' side
-BEYOND_MM = 24.0  # more slices, so that what is turned stays inside
+BEYOND_MM = 12.0  # of more slices below and above, so that what is turned stays inside
 NOISE = (0.005, 0.02)  # standard deviation, of the 99th percentile
 BIAS = 0.15  # of the signal: how much a coil brightens or darkens one side of the head, at most
 COVERED = 0.95  # of the pairs, at least, on patients that the fit has not seen
+ORDER = 3  # of the interpolation between slices and pixels
 PARTS = 5  # in each of which the patients are left out of a fit
 RATIOS = np.geomspace(0.05, 50, 61)  # mL: absolute to relative part, which are tried
 PROTOCOL = (
     "pairs of measurements of one scan: as it is, and in draws that are shifted by parts of a voxel, rotated by up to 10° "
-    "about any axis, on other slices (0.8 to 1.3 of the thickness) and pixels, with noise and a bias field; segmented by the "
-    "released network, which was trained on the patients, at its threshold. The data set states no spacing: "
+    "about any axis, on other slices (0.8 to 1.3 of the thickness) and pixels, with noise and a bias field; segmented by "
+    "the released network, which was trained on the patients, at its threshold. The data set states no spacing: "
     f"{FIELD_MM / SIZE:.2f} mm pixels and {HEIGHT_MM:g} mm from the lowest to the highest slice are assumed. Coverage: of "
     f"pairs of patients left out of the fit, one in {PARTS} in turn"
 )
@@ -86,7 +88,8 @@ def acquired(scan: Scan, draw: Draw) -> Scan:
     spacing = np.array(scan.grid.spacing_mm)
     other = spacing * (draw.thickness, draw.pixel, draw.pixel)
     size = np.array(scan.pixels.shape[:3])
-    shape = np.ceil((size * spacing + (BEYOND_MM, 0, 0)) / other).astype(int)
+    shape = np.ceil(size * spacing / other).astype(int)
+    shape[0] += 2 * int(np.ceil(BEYOND_MM / other[0]))
     turn = _rotation(draw.axis, draw.degrees)
     matrix = turn * other / spacing[:, None]
     middle = (size - 1) / 2 + np.array(draw.shift)
@@ -110,7 +113,7 @@ def _moved(stack: np.ndarray, matrix: np.ndarray, offset: np.ndarray, shape: np.
     halves = (-0.25, 0.25) if thickness > 1 else (0.0,)
     parts = [
         ndimage.affine_transform(
-            stack, matrix, offset + matrix[:, 0] * half, tuple(shape), order=1, cval=float(stack.min())
+            stack, matrix, offset + matrix[:, 0] * half, tuple(shape), order=ORDER, cval=float(stack.min())
         )
         for half in halves
     ]
@@ -244,7 +247,7 @@ def summary(volumes: Volumes, cross_validation: Mapping[str, Any] | None) -> dic
     """What the record gets: the fit to all scans, with the smallest share to be covered for which `COVERED` of the pairs of
     left-out patients are. Raises ValueError where there are too few scans.
     """
-    if len({name.partition("_ses-")[0] for name in volumes}) < PARTS or len(pairs_of(volumes)) < 2 * PARTS:
+    if len({name.partition("_ses-")[0] for name in volumes}) < PARTS or len(pairs_of(volumes)) < PARTS:
         raise ValueError(f"too few scans: at least {PARTS} patients, with a draw or more of each")
     shares = np.arange(COVERED, 1.0, 0.005)
     coverage = [float(left_out(volumes, float(share)).mean()) for share in shares]
@@ -252,18 +255,17 @@ def summary(volumes: Volumes, cross_validation: Mapping[str, Any] | None) -> dic
     relative, absolute = fitted(pairs_of(volumes), float(shares[at]))
     facts: dict[str, Any] = {"relative": relative, "absolute_ml": absolute, "coverage": coverage[at]}
     facts |= {"pairs": len(pairs_of(volumes)), "scans": len(volumes), "protocol": PROTOCOL}
-    return facts if cross_validation is None else facts | {"out_of_fold": volume_errors(cross_validation)}
+    return facts if cross_validation is None else facts | {"out_of_fold": out_of_fold(cross_validation)}
 
 
-def volume_errors(cross_validation: Mapping[str, Any]) -> dict[str, Any]:
+def out_of_fold(cross_validation: Mapping[str, Any]) -> dict[str, Any]:
     """How far volumes are from their references, by networks that had not seen the patient, as shares of the reference.
 
-    It is no repeatability: most of it is of the patient and the reader, the same at each visit.
+    It is no repeatability: most of it is of the patient and of who drew the reference, and the same at each visit.
     """
-    rows = [row for row in cross_validation["per_patient"] if row["reference_pixels"]]
-    errors = np.array([row["predicted_pixels"] / row["reference_pixels"] - 1 for row in rows])
+    errors = volume_errors(cross_validation["per_patient"])
     low, middle, high = (float(v) for v in np.percentile(errors, [5, 50, 95]))
-    return {"patients": len(rows), "median": middle, "percentile_5": low, "percentile_95": high}
+    return {"patients": len(errors), "median": middle, "percentile_5": low, "percentile_95": high}
 
 
 @dataclass(frozen=True)
