@@ -4,7 +4,7 @@ import { find, root } from "./dom.js";
 import { enter } from "./run.js";
 import { cutoff, state } from "./state.js";
 import { writeStudies } from "./studies.js";
-import { listenToVisits } from "./visit_list.js";
+import { listenToVisits, nameOf } from "./visit_list.js";
 
 // The first slice of a study with an outline; of one without, its middle.
 function goStudy(n) {
@@ -23,12 +23,13 @@ function choose({ value, dataset }) {
 }
 
 // Have the studies grouped by what is said of them now; nothing that is shown goes.
-function regroup(visits, what) {
+function regroup(visits, said) {
   const begin = () => {
     root.visits = JSON.stringify(visits);
+    state.said = said;
     trigger("visits");
   };
-  return enter({ what, replaces: false, begin });
+  return enter({ what: nameOf(said.case), replaces: false, begin });
 }
 
 export function listenToStudies() {

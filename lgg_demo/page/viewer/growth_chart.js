@@ -26,13 +26,13 @@ export function roundTicks(values) {
 function chartOf({ title, points, ends, marks, text }, left) {
   const group = svgOf("g", { transform: `translate(${left} 0)` });
   const ys = points.flatMap(({ y, low, high }) => [y, low ?? y, high ?? y]), xs = points.map(({ x }) => x);
-  const ticks = roundTicks(ys), from = ticks[0], to = ticks.at(-1), wide = Math.max(...xs) - Math.min(...xs) || 1;
+  const ticks = roundTicks(ys), digits = Math.max(0, -Math.floor(Math.log10(ticks[1] - ticks[0]) + 1e-9)), from = ticks[0], to = ticks.at(-1), wide = Math.max(...xs) - Math.min(...xs) || 1;
   const px = (x) => PAD.left + 5 + ((x - Math.min(...xs)) / wide) * (WIDE - PAD.left - PAD.right - 10);
   const py = (y) => HIGH - PAD.bottom - ((y - from) / (to - from)) * (HIGH - PAD.top - PAD.bottom);
   group.append(svgOf("text", { x: 0, y: 9, class: "lgg-chart-title" }, title));
   for (const tick of ticks) {
     group.append(svgOf("line", { x1: PAD.left, x2: WIDE - PAD.right, y1: py(tick), y2: py(tick), class: "lgg-chart-grid" }));
-    group.append(svgOf("text", { x: PAD.left - 4, y: py(tick) + 3, "text-anchor": "end" }, text(tick)));
+    group.append(svgOf("text", { x: PAD.left - 4, y: py(tick) + 3, "text-anchor": "end" }, text(tick, digits)));
   }
   for (const { x, text: said } of marks) {
     const anchor = said.length < 4 ? "middle" : "end"; // a longer one is the last, with its unit

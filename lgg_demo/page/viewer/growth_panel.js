@@ -10,8 +10,8 @@ import { number, say } from "./words.js";
 
 const MOST_COLUMNS = 3, MOST_LESIONS_SHOWN = 8;
 
-// All figures of the patient on screen: {of, visits (each with months, volume, frames), earlier, later (their numbers), change,
-// line, category, matched (null until it is found, undefined where nothing can be matched)}; null where volumes are unknown.
+// All figures of the patient on screen: {of, visits (each with months, volume, number, frames), from and to (two of these),
+// change, line and category (of all until the later one), isNew (whether that has a new lesion), matched (null until it is found, undefined where nothing can be matched)}; null where volumes are unknown.
 export function growthNow(matchedOf = matchedNow) {
   const { of, earlier, later } = comparedNow();
   const visits = of.visits.map((visit, n) => {
@@ -20,11 +20,12 @@ export function growthNow(matchedOf = matchedNow) {
   });
   if (visits.some(({ volume }) => volume === null)) return null;
   const [from, to] = [visits[earlier.number], visits[later.number]], matched = matchedOf(of);
-  const isNew = !!matched?.lesions.some(({ parts }) => !parts[0].length && parts[to.number].some(isMeasurable));
+  const until = visits.slice(0, to.number + 1);
+  const isNew = !!matched?.lesions.some((lesion) => lesion.isNew && lesion.parts[to.number].some(isMeasurable));
   return {
-    of, visits, from, to, matched, line: lineThrough(visits),
+    of, visits, from, to, matched, line: lineThrough(until),
     change: volumeChange(from.volume, to.volume, state.repeatability),
-    category: matched === null ? null : categoryOf(visits.slice(0, to.number + 1).map(({ volume }) => volume), isNew), isNew,
+    category: matched === null ? null : categoryOf(until.map(({ volume }) => volume), isNew), isNew,
   };
 }
 
@@ -47,7 +48,7 @@ function rano({ category, matched, isNew }) {
   return box;
 }
 
-function growthCharts({ visits, line }) {
+function growthCharts({ visits, to, line }) {
   const dated = visits.every(({ months }) => months !== null), x = (visit) => (dated ? visit.months : visit.number);
   const reach = (volume) => {
     const spread = spreadOf(volume, state.repeatability);
@@ -59,24 +60,23 @@ function growthCharts({ visits, line }) {
   });
   const first = visits[0], last = visits.at(-1);
   const ends = dated && line
-    ? [first, last].map(({ months }) => ({ x: months, y: Math.max(0, line.at + (line.slope * months) / 12) })) : null;
+    ? [first, to].map(({ months }) => ({ x: months, y: Math.max(0, line.at + (line.slope * months) / 12) })) : null;
   const unit = (visit) => say("chart_months", { months: monthsText(visit.months) });
   const marks = visits.map((visit) => ({
     x: x(visit), text: !dated ? `${visit.number + 1}` : visit === last ? unit(visit) : monthsText(visit.months),
   }));
-  const text = (value) => number(value, value % 1 ? 1 : 0);
   const said = visits.map((visit) => `${visitNumbered(visit, visit.number)}: ${number(visit.volume, 1)} ${say("unit_volume")}`).join("; ");
   const charts = [
-    { title: say("chart_volume"), points: points((v) => v), ends: null, marks, text },
-    { title: say("chart_diameter"), points: points(meanDiameter), ends, marks, text },
+    { title: say("chart_volume"), points: points((v) => v), ends: null, marks, text: number },
+    { title: say("chart_diameter"), points: points(meanDiameter), ends, marks, text: number },
   ];
   return growthChart(charts, say("chart_label", { values: said }));
 }
 
 // What became of a lesion from one visit to another.
-function fateOf(before, after) {
+function fateOf(before, after, isNew) {
   if (!before && !after) return "";
-  if (!before) return say("lesion_new");
+  if (!before) return isNew ? say("lesion_new") : "–"; // beyond the first scan nobody knows
   if (!after) return say("lesion_disappeared");
   return percentText((100 * (after - before)) / before);
 }
@@ -96,9 +96,9 @@ function growthTable({ visits, from, to, matched, change, line }) {
   const one = (value) => number(value, value < 1 && value > 0 ? 2 : 1);
   const mm = shown.map(({ volume }) => meanDiameter(volume)), difference = meanDiameter(to.volume) - meanDiameter(from.volume);
   const found = matched?.lesions ?? [], isWhole = found.length === 1 && found[0].parts.every((part) => part.length);
-  const lesions = (isWhole ? [] : found.slice(0, MOST_LESIONS_SHOWN)).map(({ volumes }, k) => row(
+  const lesions = (isWhole ? [] : found.slice(0, MOST_LESIONS_SHOWN)).map(({ volumes, isNew }, k) => row(
     "lesion", say("lesion_volume", { number: k + 1 }),
-    shown.map(({ number: n }) => (volumes[n] ? one(volumes[n]) : "–")), fateOf(volumes[from.number], volumes[to.number]),
+    shown.map(({ number: n }) => (volumes[n] ? one(volumes[n]) : "–")), fateOf(volumes[from.number], volumes[to.number], isNew),
   ));
   const body = [
     row("volume", say("growth_volume"), shown.map(({ volume }) => one(volume)), change.percent === null ? signed(change.ml, 1) : percentText(change.percent)),
@@ -114,7 +114,7 @@ function growthTable({ visits, from, to, matched, change, line }) {
 // What is to be known of the figures: whether visits could be matched, what the server warns of, that it is no assessment.
 function notes({ of, matched, visits }) {
   const said = [...of.warnings];
-  if (matched === undefined) said.push(say("lesions_unmatched"));
+  if (matched === undefined && !said.length) said.push(say("lesions_unmatched"));
   if (visits.some(({ months }) => months === null)) said.push(say("months_unknown"));
   return [
     ...said.map((text) => create("p", { className: "lgg-small lgg-caution" }, text)),

@@ -53,6 +53,7 @@ let before = null; // what was shown before the pictures of a run that has no re
 
 // What was shown comes back where a run ends without a result.
 export function restore(ok) {
+  if (!ok) state.said = null;
   if (before && !ok) {
     forgetSurface();
     Object.assign(state, before);
@@ -125,6 +126,8 @@ async function load(value) {
     state.model = value.model ?? state.model;
     await (fresh ? open(value) : complete(value));
     state.followUp = value.follow_up ?? (fresh ? [] : state.followUp);
+    if (state.said && !fresh) state.studies = state.studies.map((study, c) => (c === state.said.case ? { ...study, ...state.said } : study));
+    state.said = null;
     state.repeatability = value.repeatability ?? null;
     if (!(state.channel in frameNow().image)) state.channel = "flair";
   }

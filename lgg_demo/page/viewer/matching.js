@@ -90,7 +90,8 @@ function* touching(one, other, steps, { width, height }) {
 }
 
 // The lesions of all visits together: a generator that yields between its steps and returns a list, the largest first, each
-// {parts: of each visit the lesions that belong to it, volumes: their sums in mL}. visits: each {frames, lesions (see
+// {parts: of each visit the lesions that belong to it, volumes: their sums in mL, isNew: whether the first visit has nothing
+// of it, though it has its place}. visits: each {frames, lesions (see
 // `lesionsOf`), to (the matrix from the first visit's voxels to its own)}, in order of time.
 export function* matchedLesions(visits) {
   const [{ frames }] = visits, { width, height, spacing } = frames[0];
@@ -111,7 +112,10 @@ export function* matchedLesions(visits) {
       if (!groups.has(name)) groups.set(name, { parts: visits.map(() => []) });
       groups.get(name).parts[n].push(lesion);
     }
-  const sum = (part) => part.reduce((total, { volume }) => total + (volume ?? 0), 0);
-  const found = [...groups.values()].map(({ parts }) => ({ parts, volumes: parts.map(sum) }));
+  const seen = labels.map((slices) => new Set([...slices.values()].flatMap((slice) => [...new Set(slice)])));
+  const found = [...groups.values()].map(({ parts }) => ({
+    parts, volumes: parts.map((part, n) => part.reduce((sum, { pixels }) => sum + pixels, 0) * visits[n].frames[0].of.voxel_ml),
+    isNew: !parts[0].length && parts.some((part, n) => part.some((lesion) => seen[n].has(visits[n].lesions.indexOf(lesion) + 1))),
+  }));
   return found.sort((a, b) => Math.max(...b.volumes) - Math.max(...a.volumes));
 }

@@ -29,6 +29,13 @@ export function saidOf(n) {
   };
 }
 
+// The same as it is told again when another study's is set right. Files of one name that nobody takes for one patient's do
+// not become one by that.
+function told(k, n) {
+  const said = saidOf(k), alike = (other, j) => j !== k && j !== n && !visitOf(j) && saidOf(j).patient === said.patient;
+  return !visitOf(k) && state.studies.some(alike) ? { ...said, patient: null } : said;
+}
+
 const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "");
 
 // What a study is called in the list: below its patient the visit alone.
@@ -71,7 +78,7 @@ function formOf(n) {
   form.dataset.study = n;
   for (const name of FIELDS) {
     const input = create("input", { name, type: name === "date" ? "date" : "text", autocomplete: "off", maxLength: 64 });
-    input.value = name === "months" && said.months !== null ? number(said.months, 1) : said[name] ?? "";
+    input.value = name === "months" && said.months !== null ? number(said.months, said.months % 1 ? 1 : 0) : said[name] ?? "";
     if (name === "months") input.inputMode = "decimal";
     form.append(create("label", {}, create("span", {}, say(`visit_${name}`)), input));
   }
@@ -101,10 +108,10 @@ function submit(form) {
   months.setCustomValidity(count === undefined ? say("visit_no_months") : "");
   if (!form.reportValidity()) return;
   const text = (field) => field.value.trim() || null;
-  const now = { patient: text(patient), visit: text(visit), date: date.value || null, months: date.value ? null : count };
-  const all = state.studies.map((_, k) => ({ case: k, ...(k === n ? now : saidOf(k)) }));
+  const now = { case: n, patient: text(patient), visit: text(visit), date: date.value || null, months: date.value ? null : count };
+  const all = state.studies.map((_, k) => (k === n ? now : { case: k, ...told(k, n) }));
   openFields(null, n);
-  send(all, nameOf(n));
+  send(all, now);
 }
 
 // write: writes the list anew; send: has the server group the studies by what is said of them, {case, patient, visit, date, months}.

@@ -9,7 +9,7 @@ import { comparedNow, laterFrame } from "./visits.js";
 
 // Okabe and Ito's vermilion and bluish green, told apart by the way of their stripes too.
 export const GAINED = [213, 94, 0], LOST = [0, 158, 115];
-const STRIPE = 7; // CSS pixels from one stripe to the next
+const STRIPE = 6; // CSS pixels from one stripe to the next
 const DIMMED = 0.55; // colour carries the message
 const KEPT = [255, 255, 255];
 

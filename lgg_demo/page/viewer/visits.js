@@ -26,7 +26,9 @@ export function visitNumbered({ months }, n) {
 }
 
 // On the page, by its own name where it has one; with the months since the first.
-export const visitName = (visit, n) => visit.visit ?? say("visit_number", { number: n + 1 });
+export function visitName({ visit }, n) {
+  return visit !== null && !/^\d+$/.test(visit) ? visit : say("visit_number", { number: visit ?? n + 1 });
+}
 
 export function visitTitle(visit, n) {
   const name = visitName(visit, n);
@@ -36,7 +38,7 @@ export function visitTitle(visit, n) {
 // The volume of a visit in mL, on its own grid; null where nobody knows the size of a voxel.
 export function volumeOf(frames) {
   const { voxel_ml: one } = frames[0].of, reach = cutoff();
-  return one ? rounded(frames.reduce((sum, f) => sum + predictedOf(f, reach), 0) * one, 4) : null;
+  return one ? frames.reduce((sum, f) => sum + predictedOf(f, reach), 0) * one : null;
 }
 
 // The two visits that are compared, each {visit, number, frames}: the first and the last, unless others were chosen.
