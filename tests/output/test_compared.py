@@ -26,7 +26,7 @@ def pages(path: Path) -> str:
     program = shutil.which("pdftotext")
     if program is None:
         pytest.skip("pdftotext is not installed (Debian's poppler-utils)")
-    said = subprocess.run([program, "-layout", str(path), "-"], capture_output=True, check=True).stdout
+    said = subprocess.run([program, "-raw", str(path), "-"], capture_output=True, check=True).stdout
     return " ".join(said.decode().split())
 
 
