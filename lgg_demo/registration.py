@@ -117,7 +117,7 @@ class _Seen:
     @cached_property
     def points(self) -> np.ndarray:
         """Of the head in mm, (N, 3)."""
-        return np.argwhere(self.head) * self.mm + self.origin
+        return np.asarray(np.argwhere(self.head) * self.mm + self.origin)
 
     def at(self, array: np.ndarray, points: np.ndarray, order: int) -> np.ndarray:
         """What one of its arrays has at points (N, 3) in mm, float32; 0 outside."""
