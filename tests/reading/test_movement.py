@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 from helpers import only
+from moved_study import OTHER, STILL, moved_study
 from scipy.ndimage import gaussian_filter, rotate, shift
 
 from lgg_demo.case import Case
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.page.patients import HERE
 from lgg_demo.reading.movement import movement_of
 
 GRID = Grid((90, 90, 24), np.array([[-2, 0, 0, 90], [0, -2, 0, 90], [0, 0, 5, -60], [0, 0, 0, 1.0]]))
@@ -69,17 +67,6 @@ def test_without_millimetres_nothing_is_judged() -> None:
     assert movement_of(flair, GRID, moved, unknown) is None and movement_of(flair, unknown, moved, GRID) is None
 
 
-def study(folder: Path, patient: str, name: str, mm: tuple[float, float, float]) -> list[Path]:
-    """The FLAIR of one synthetic patient beside the T1 of another or the same, whose header lays it so many mm away."""
-    files = [folder / "x_flair.nii.gz", folder / "x_t1.nii.gz"]
-    shutil.copy(HERE / "growing" / "sub-synthetic1_ses-1_FLAIR.nii.gz", files[0])
-    image = nib.load(HERE / patient / f"sub-synthetic{name}_ses-1_T1w.nii.gz")
-    affine = image.affine.copy()
-    affine[:3, 3] += mm
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), files[1])
-    return files
-
-
 def said(case: Case) -> list[Sentence]:
     """What its user is told of where its sequences lie."""
     return [w for w in case.warnings if w.key.startswith("sequence_")]
@@ -90,8 +77,8 @@ def keys(*cases: Case) -> list[list[str]]:
 
 
 def test_a_moved_sequence_is_registered_where_that_is_asked_for(tmp_path: Path) -> None:
-    still = only(study(tmp_path, "growing", "1", (0, 0, 0)))
-    files = study(tmp_path, "growing", "1", (6, -6, 3))
+    still = only(moved_study(tmp_path, STILL))
+    files = moved_study(tmp_path)
     moved, registered = only(files), only(files, register=True)
     assert keys(still, moved, registered) == [[], ["sequence_moved"], ["sequence_registered"]]
     (sentence,) = said(registered)
@@ -102,13 +89,13 @@ def test_a_moved_sequence_is_registered_where_that_is_asked_for(tmp_path: Path) 
 
 
 def test_one_study_alone_is_registered_by_its_choice(tmp_path: Path) -> None:
-    files = study(tmp_path, "growing", "1", (6, -6, 3))
+    files = moved_study(tmp_path)
     choice = {"flair": "x_flair", "pre": "x_t1", "post": "", "register": "x_flair"}
     assert keys(only(files, choices=(choice,))) == [["sequence_registered"]]
 
 
 def test_a_poor_registration_is_said_and_not_used(tmp_path: Path) -> None:
-    files = study(tmp_path, "two_lesions", "2", (0, 0, 0))
+    files = moved_study(tmp_path, STILL, OTHER)
     silent, asked = only(files), only(files, register=True)
     assert keys(silent, asked) == [[], ["sequence_not_registered"]]
     np.testing.assert_array_equal(asked.scan.pixels, silent.scan.pixels)
