@@ -63,7 +63,7 @@ def _charts(follow_up: Mapping[str, Any], wording: Wording) -> Flowable:
         (x, wording.number(x, 0 if x == round(x) else 1) if timed else shortened(visit["visit"], 10))
         for x, visit in zip(places, visits, strict=True)
     ]
-    below = wording.say("chart_months" if timed else "chart_visits")
+    below = wording.say("pdf_months" if timed else "pdf_order")
     volumes, diameters = [], []
     for x, visit in zip(places, visits, strict=True):
         ends = visit["volume_ml_interval"]
