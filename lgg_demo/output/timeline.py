@@ -58,15 +58,14 @@ def _timeline(patient: str, given: list[tuple[int, Visit]]) -> Timeline:
     order = range(len(given)) if keys is None else sorted(range(len(given)), key=lambda n: (keys[n], n))
     visits = [given[n][1] for n in order]
     months = tuple(_months(visits))
-    warnings = []
-    if keys is None:
-        warnings.append(Sentence("visits_undated", {"patient": patient}))
-    elif list(order) != sorted(order) and any(v.name for v in visits):
-        warnings.append(Sentence("visits_reordered", {"patient": patient}))
-    if any(m is not None and m < 0 for m in months):
-        warnings.append(Sentence("visits_backwards", {"patient": patient}))
+    known = {
+        "visits_undated": keys is None,
+        "visits_reordered": list(order) != sorted(order) and any(v.name for v in visits),
+        "visits_backwards": any(m is not None and m < 0 for m in months),
+    }
+    warnings = tuple(Sentence(key, {"patient": patient}) for key, so in known.items() if so)
     places = tuple(given[n][0] for n in order)
-    return Timeline(patient, places, tuple(_labels(visits)), months, tuple(v.date for v in visits), tuple(warnings))
+    return Timeline(patient, places, tuple(_labels(visits)), months, tuple(v.date for v in visits), warnings)
 
 
 def _months(visits: Sequence[Visit]) -> Iterator[float | None]:

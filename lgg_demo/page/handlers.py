@@ -197,13 +197,7 @@ class Page:
                 errors += found.errors
                 notices += found.notices
                 del found  # before the next ones are read
-        if len(asked.visits) == len(results):
-            results = [replace(r, visit=v) for r, v in zip(results, asked.visits, strict=True)]
-        registered = register_visits(results, pictures, turn=partial(self.alone, asked.stop))
-        # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
-        bare = tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results)
-        kept = Kept(bare, tuple(pictures), registered)
-        self.memory.used(kept)
+        kept = self.kept(results, pictures, asked)
         session = Session(
             kept,
             tuple(errors),
@@ -217,6 +211,18 @@ class Page:
         views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
         value = self.value(session, asked.threshold, asked.language, views) if views else None
         yield Step(session=session, value=value)
+
+    def kept(self, results: Sequence[Result], pictures: Sequence[np.ndarray], asked: Asked) -> Kept:
+        """What a session keeps of a new result, each patient's visits registered."""
+        visits = asked.visits if len(asked.visits) == len(results) else [r.visit for r in results]
+        # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
+        bare = [
+            replace(r, visit=v, paths=tuple(Path(p.name) for p in r.paths)) for r, v in zip(results, visits, strict=True)
+        ]
+        registered = register_visits(bare, pictures, turn=partial(self.alone, asked.stop))
+        kept = Kept(tuple(bare), tuple(pictures), registered)
+        self.memory.used(kept)
+        return kept
 
     def run(self, batches: Generator[Read], asked: Asked) -> tuple[Session, dict[str, Any] | None]:
         """The end of `steps`: the session and the viewer's value."""

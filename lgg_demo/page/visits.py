@@ -70,21 +70,22 @@ def _follow_up(
     timeline: Timeline, results: Sequence[Result], registered: Mapping[Pair, Registration | None], language: Language
 ) -> dict[str, Any]:
     visits: list[dict[str, Any]] = []
-    first = timeline.cases[0]
     for n, case in enumerate(timeline.cases):
-        registration, date = registered.get((first, case)), timeline.dates[n]
-        to: np.ndarray | None = np.eye(4) if case == first else None
-        if registration is not None and registration.good:
-            to = index_matrix(results, (first, case), registration)
-        visits.append(
-            {
-                "case": case,
-                "visit": None if (own := results[case].visit) is None else own.name,
-                "months": timeline.months[n],
-                "date": date and date.isoformat(),
-                "to": None if to is None else [float(v) for v in to.ravel()],
-                "overlap": 1.0 if case == first else registration and registration.head_overlap,
-            }
-        )
+        own, date = results[case].visit, timeline.dates[n]
+        entry = {"case": case, "visit": own and own.name, "months": timeline.months[n], "date": date and date.isoformat()}
+        visits.append(entry | _placed(results, registered, (timeline.cases[0], case)))
     warnings = [sentence.say(language) for sentence in doubts(timeline, results, registered)]
     return {"patient": timeline.patient, "visits": visits, "warnings": warnings}
+
+
+def _placed(
+    results: Sequence[Result], registered: Mapping[Pair, Registration | None], pair: Pair
+) -> dict[str, list[float] | float | None]:
+    """How a visit's scan lies to the first one's, or is it."""
+    if pair[0] == pair[1]:
+        return {"to": np.eye(4).ravel().tolist(), "overlap": 1.0}
+    registration = registered.get(pair)
+    if registration is None:
+        return {"to": None, "overlap": None}
+    to = index_matrix(results, pair, registration).ravel().tolist() if registration.good else None
+    return {"to": to, "overlap": registration.head_overlap}
