@@ -115,8 +115,8 @@ class Roles:
 
     @property
     def open(self) -> bool:
-        """Whether there is anything to choose; beside its own mask a single sequence leaves nothing."""
-        return len(self.sequences) > 1
+        """Whether there is anything to choose: among several sequences, or whether a mask is the reference."""
+        return len(self.names) > 1
 
     def role_of(self, name: str) -> str:
         """What a volume is taken for, IGNORED where it is for nothing."""
@@ -131,7 +131,8 @@ class Session:
 
     problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
     studies: of each case what it was read from, None for pictures. choices: what the user has chosen for some of them, role
-    to name or to nothing, the latest last. synthetic: the images are of no real person. identity: a random name for the
+    to name or to nothing, the latest last. files: those that it may be read from anew for as long as it is kept, where no
+    user sent them. synthetic: the images are of no real person. identity: a random name for the
     result, never derived from a file.
     """
 
@@ -142,6 +143,7 @@ class Session:
     done: tuple[Sentence, ...] = ()
     studies: tuple[Roles | None, ...] = ()
     choices: tuple[Mapping[str, str], ...] = ()
+    files: Held | None = None
     synthetic: bool = False
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
 

@@ -62,9 +62,10 @@ class Shown:
         done = (Sentence("synthetic_patient"), *session.done)
         return cls(kept.results, kept.pictures, session.studies, done, value["cases"])
 
-    def session(self) -> Session:
+    def session(self, patient: str) -> Session:
         """A new session with this result, whose arrays it shares with the others."""
-        return Session(Kept(self.results, self.pictures, shared=True), done=self.done, studies=self.studies, synthetic=True)
+        kept = Kept(self.results, self.pictures, shared=True)
+        return Session(kept, done=self.done, studies=self.studies, files=Shipped(patient), synthetic=True)
 
 
 class _Ending(Stop):
@@ -156,7 +157,7 @@ class Showcase:
 
     def _opened(self, patient: str, shown: Shown, threshold: float) -> tuple[Any, ...]:
         """What the page is given of a patient, in a session of its own."""
-        session = shown.session()
+        session = shown.session(patient)
         self.page.memory.used(session.kept)
         value = self.page.value(session, threshold, shown.views)
-        return *self.page.shown(session, value), Shipped(patient)
+        return *self.page.shown(session, value), None
