@@ -79,6 +79,17 @@ def paint(page: Any) -> None:
 # Ways in
 
 
+def test_windows_beside_the_automatic_one(page: Any, tmp_path: Path) -> None:
+    opened(page, *sequences(tmp_path, "ann", "flair"))
+    widths = {}
+    for name in ("auto", "contrast", "full"):
+        page.click(f"#viewer [data-do={name}]")
+        widths[name] = float(page.input_value("#viewer [data-dial=width]"))
+    assert widths["full"] == 255 and abs(widths["contrast"] - widths["auto"] / 2) <= 1 < widths["contrast"]
+    page.click("#viewer [data-do=auto]")
+    assert float(page.input_value("#viewer [data-dial=width]")) == widths["auto"]
+
+
 def drop(page: Any, x: float, y: float, *paths: Path) -> None:
     """What an operating system does where a hand drops files or folders."""
     session = page.context.new_cdp_session(page)

@@ -16,7 +16,7 @@ const GROUPS = {
   tools_layers: PANELS.map((name, k) => [name, `${k + 1}`, `panel_${name}`]),
   tools_style: [["fill", "F", "style_fill"]],
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
-  tools_window: [["auto", "A", "window_auto"], ["invert", "I", "window_invert"], ["reset", "R", "reset"]],
+  tools_window: [["auto", "A", "window_auto"], ["contrast", "", "window_contrast"], ["full", "", "window_full"], ["invert", "I", "window_invert"], ["reset", "R", "reset"]],
   tools_correct: [
     ["object", "O", "object"], ["brush", "B", "brush"], ["smart", "G", "smart"], ["lasso", "L", "lasso"], ["eraser", "E", "eraser"],
     ["removing", "X", "removing"], ["between", "W", "between"], ["undo", "Z", "undo"], ["redo", "Y", "redo"],
@@ -46,7 +46,7 @@ export function buildTools() {
     for (const [name, shortcut] of members) {
       const button = create("button", { type: "button" }, ...(letters(name) ? [] : [iconOf(name)]));
       button.dataset.do = name;
-      button.setAttribute("aria-keyshortcuts", shortcut);
+      if (shortcut) button.setAttribute("aria-keyshortcuts", shortcut);
       buttons.set(name, button);
       box.append(button);
     }
