@@ -32,7 +32,8 @@ const WORDED = ["save", "copy"]; // an icon and its word
 const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", "ruler", "diameters", ...TOOLS];
 const HELP = [
   "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
-  "help_window", "help_object", "help_brush", "help_lasso", "help_undo", "help_measure", "help_out", "help_mouse", "help_touch",
+  "help_window", "help_object", "help_split", "help_brush", "help_lasso", "help_fill", "help_keyboard", "help_undo",
+  "help_measure", "help_out", "help_mouse", "help_buttons", "help_touch", "help_finger",
 ];
 export const buttons = new Map();
 

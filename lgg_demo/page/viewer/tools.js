@@ -21,7 +21,7 @@ import { writeTools } from "./toolbar.js";
 import { number, say } from "./words.js";
 
 export const setTool = (name) => {
-  if (isLeaving()) return tell(say("tool_waits"));
+  if (isLeaving() && !frameNow().pending) return tell(say("tool_waits"));
   const tool = state.tool === name || !frameNow() || frameNow().pending ? null : name;
   endLine(false);
   Object.assign(state, { tool, cursor: tool && state.cursor, drawn: null });
