@@ -65,6 +65,8 @@ class PredictSettings:
     """the post-contrast T1 of one case: a file, or a volume's name"""
     mask: Volume = None
     """the reference of one case: a file, or a volume's name"""
+    register: bool = False
+    """register a sequence to its FLAIR where the patient has moved between the two; the report says by how many mm"""
     threshold: Threshold = None
     """between 0 and 1; the checkpoint's, 0.5 as shipped, without"""
     checkpoint: Checkpoint = None
@@ -87,7 +89,7 @@ def request_of(given: PredictSettings) -> Request:
             choose[role] = name
     if not inputs:
         raise ValueError("give files to segment: INPUT, --flair or --manifest")
-    return Request(tuple(inputs), given.reference, choose, layout=given.layout)
+    return Request(tuple(inputs), given.reference, choose, register=given.register, layout=given.layout)
 
 
 def refuse_to_overwrite(out: Path, names: Iterable[str], written: Collection[str], read: Collection[Path] = ()) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import tifffile
 from helpers import BROKEN, HEAD, SCAN, lay, series
+from moved_study import moved_study
 from PIL import Image
 
 from lgg_demo import predict
+from lgg_demo.messages import say
 from lgg_demo.output import files
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
@@ -158,6 +160,13 @@ def test_whose_a_reference_is(tmp_path: Path, run_predict: Predict, given: list[
     (folder / "cases.csv").write_text("\n".join(["subject,role,path", *rows]))
     paths = [value if value.startswith("--") or value == "brats" else folder / value for value in given]
     assert scored(run_predict(*paths)) == expected
+
+
+def test_a_sequence_that_has_moved_is_registered_where_that_is_asked_for(tmp_path: Path, run_predict: Predict) -> None:
+    (tmp_path / "in").mkdir()
+    files = moved_study(tmp_path / "in")
+    for flags, key in (([], "sequence_moved"), (["--register"], "sequence_registered")):
+        assert say(key, "en", file="x_t1", other="x_flair", mm=9) in run_predict(*files, *flags)["warnings"]
 
 
 def test_a_flag_may_name_a_volume_of_the_inputs(tmp_path: Path, run_predict: Predict) -> None:

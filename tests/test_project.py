@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 # Arrows go down this list: each layer may import from those above it and, without a circle, from itself.
 LAYERS = (
-    ("messages", "atomic", "scratch", "grid", "case", "intensity", "probability", "rounding", "command"),
+    ("messages", "atomic", "scratch", "grid", "registration", "case", "intensity", "probability", "rounding", "command"),
     ("reading",),
     ("network",),
     ("measure",),

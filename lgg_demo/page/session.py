@@ -10,20 +10,24 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from lgg_demo.case import Listed, Notice, ReadError, Role
-from lgg_demo.messages import Language, Sentence
+from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.output.result import Result
+from lgg_demo.reading.plan import REGISTER
 
 # Of all sessions' results: the process idles at 0.8 to 1 GB, and a case at hand takes the rest of 2 GB.
 KEEP_BYTES = 300 * 2**20
 INSTANCE_BYTES = 16_000  # of a kept DICOM header
 CHOICES: tuple[Role, ...] = ("flair", "pre", "post")  # the roles that a user may give to other sequences
 IGNORED = ""  # instead of a role
-NOTES = ("colour_as_sequences",)  # warnings that say what was understood, not that anything is doubtful
+NOTES = (
+    "colour_as_sequences",
+    "sequence_registered",
+)  # warnings that say what was understood, not that anything is doubtful
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 
 
@@ -88,6 +92,22 @@ class Memory:
                 size -= oldest.size
                 oldest.drop()
             self._kept = [weakref.ref(k) for k in alive]
+
+
+class _Line(NamedTuple):
+    """One of the messages. kind: how grave. offer: data of the button that registers the sequences of its study."""
+
+    kind: str
+    said: Sentence
+    offer: Mapping[str, object] | None = None
+
+    def item(self, language: Language) -> str:
+        """As an item of an HTML list."""
+        text = html.escape(self.said.say(language))
+        if self.offer is not None:
+            data = " ".join(f'data-{key}="{html.escape(str(value))}"' for key, value in self.offer.items())
+            text += f'<button type="button" {data}>{html.escape(say("register_sequences", language))}</button>'
+        return f'<li class="{self.kind}">{text}</li>'
 
 
 class NoSuchChoice(Exception):
@@ -157,24 +177,26 @@ class Session:
         return any(study is not None and study.open for study in self.studies)
 
     def choose(self, study: int, name: str, role: str) -> tuple[Mapping[str, str], ...]:
-        """The choices, each of one study, with another: a role, or IGNORED, for a volume of one; the other studies' stay.
+        """The choices, each of one study, with another: a role, or IGNORED, for a volume of one, or REGISTER, whichever of
+        its volumes is named; the other studies' stay.
 
         A sequence changes places with the one that has had the role: none plays two. Raises NoSuchChoice and NoFlair.
         """
         of = self.studies[study] if 0 <= study < len(self.studies) else None
-        if of is None or name not in of.names or role not in (*CHOICES, "mask", IGNORED):
+        if of is None or name not in of.names or role not in (*CHOICES, "mask", REGISTER, IGNORED):
             raise NoSuchChoice
         earlier = next((c for c in self.choices if of.names & set(c.values())), {})
         choice: dict[str, str] = {r: of.chosen.get(r, "") for r in CHOICES}
-        if "mask" in earlier:
-            choice["mask"] = earlier["mask"]
-        before = of.role_of(name)
+        choice |= {r: earlier[r] for r in ("mask", REGISTER) if r in earlier}
+        before = of.role_of(name) if role != REGISTER else IGNORED
         if before != IGNORED:
             choice[before] = choice.get(role, "") if before in CHOICES and role in CHOICES else ""
         if role != IGNORED:
             choice[role] = name
         if not choice["flair"]:
             raise NoFlair
+        if REGISTER in choice:
+            choice[REGISTER] = choice["flair"]
         return (*(c for c in self.choices if not of.names & set(c.values())), choice)
 
     def messages(self) -> str:
@@ -182,14 +204,21 @@ class Session:
 
         The page shows one of them: a run that began before the switch was turned still speaks the other language then.
         """
-        lines = [("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
-        lines += [("warning", n.sentence) for n in self.notices]
-        for r in self.results:
-            lines += [("note" if s.key in NOTES else "warning", s) for s in (*r.warnings, *r.reference_warnings)]
-        lines += [("done", s) for s in self.done]
+        lines = [_Line("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
+        lines += [_Line("warning", n.sentence) for n in self.notices]
+        for number, r in enumerate(self.results):
+            said = (*r.warnings, *r.reference_warnings)
+            moved = next((s for s in reversed(said) if s.key == "sequence_moved"), None)
+            offer = self._registering(number)
+            lines += [_Line("note" if s.key in NOTES else "warning", s, offer if s is moved else None) for s in said]
+        lines += [_Line("done", s) for s in self.done]
 
         def listed(language: Language) -> str:
-            items = "".join(f'<li class="{kind}">{html.escape(s.say(language))}</li>' for kind, s in lines)
-            return f'<ul lang="{language}">{items}</ul>'
+            return f'<ul lang="{language}">{"".join(line.item(language) for line in lines)}</ul>'
 
         return "".join(listed(language) for _, language in LANGUAGES) if lines else ""
+
+    def _registering(self, number: int) -> dict[str, object] | None:
+        """What the viewer asks with for the sequences of a study to be registered; None where they are not held."""
+        of = self.studies[number] if number < len(self.studies) else None
+        return {"study": number, "series": of.chosen["flair"]} if of is not None and of.open else None

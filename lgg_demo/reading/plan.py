@@ -53,12 +53,14 @@ class StudyPlan:
     """Volumes to read as one case: `picked` by role, of all that belong to it.
 
     reference: the name of the one that the user has chosen as such, empty for none; None where nobody has chosen.
+    register: whether sequences that have moved are registered to FLAIR.
     """
 
     volumes: tuple[Header, ...]
     picked: Mapping[Role, Header]
     warnings: tuple[Sentence, ...] = ()
     reference: str | None = None
+    register: bool = False
 
     @property
     def flair(self) -> Header:
@@ -70,6 +72,7 @@ class StudyPlan:
 
 
 Plan = PicturePlan | StudyPlan
+REGISTER = "register"  # beside the roles of a choice
 _Kind = Literal["picture", "nifti", "dicom", "unfit", "beside"]
 _ROLES: tuple[Role, ...] = ("flair", "pre", "post")
 # What is said of a volume that plays FLAIR, by the role that its name tells.
@@ -321,7 +324,8 @@ def plan_cases(
 
     choose: role (flair, pre, post, mask) to the name of a volume, where what names say is to be corrected; an empty name
     leaves the role without one. named: see `sort_items`. choices: as choose, each for the one study whose volumes it names;
-    with a mask only that volume is the reference of the study.
+    with a mask only that volume is the reference of the study, and with REGISTER, to the name of FLAIR, the others are
+    registered to that.
     """
     series, picture_references = sort_pictures(found.pictures)
     plans: list[Plan] = [PicturePlan(tuple(items)) for items in series]
@@ -329,8 +333,9 @@ def plan_cases(
     others: list[Header] = []
     for group in groups:
         try:
-            own = _choice(group, choices)
-            plans.append(replace(_pick(group, own or choose, named), reference=own.get("mask") if own else None))
+            own = _choice(group, choices) or {}
+            plan = _pick(group, own or choose, named)
+            plans.append(replace(plan, reference=own.get("mask"), register=bool(own.get(REGISTER))))
         except ReadError as error:
             if all(h.role == "other" and not h.item.named for h in group):
                 others += group

@@ -17,7 +17,7 @@ from lgg_demo.reading.checks import inspect
 from lgg_demo.reading.layout import Key, Layout, folded, key_of, key_of_picture, numbered, parse
 from lgg_demo.reading.limits import CHANNELS, MOST_PICTURE_VALUES, MOST_SLICES, MOST_VALUES
 from lgg_demo.reading.matching import Target, match
-from lgg_demo.reading.movement import moved_mm
+from lgg_demo.reading.movement import laid_on
 from lgg_demo.reading.pictures import Pages, read_pages, stack_pages
 from lgg_demo.reading.pictures import told as told_of_pages
 from lgg_demo.reading.plan import (
@@ -42,7 +42,8 @@ from lgg_demo.scratch import scratch
 class Request:
     """What is to be read. references: given as that, whatever they are called. choose: see `plan.plan_cases`. layout: the
     public one that the names of the inputs are in; of `auto` by the grammar of `layout`. choices: as
-    choose for single studies, each for the one whose volumes it names.
+    choose for single studies, each for the one whose volumes it names. register: whether a sequence that does not lie on
+    FLAIR, as the patient has moved, is registered to it.
 
     skip: places that ended an earlier try, and `done`: how many cases of it were read before. most_slices: of all cases
     together; most_files: of all inputs; None is no bound.
@@ -52,6 +53,7 @@ class Request:
     references: tuple[Path, ...] = ()
     choose: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[Mapping[str, str], ...] = ()
+    register: bool = False
     most_slices: int | None = None
     most_files: int | None = None
     skip: frozenset[PurePath] = frozenset()
@@ -141,11 +143,21 @@ def _said_of(item: Item, key: Key) -> Key:
     return key if item.subject is None else replace(key, folder=PurePath(), subject=folded(item.subject))
 
 
+class _Onto(NamedTuple):
+    """The FLAIR of a study, (S, H, W), that its other sequences are laid on. register: also those that have moved."""
+
+    name: str
+    stack: np.ndarray
+    grid: Grid
+    register: bool
+
+
 class _Reader:
     """Reads what is planned, within what may be held of it. errors: what could not be used of the case at hand."""
 
     def __init__(self, request: Request) -> None:
         self.errors: list[ReadError] = []
+        self._register = request.register
         self._bounded = request.most_slices is not None  # then what comes of all cases is held at once
         self._slices_left = request.most_slices
         self._values_left = MOST_VALUES
@@ -208,9 +220,9 @@ class _Reader:
         grid, instances = volume.grid, volume.instances
         stack = np.ascontiguousarray(grid.to_stack(volume.values))
         del volume  # large; the stack has its values
-        read = {role: self._other(header, flair.name, grid, warnings) for role, header in picked.items()}
+        onto = _Onto(flair.name, stack, grid, self._register or plan.register)
+        read = {role: self._other(header, onto, warnings) for role, header in picked.items()}
         others = {role: values for role, values in read.items() if values is not None}
-        warnings += self._moved(stack, others, picked, flair.name, grid)
         pixels = np.broadcast_to(stack[..., None], (*stack.shape, 3))  # one stack in memory, not three
         if others:
             pixels = np.stack([others.get(role, stack) for role in CHANNELS], axis=-1)
@@ -220,17 +232,6 @@ class _Reader:
         )
         chosen = {str(role): h.found.name for role, h in plan.picked.items()}
         return Study(scan, (Path(plan.place),), None, None, tuple(warnings), (), sequences, chosen)
-
-    def _moved(
-        self, flair: np.ndarray, others: Mapping[Role, np.ndarray], picked: Mapping[Role, Header], name: str, grid: Grid
-    ) -> Iterator[Sentence]:
-        """Which sequences do not lie on FLAIR, though their headers lay them there: the patient has moved."""
-        if grid.physical is None:  # nobody knows what a millimetre is there
-            return
-        for role, values in others.items():
-            millimetres = moved_mm(flair, values, grid.spacing_mm)
-            if millimetres is not None:
-                yield Sentence("sequence_moved", {"file": picked[role].found.name, "other": name, "mm": round(millimetres)})
 
     def _affordable(self, plan: StudyPlan) -> dict[Role, Header]:
         """The other sequences, where there is memory for them, else none, with an error for each. Raises ReadError where
@@ -248,7 +249,7 @@ class _Reader:
             raise ReadError(plan.place.name, "too_much_at_once")
         return picked
 
-    def _other(self, header: Header, flair: str, grid: Grid, warnings: list[Sentence]) -> np.ndarray | None:
+    def _other(self, header: Header, flair: _Onto, warnings: list[Sentence]) -> np.ndarray | None:
         """Another sequence on FLAIR's slices; None where it cannot be read or lies elsewhere."""
         opening(header.item.place)
         try:
@@ -257,8 +258,13 @@ class _Reader:
             self.errors.append(error)
             return None
         warnings += [w for w in volume.warnings if w not in warnings and not w.key.startswith("segmentation_")]
-        values = grid.to_stack(resample(replace(volume, role="other"), grid))
+        names = {"file": header.found.name, "other": flair.name}
+        values = flair.grid.to_stack(resample(replace(volume, role="other"), flair.grid))
         if float(values.min()) == float(values.max()):
-            warnings.append(Sentence("sequence_apart", {"file": header.found.name, "other": flair}))
+            warnings.append(Sentence("sequence_apart", names))
             return None
-        return values
+        own = volume.grid.to_stack(volume.values)
+        registered, said = laid_on(flair.stack, flair.grid, own, volume.grid, flair.register)
+        if said is not None:
+            warnings.append(Sentence(said.key, {**said.values, **names}))
+        return values if registered is None else registered

@@ -1,4 +1,4 @@
-// What the list of studies does: go to one, give a series another role.
+// What the list of studies does: go to one, give a series another role. And the button that registers the sequences of one.
 import { go } from "./actions.js";
 import { find, root } from "./dom.js";
 import { enter } from "./run.js";
@@ -27,4 +27,7 @@ export function listenToStudies() {
     if (study) goStudy(Number(study.dataset.study));
   });
   place.addEventListener("change", ({ target }) => target.matches("select") && choose(target));
+  find(".lgg-messages").addEventListener("click", ({ target }) => {
+    if (target.matches("button")) choose({ value: "register", dataset: target.dataset });
+  });
 }
