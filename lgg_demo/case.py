@@ -12,6 +12,7 @@ A `Notice` is no error: nothing went wrong.
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -103,13 +104,28 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """Whose a study is and when it was, as far as its files or their user say it.
+
+    patient: what all visits of one patient share: the subject of a name or a manifest; of DICOM a count. name: what the
+    visit is called. date: which no output holds unless it is asked for. months: since the patient's first visit, where a
+    user says that instead of a date.
+    """
+
+    patient: str
+    name: str | None = None
+    date: datetime.date | None = None
+    months: float | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """A scan with what is known of its reference.
 
     reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
     without a reference is never scored: to take it as empty would be a guess. paths: where the user has its files, inside
     a zip too, to match references by. warnings: what its user should know of the scan; reference_warnings: of the
-    reference, which go with it.
+    reference, which go with it. visit: None where nothing says which patient's others it belongs to.
     """
 
     scan: Scan
@@ -118,6 +134,7 @@ class Case:
     referenced: np.ndarray | None = None
     warnings: tuple[Sentence, ...] = ()
     reference_warnings: tuple[Sentence, ...] = ()
+    visit: Visit | None = field(default=None, kw_only=True)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -160,7 +177,8 @@ class Found:
 
     role: None where neither name nor description tells. study: what the volumes of one study share (StudyInstanceUID, or
     the file name without the words that tell the sequence). `load` raises ReadError. uids: of a DICOM scan
-    those of its series and files; refers_to: those that a DICOM segmentation was drawn on.
+    those of its series and files; refers_to: those that a DICOM segmentation was drawn on. patient, date: of a DICOM study,
+    the patient as `dicom.Head` has it.
     """
 
     name: str
@@ -175,6 +193,8 @@ class Found:
     warnings: tuple[Sentence, ...] = ()
     uids: frozenset[str] = frozenset()
     refers_to: frozenset[str] = frozenset()
+    patient: bytes = b""
+    date: datetime.date | None = None
 
     @property
     def voxels(self) -> int:

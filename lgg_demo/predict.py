@@ -19,9 +19,11 @@ from lgg_demo.messages import Sentence
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
 from lgg_demo.output.files import write_outputs
+from lgg_demo.output.follow_up import follow_up_of
 from lgg_demo.output.names import exists, output_names
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import Result, result_of
+from lgg_demo.output.timeline import register_visits
 from lgg_demo.reading import Given, Layout, Request, read, read_manifest
 from lgg_demo.reading.earlier import PAGE, REPORT, TABLE, WRITTEN, redrawn, written_by
 from lgg_demo.reading.layout import visible_files
@@ -69,6 +71,8 @@ class PredictSettings:
     """register a sequence to its FLAIR where the patient has moved between the two; the report says by how many mm"""
     threshold: Threshold = None
     """between 0 and 1; the checkpoint's, 0.5 as shipped, without"""
+    dates: bool = False
+    """write the dates of a patient's visits into the report, not only the months between them"""
     checkpoint: Checkpoint = None
     """weights to use: a file or a Hub repository; those in weights/ without"""
 
@@ -102,9 +106,9 @@ def refuse_to_overwrite(out: Path, names: Iterable[str], written: Collection[str
 
 
 def predict(
-    request: Request, out: Path, segmenter: Segmenter, threshold: float
+    request: Request, out: Path, segmenter: Segmenter, threshold: float, dates: bool = False
 ) -> tuple[list[ReadError | Sentence], list[Notice]]:
-    """Segment, write, and return what could not be used or written, and what was left out.
+    """Segment, write, and return what could not be used or written, and what was left out. dates: see `FollowUp.report`.
 
     Raises FileExistsError rather than write over a file that no earlier run of its own wrote, or that it read.
     """
@@ -128,7 +132,8 @@ def predict(
     was_read = {p.resolve() for p in (*(p for r in results for p in r.paths), *given)}
     own = {REPORT, TABLE, PAGE, *(name for result in output_names(results) for names in result for name in names)}
     refuse_to_overwrite(out, sorted(own), written, was_read)
-    report = build_report(results, threshold, segmenter.record, problems, notices=notices)
+    follow_up = follow_up_of(results, register_visits(results, pictures), threshold, segmenter.record, dates=dates)
+    report = build_report(results, threshold, segmenter.record, problems, notices=notices, follow_up=follow_up)
     report[WRITTEN] = sorted(own | written)
     _, failures = write_outputs(results, threshold, report, out, pictures, documents=True)
     print(f"{told(report['total'], threshold)}; see {report_file}")
@@ -152,7 +157,7 @@ def segment_files(given: PredictSettings) -> int:
     segmenter = Segmenter.load(given.checkpoint)
     threshold = threshold_or(given.threshold, segmenter.threshold)
     given.out.mkdir(parents=True, exist_ok=True)  # said now, not after the work, where it cannot be
-    problems, notices = predict(request, given.out, segmenter, threshold)
+    problems, notices = predict(request, given.out, segmenter, threshold, given.dates)
     for said in (*(notice.sentence for notice in notices), *problems):
         print(f"predict: {said}", file=sys.stderr)
     return 2 if problems else 0

@@ -20,7 +20,7 @@ VIEWER = blocks.viewer_script()
 # Keys the viewer puts together from a name: of a panel, a dial, a channel, a tool, a side.
 PUT_TOGETHER = (
     "layout_", "tools_", "side_", "panel_", "dial_", "channel_", "tip_", "use_", "previous_finding", "next_finding",
-    "drop_", "choose_", "folder_", "again_", "run_", "role_",
+    "drop_", "choose_", "folder_", "again_", "run_", "role_", "visit_", "growth_", "rano_",
 )  # fmt: skip
 # The place of the key among the arguments of what makes a sentence; those with 1 name a file first.
 MAKERS = {"Sentence": 0, "say": 0, "refusal": 0, "said": 0, "ReadError": 1, "Notice": 1}

@@ -18,7 +18,7 @@ import numpy as np
 from lgg_demo import WEIGHTS
 from lgg_demo.command import run
 from lgg_demo.experiments.markdown import DOCS, README, ROOT, SCIENCE, read_facts, render, with_figures
-from lgg_demo.measure.patients import smallest_quarter_dice
+from lgg_demo.measure.patients import smallest_quarter_dice, volume_errors
 from lgg_demo.network.checkpoint import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM
 from lgg_demo.network.record import Record, epochs_of, lineage
@@ -62,7 +62,7 @@ def made_by(record: dict[str, Any], validated: dict[str, Any]) -> list[str]:
 
 def _volume_error(patients: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How far the segmented volumes are off: median and tails in percent, above 0 too large; and the share beyond 20 %."""
-    errors = np.array([p["predicted_pixels"] / p["reference_pixels"] - 1 for p in patients if p["reference_pixels"]])
+    errors = volume_errors(patients)
     low, middle, high = np.percentile(errors, [5, 50, 95]) * 100
     return {"median": middle, "tails": (low, high), "above_20": np.mean(np.abs(errors) > 0.2)}
 

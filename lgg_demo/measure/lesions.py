@@ -36,14 +36,33 @@ def find_lesions(mask: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) ->
     if not mask.any():
         return [], 0
     labels, found, box = label_parts(mask)
+    pixels, order = _by_size(labels, found)
+    places = ndimage.find_objects(labels)
+    return [_measured(labels, int(n), places[n], box, int(pixels[n]), spacing) for n in order], found
+
+
+def lesion_labels(mask: np.ndarray) -> np.ndarray:
+    """Which lesion of `find_lesions` each voxel of a mask (S, H, W) belongs to: int32 of its shape, the number in that list
+    from 1 on, 0 for none.
+    """
+    numbers = np.zeros(mask.shape, dtype=np.int32)
+    if mask.any():
+        labels, found, box = label_parts(mask)
+        _, order = _by_size(labels, found)
+        number_of = np.zeros(found + 1, dtype=np.int32)
+        number_of[order + 1] = np.arange(1, len(order) + 1)
+        numbers[box] = number_of[labels]
+    return numbers
+
+
+def _by_size(labels: np.ndarray, found: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many voxels each of so many parts has, and their places in that list, the largest first, see `find_lesions`."""
     flat = labels.ravel()
     inside = np.flatnonzero(flat)
     first = np.empty(found + 1, dtype=np.int64)
     first[flat[inside[::-1]]] = inside[::-1]  # of several the last one assigned stays
     pixels = np.bincount(flat, minlength=found + 1)[1:]
-    order = np.lexsort((first[1:], -pixels))[:MOST_LESIONS]
-    places = ndimage.find_objects(labels)
-    return [_measured(labels, int(n), places[n], box, int(pixels[n]), spacing) for n in order], found
+    return pixels, np.lexsort((first[1:], -pixels))[:MOST_LESIONS]
 
 
 def label_parts(mask: np.ndarray) -> tuple[np.ndarray, int, tuple[slice, ...]]:

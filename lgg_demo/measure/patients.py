@@ -82,6 +82,13 @@ def smallest_quarter_dice(rows: Sequence[dict[str, Any]]) -> float:
     return float(np.mean([row["dice"] for row in ascending[: max(1, len(ascending) // 4)]]))
 
 
+def volume_errors(rows: Iterable[dict[str, Any]]) -> np.ndarray:
+    """How far the volumes of patients (rows of `Scored`) are off, as shares of the reference's, above 0 too large; (N,)
+    float64. Patients without a reference are left out.
+    """
+    return np.array([r["predicted_pixels"] / r["reference_pixels"] - 1 for r in rows if r["reference_pixels"]])
+
+
 def _mean(values: Iterable[float]) -> float | None:
     """None where there are none."""
     known = list(values)

@@ -82,6 +82,11 @@ def _calibration(value: Any) -> bool:
     return True
 
 
+def _repeatability(value: Any) -> bool:
+    """What `experiments.repeatability` writes; see `measure.growth.Repeatability`."""
+    return isinstance(value, dict) and _number(value.get("relative"), 0, 1) and _number(value.get("absolute_ml"))
+
+
 def possible_views(views: Sequence[Any]) -> bool:
     """Whether slices can be resized to these sides for a network; see `segmenter.predict_probability`."""
     return 0 < len(views) <= MOST_VIEWS and all(
@@ -110,6 +115,7 @@ _RULES: dict[str, _Rule] = {
     "threshold": _PROBABILITY,
     "best_threshold": _PROBABILITY,
     "calibration": _Rule(_calibration, "null, or two rising lists of as many logits, as this version writes it"),
+    "repeatability": _Rule(_repeatability, "an object with relative, from 0 to 1, and absolute_ml, from 0"),
     "epoch": _Rule(lambda v: _whole(v, 1), "a whole number from 1"),
     "resumed_after_epochs": _Rule(
         lambda v: isinstance(v, list) and all(_whole(one, 1) for one in v), "a list of whole numbers"

@@ -16,11 +16,12 @@ from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table
 from lgg_demo.grid import Grid
 from lgg_demo.measure.diameters import Diameters, largest_diameters
 from lgg_demo.measure.units import area_mm2
-from lgg_demo.messages import Language, say
+from lgg_demo.messages import Language
 from lgg_demo.output import paper
+from lgg_demo.output.compared import compared
 from lgg_demo.output.paper import NO_BREAK, PREDICTION, REFERENCE, WIDTH, paragraph, shortened
 from lgg_demo.output.result import Result
-from lgg_demo.rounding import rounded
+from lgg_demo.output.wording import Wording
 
 EDITS = ("edits_added", "edits_removed")
 _ALONE = threading.Lock()  # reportlab keeps its fonts for the whole process
@@ -64,11 +65,12 @@ def chosen_slices(results: Sequence[Result], threshold: float, most: int = MOST_
     return [everything[min(int(i), len(everything) - 1)] for i in spread]
 
 
-class _Report:
+class _Report(Wording):
     """What a report says, in the words of a language."""
 
     def __init__(self, report: Mapping[str, Any], language: Language) -> None:
-        self.report, self.language = report, language
+        super().__init__(language)
+        self.report = report
         self.threshold: float = report["threshold"]
 
     def pages(self, results: Sequence[Result], pictures: Sequence[np.ndarray | None] | None) -> bytes:
@@ -85,26 +87,13 @@ class _Report:
         elif images:
             story += [CondPageBreak(1.5 * inch), self.table(images)]
         story += self.edits(images)
+        for follow_up in self.report["follow_up"]:
+            story += compared(follow_up, self)
         head = f"LGG Demo{NO_BREAK}·{NO_BREAK}{self.report['notice']}"
         foot = f"{made}  ·  {software}", self.say("report_conventions")
         return paper.printed(story, head, foot, title, software, self.language)
 
-    # Words and numbers
-
-    def say(self, key: str, **values: object) -> str:
-        return say(key, self.language, **values)
-
-    def number(self, value: float | None, digits: int = 3) -> str:
-        if value is None:
-            return "–"
-        said = f"{rounded(value, digits):.{digits}f}"
-        return said.replace(".", ",") if self.language == "fr" else said
-
-    def unit(self, value: float | None, unit: str, digits: int = 1) -> str:
-        return "–" if value is None else f"{self.number(value, digits)}{NO_BREAK}{unit}"
-
-    def volume(self, value: float | None) -> str:
-        return self.unit(value, "mL", 2 if value is not None and value < 1 else 1)
+    # Words
 
     def area(self, pixels: int | None, grid: Grid | None = None) -> str:
         if pixels is None or grid is None:

@@ -131,6 +131,7 @@ def build_report(
     language: Language = "en",
     notices: Iterable[Said] = (),
     download: bool = False,
+    follow_up: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report of `predict`, the page and the API, ready for JSON.
 
@@ -142,7 +143,8 @@ def build_report(
     there `corrected: true`, the number of pixels that differ from the network's at this threshold, and, of each image,
     `manual_edits` (see there): by slice and by lesion. `unreadable`: the files that could not be used; `notices`: those
     that were skipped as they should be. Each of `series` has its `lesions`, see `measure_lesions`. No volumes are added up
-    over several of `series`: they may be visits of one patient. download: see `output_names`.
+    over several of `series`: they may be visits of one patient. follow_up: of each patient with several visits, see
+    `FollowUp.report`. download: see `output_names`.
     """
     images, series, warnings = [], [], []
     everything: list[tuple[Counts, bool]] = []
@@ -166,6 +168,7 @@ def build_report(
         "images": images,
         "series": series,
         "total": _total(results, images, everything, threshold),
+        "follow_up": list(follow_up),
         "warnings": [s.say(language) for s in warnings],
         "unreadable": [_told(p, language) for p in problems],
         "notices": [_told(n, language) for n in notices],

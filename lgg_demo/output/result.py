@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from lgg_demo.case import Case
+from lgg_demo.case import Case, Visit
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.output.dicom_seg import why_no_segmentation
@@ -26,7 +26,7 @@ class Result:
 
     files: name and number of slices of each file, in slice order; outputs are named after it.
     paths: where each file was read, to match a reference by name. probability: quantised, (S, H, W) uint8, 255 for 1.
-    reference, referenced, warnings and reference_warnings: as in `Case`.
+    reference, referenced, warnings, reference_warnings and visit: as in `Case`.
     grid, instances: as in `Scan`; None and empty for pictures.
     edits: corrections by hand, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
     """
@@ -41,6 +41,7 @@ class Result:
     instances: tuple[Dataset, ...] = ()
     edits: np.ndarray | None = None
     reference_warnings: tuple[Sentence, ...] = ()
+    visit: Visit | None = None
 
     def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
         """The mask at a threshold in [0, 1], with the corrections: (S, H, W) bool, of these slices alone."""
@@ -102,6 +103,7 @@ def result_of(case: Case, probability: np.ndarray, names: Sequence[str] | None =
         scan.grid,
         scan.instances,
         reference_warnings=case.reference_warnings,
+        visit=case.visit,
     )
 
 

@@ -34,6 +34,7 @@ ADD_CORRECTIONS = """async (s, t, l, c) => { const viewer = document.querySelect
   return [s, viewer.asked, l, await viewer.corrections()]; }"""
 ADD_FILES = "(files, ...rest) => [document.querySelector('#viewer .lgg-viewer').uploads ?? [], ...rest]"
 ADD_CHOICE = "(choice, ...rest) => [document.querySelector('#viewer .lgg-viewer').choice ?? '', ...rest]"
+ADD_VISITS = "(visits, ...rest) => [document.querySelector('#viewer .lgg-viewer').visits ?? '', ...rest]"
 RUN_ENDED = """() => { document.querySelector('#viewer .lgg-viewer')?.dispatchEvent(
   new CustomEvent('lgg-ended', {detail: %s})); }"""
 ADD_LANGUAGE = "(l) => document.querySelector('#viewer .lgg-viewer').spoken"
@@ -96,7 +97,7 @@ class Layout:
         self.corrections = gr.Textbox(visible=False)
         # The viewer uploads files itself; these are how the server takes and checks what it names.
         self.scan, self.reference = (gr.File(file_count="multiple", visible=False) for _ in range(2))
-        self.choice = gr.Textbox(visible=False)
+        self.choice, self.visits = (gr.Textbox(visible=False) for _ in range(2))
         self.patients = {p: gr.Button(p, elem_id=f"patient_{p}", visible="hidden") for p in PATIENTS}
 
     def speak(self, language: Language) -> tuple[Any, Any]:
@@ -136,7 +137,7 @@ def _of(handler: Callable[..., Any], one: str) -> Callable[..., Any]:
 
 
 def _segmenting(page: Page, showcase: Showcase, on: Layout) -> None:
-    """What comes of files, other roles of series, synthetic patients, of stopping all that, and of clearing."""
+    """What comes of files, other roles of series, visits, synthetic patients, of stopping all that, and of clearing."""
     shown = [on.session, on.viewer, on.messages, on.held]
     once = {"show_progress_on": [on.told], **ALONE, **PRIVATE}
     asked = [on.threshold, on.language]
@@ -145,6 +146,7 @@ def _segmenting(page: Page, showcase: Showcase, on: Layout) -> None:
         on.viewer.scan(page.on_scan, scan, [*shown, on.told], js=ADD_FILES, **once),
         on.viewer.reference(page.on_reference, [on.reference, on.session, *asked], shown[:3], js=ADD_FILES, **once),
         on.viewer.choose(page.on_choose, choice, [*shown, on.told], js=ADD_CHOICE, **once),
+        on.viewer.visits(page.on_visits, [on.visits, on.session, *asked], shown[:3], js=ADD_VISITS, **once),
     ]
     for patient, button in on.patients.items():
         runs.append(button.click(_of(showcase.on_patient, patient), [on.held, *asked], shown, **once))
@@ -161,7 +163,7 @@ def _exhibiting(showcase: Showcase, on: Layout, demo: PageBlocks) -> None:
     # Two events: the second one sees what was opened while the first one waited.
     quiet = {"show_progress": "hidden", "concurrency_limit": None, **PRIVATE}
     arrived = demo.load(showcase.on_arrival, None, None, **quiet)
-    arrived.success(showcase.on_first, [on.session, on.threshold], shown, **quiet)
+    arrived.success(showcase.on_first, [on.session, on.threshold, on.language], shown, **quiet)
 
 
 def _downloading(page: Page, on: Layout) -> None:

@@ -8,38 +8,38 @@ download are gone before it is sent; no history, no telemetry.
 from __future__ import annotations
 
 import base64
-import io
 import shutil
 import threading
-import zipfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from lgg_demo.case import Case, Notice, ReadError
+from lgg_demo.case import Case, Notice, ReadError, Visit
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.output.display import grey
 from lgg_demo.output.files import write_outputs
-from lgg_demo.output.names import output_names
+from lgg_demo.output.follow_up import follow_up_of, repeatability_of
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import Result, result_of
+from lgg_demo.output.timeline import register_visits
 from lgg_demo.page.faults import NotOurs, language_of, refusal
 from lgg_demo.page.gradio_patches import Stop
 from lgg_demo.page.listing import listed_case, roles_of
+from lgg_demo.page.parcel import without_spare, zip_of
 from lgg_demo.page.payload import read_corrections, viewer_case, viewer_picture, viewer_reference
 from lgg_demo.page.session import Held, Kept, Memory, NoFlair, NoSuchChoice, Roles, Session
 from lgg_demo.page.steps import Step, stepped, told_of, wanted_of
 from lgg_demo.page.uploads import FilesGone, UploadFolder, Uploads, deleted_after
+from lgg_demo.page.visits import read_visits, viewer_follow_up
 from lgg_demo.reading import guard
-from lgg_demo.reading.earlier import REPORT
 from lgg_demo.reading.layout import nifti_name, parse
 from lgg_demo.reading.limits import MOST_FILES, MOST_SLICES
 from lgg_demo.reading.studies import Read, Request
@@ -48,7 +48,6 @@ from lgg_demo.scratch import scratch
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
 HELD_VALUES = 20_000_000  # of the scans of a request that are held together, float32
 READING = "reading"  # before the network begins
-INSIDE = PurePath("lgg-demo")  # the folder in the zip of a download
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 
 
@@ -86,26 +85,18 @@ def scored_sentence(results: Sequence[Result]) -> tuple[Sentence, ...]:
     return (Sentence("scored", {"slices": scored}),) if scored else ()
 
 
-def zip_of(folder: Path, files: Sequence[Path]) -> bytes:
-    """Files of a folder as a zip, in memory; inside they lie in a folder of their own, wherever it is unpacked."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            archive.write(file, INSIDE / file.relative_to(folder))
-    return packed.getvalue()
-
-
 @dataclass(frozen=True)
 class Asked:
     """What a request that shows a new result comes with. Made in its handler, see `Stop`.
 
-    synthetic: the images are of no real person.
+    synthetic: the images are of no real person. visits: of each case, where they are said otherwise than by the files.
     """
 
     threshold: float
     language: Language
     stop: Stop = field(default_factory=Stop)
     synthetic: bool = False
+    visits: tuple[Visit | None, ...] = ()
 
 
 class Page:
@@ -206,20 +197,32 @@ class Page:
                 errors += found.errors
                 notices += found.notices
                 del found  # before the next ones are read
-        # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
-        kept = Kept(tuple(replace(r, paths=tuple(Path(p.name) for p in r.paths)) for r in results), tuple(pictures))
-        self.memory.used(kept)
+        kept = self.kept(results, pictures, asked)
         session = Session(
             kept,
             tuple(errors),
             tuple(notices),
             done=self.done(results),
             studies=tuple(studies),
+            visits=asked.visits,
             synthetic=asked.synthetic,
             identity=early.identity,  # the viewer goes on with what it shows: same slice, zoom and window
         )
         views = [viewer_case(v, r) for v, r in zip(views, results, strict=True)]
-        yield Step(session=session, value=self.value(session, asked.threshold, views) if views else None)
+        value = self.value(session, asked.threshold, asked.language, views) if views else None
+        yield Step(session=session, value=value)
+
+    def kept(self, results: Sequence[Result], pictures: Sequence[np.ndarray], asked: Asked) -> Kept:
+        """What a session keeps of a new result, each patient's visits registered."""
+        visits = asked.visits if len(asked.visits) == len(results) else [r.visit for r in results]
+        # Paths are kept to match a reference by name later: the folder they were in is gone and says nothing.
+        bare = [
+            replace(r, visit=v, paths=tuple(Path(p.name) for p in r.paths)) for r, v in zip(results, visits, strict=True)
+        ]
+        registered = register_visits(bare, pictures, turn=partial(self.alone, asked.stop))
+        kept = Kept(tuple(bare), tuple(pictures), registered)
+        self.memory.used(kept)
+        return kept
 
     def run(self, batches: Generator[Read], asked: Asked) -> tuple[Session, dict[str, Any] | None]:
         """The end of `steps`: the session and the viewer's value."""
@@ -235,11 +238,16 @@ class Page:
         values = {"images": images, "slices": slices, "model": self.segmenter.record.get("name")}
         return Sentence("done", values), *scored_sentence(results)
 
-    def value(self, session: Session, threshold: float, cases: list[dict[str, Any]]) -> dict[str, Any]:
-        """What the viewer is given: a result's cases, see `payload.viewer_case`, and what the model's record says."""
-        record = self.segmenter.record
+    def value(self, session: Session, threshold: float, language: Language, cases: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the viewer is given: a result's cases, see `payload.viewer_case`, which are one patient's visits, and
+        what the model's record says.
+        """
+        record, kept = self.segmenter.record, session.kept
         value: dict[str, Any] = {"id": session.identity, "threshold": threshold, "synthetic": session.synthetic}
         value |= {"model": record.get("name"), "cases": cases}
+        value["follow_up"] = viewer_follow_up(kept.results, kept.registered, language)
+        repeatability = repeatability_of(record)
+        value["repeatability"] = repeatability and asdict(repeatability)
         best = record.get("best_threshold")  # found in cross-validation; not every record has it
         return value if best is None else value | {"best_threshold": float(best)}
 
@@ -294,6 +302,8 @@ class Page:
     ) -> Iterator[tuple[Any, ...]]:
         """Read the files again with another role for one series of a study; the other studies' roles stay."""
         asked = Asked(threshold, language, synthetic=session is not None and session.synthetic)
+        if session is not None:
+            asked = replace(asked, visits=session.visits)
         wanted = wanted_of(choice)
         try:
             files = held or (session.files if session else None)
@@ -330,7 +340,23 @@ class Page:
         session.kept.results = tuple(results)
         self.memory.used(session.kept)
         session = replace(session, reference_problems=(*gone(masks), *problems), done=self.done(results))
-        value = self.value(session, threshold, [viewer_reference(r) for r in results])
+        value = self.value(session, threshold, language, [viewer_reference(r) for r in results])
+        return session, value, session.messages()
+
+    def on_visits(self, said: str | None, session: Session | None, threshold: float, language: Language) -> tuple[Any, ...]:
+        """Take over whose studies these are and when they were, as the user says it; masks and corrections stay."""
+        if session is None or not session.results:
+            raise refusal("result_dropped", language)
+        kept = session.kept
+        visits = read_visits(said, len(kept.results))
+        results = tuple(replace(r, visit=v) for r, v in zip(kept.results, visits, strict=True))
+        registered = register_visits(results, kept.pictures, kept.registered, partial(self.alone, Stop()))
+        if kept.dropped:
+            raise refusal("result_dropped", language)
+        kept.results, kept.registered = results, registered
+        self.memory.used(kept)
+        session = replace(session, visits=visits)
+        value = self.value(session, threshold, language, [viewer_reference(r) for r in results])
         return session, value, session.messages()
 
     def on_clear(self, held: Held | None) -> tuple[Any, ...]:
@@ -359,7 +385,8 @@ class Page:
         corrected = [replace(r, edits=e) for r, e in zip(results, edits, strict=True)]
         problems = [*session.problems, *session.reference_problems]
         said = threshold, self.segmenter.record, problems, language, session.notices
-        report = build_report(corrected, *said, download=True)
+        follow_up = follow_up_of(corrected, session.kept.registered, threshold, self.segmenter.record, language)
+        report = build_report(corrected, *said, download=True, follow_up=follow_up)
         with scratch() as folder:
             files, _ = write_outputs(corrected, threshold, report, Path(folder), pictures, language, documents=True)
             return base64.b64encode(zip_of(Path(folder), files)).decode("ascii")
@@ -396,7 +423,10 @@ class Page:
             if not results:
                 sentences = [p.sentence.say(language) for p in problems] or [say("nothing_given", language)]
                 raise gr.Error(" ".join(sentences), print_exception=False)
-        report = build_report(results, threshold, self.segmenter.record, problems, language, notices)
+        record = self.segmenter.record
+        registered = register_visits(results, pictures, turn=partial(self.alone, stop))
+        follow_up = follow_up_of(results, registered, threshold, record, language)
+        report = build_report(results, threshold, record, problems, language, notices, follow_up=follow_up)
         folder = self.folder.new_result()
         try:
             files, _ = write_outputs(results, threshold, report, folder, pictures, language)
@@ -404,16 +434,3 @@ class Page:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-
-
-def without_spare(folder: Path, files: Sequence[Path], results: Sequence[Result]) -> list[Path]:
-    """Of pictures the masks, of volumes all but the report, which the API returns beside them; the rest is deleted."""
-    names = zip(results, output_names(results), strict=True)
-    spare = {folder / probability for result, outputs in names if result.grid is None for _, probability in outputs}
-    kept = []
-    for file in files:
-        if file.name == REPORT or file in spare:
-            file.unlink()
-        else:
-            kept.append(file)
-    return kept

@@ -14,14 +14,17 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lgg_demo.case import Listed, Notice, ReadError, Role
+from lgg_demo.case import Listed, Notice, ReadError, Role, Visit
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.output.result import Result
+from lgg_demo.output.timeline import Pair
 from lgg_demo.reading.plan import REGISTER
+from lgg_demo.registration import Registration
 
 # Of all sessions' results: the process idles at 0.8 to 1 GB, and a case at hand takes the rest of 2 GB.
 KEEP_BYTES = 300 * 2**20
 INSTANCE_BYTES = 16_000  # of a kept DICOM header
+REGISTRATION_BYTES = 1_000
 CHOICES: tuple[Role, ...] = ("flair", "pre", "post")  # the roles that a user may give to other sequences
 IGNORED = ""  # instead of a role
 NOTES = (
@@ -45,16 +48,23 @@ class Kept:
     """The arrays of one session's result, which go when newer ones of other sessions need the memory.
 
     results: what masks and scores need; pictures: what the viewer shows of each, (S, H, W) uint8, for the page to print.
-    shared: these arrays are there anyhow, for all sessions. dropped: they were there, and had to go.
+    registered: how scans of one patient's visits lie to each other, as far as anybody has asked; None where that cannot be
+    known. shared: all this is there anyhow, for all sessions. dropped: they were there, and had to go.
     """
 
     def __init__(
-        self, results: tuple[Result, ...] = (), pictures: tuple[np.ndarray, ...] = (), shared: bool = False
+        self,
+        results: tuple[Result, ...] = (),
+        pictures: tuple[np.ndarray, ...] = (),
+        registered: Mapping[Pair, Registration | None] | None = None,
+        shared: bool = False,
     ) -> None:
         self.results = results
         self.pictures = pictures
+        self.registered = dict(registered or {})
         self.dropped = False
         self._shared = {id(a) for a in self.arrays} if shared else set[int]()
+        self._shared_pairs = len(self.registered) if shared else 0
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -66,11 +76,13 @@ class Kept:
     def size(self) -> int:
         """Bytes that are free once this is dropped, about."""
         headers = sum(len(r.instances) for r in self.results)
-        return sum(a.nbytes for a in self.arrays if id(a) not in self._shared) + headers * INSTANCE_BYTES
+        pairs = len(self.registered) - self._shared_pairs
+        beside = headers * INSTANCE_BYTES + max(0, pairs) * REGISTRATION_BYTES
+        return sum(a.nbytes for a in self.arrays if id(a) not in self._shared) + beside
 
     def drop(self) -> None:
         """Free the memory."""
-        self.results, self.pictures, self.dropped = (), (), True
+        self.results, self.pictures, self.registered, self.dropped = (), (), {}, True
 
 
 class Memory:
@@ -152,8 +164,8 @@ class Session:
     problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
     studies: of each case what it was read from, None for pictures. choices: what the user has chosen for some of them, role
     to name or to nothing, the latest last. files: those that it may be read from anew for as long as it is kept, where no
-    user sent them. synthetic: the images are of no real person. identity: a random name for the
-    result, never derived from a file.
+    user sent them. visits: of each case, where the user has said them instead of the files. synthetic: the images are of no
+    real person. identity: a random name for the result, never derived from a file.
     """
 
     kept: Kept = field(default_factory=Kept)
@@ -164,6 +176,7 @@ class Session:
     studies: tuple[Roles | None, ...] = ()
     choices: tuple[Mapping[str, str], ...] = ()
     files: Held | None = None
+    visits: tuple[Visit | None, ...] = ()
     synthetic: bool = False
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
 

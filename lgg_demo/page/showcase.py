@@ -7,26 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
+from lgg_demo.case import Visit
 from lgg_demo.messages import Language, Sentence
 from lgg_demo.output.result import Result
+from lgg_demo.output.timeline import Pair
 from lgg_demo.page.faults import log, raised_at, refusal
 from lgg_demo.page.gradio_patches import Stop
 from lgg_demo.page.handlers import Asked, Page
-from lgg_demo.page.patients import PATIENTS, files_of
+from lgg_demo.page.patients import PATIENTS, files_of, months_of
 from lgg_demo.page.session import Held, Kept, Roles, Session
+from lgg_demo.reading.layout import nifti_name, parse
+from lgg_demo.reading.visits import visit_of_name
+from lgg_demo.registration import Registration
 
 FIRST = PATIENTS[0]  # is open when the page comes
 FIRST_THRESHOLD = 0.5
 ARRIVAL_SECONDS = 0.2  # between two looks whether it is there
+
+
+def visits_of(patient: str) -> tuple[Visit, ...]:
+    """The visits of a synthetic patient, with the months that no file says."""
+    subjects = sorted({parse(nifti_name(file)).subject for file in files_of(patient)})
+    months = months_of(patient)
+    return tuple(replace(visit_of_name(s), months=m) for s, m in zip(subjects, months, strict=True))
 
 
 class Shipped:
@@ -49,6 +61,7 @@ class Shown:
 
     results: tuple[Result, ...]
     pictures: tuple[np.ndarray, ...]
+    registered: Mapping[Pair, Registration | None]
     studies: tuple[Roles | None, ...]
     done: tuple[Sentence, ...]
     views: list[dict[str, Any]]
@@ -56,16 +69,18 @@ class Shown:
     @classmethod
     def of(cls, session: Session, value: dict[str, Any]) -> Shown:
         """From what a session was given that has read the patient's files."""
-        kept = Kept(session.results, session.kept.pictures)
+        kept = Kept(session.results, session.kept.pictures, session.kept.registered)
         for array in kept.arrays:
             array.setflags(write=False)
         done = (Sentence("synthetic_patient"), *session.done)
-        return cls(kept.results, kept.pictures, session.studies, done, value["cases"])
+        return cls(kept.results, kept.pictures, kept.registered, session.studies, done, value["cases"])
 
     def session(self, patient: str) -> Session:
         """A new session with this result, whose arrays it shares with the others."""
-        kept = Kept(self.results, self.pictures, shared=True)
-        return Session(kept, done=self.done, studies=self.studies, files=Shipped(patient), synthetic=True)
+        kept = Kept(self.results, self.pictures, self.registered, shared=True)
+        visits = tuple(r.visit for r in self.results)
+        of = Shipped(patient)
+        return Session(kept, done=self.done, studies=self.studies, files=of, visits=visits, synthetic=True)
 
 
 class _Ending(Stop):
@@ -126,6 +141,7 @@ class Showcase:
             asked.stop()
         try:
             if patient not in self.made:
+                asked = replace(asked, visits=visits_of(patient))
                 session, value = self.page.run(self.page.read(files_of(patient), asked.stop), asked)
                 if value is None or not session.results:  # they had to make room for another user's at once
                     raise refusal("result_dropped", asked.language)
@@ -141,23 +157,23 @@ class Showcase:
         while self.first_is_awaited:
             await asyncio.sleep(ARRIVAL_SECONDS)
 
-    def on_first(self, session: Session | None, threshold: float) -> tuple[Any, ...]:
+    def on_first(self, session: Session | None, threshold: float, language: Language) -> tuple[Any, ...]:
         """Open the first patient, unless something else was opened while it was awaited."""
         first = self.made.get(FIRST)
         if session is not None or first is None:
             return tuple([gr.skip()] * 4)
-        return self._opened(FIRST, first, threshold)
+        return self._opened(FIRST, first, threshold, language)
 
     def on_patient(self, patient: str, before: Held | None, threshold: float, language: Language) -> tuple[Any, ...]:
         """Open one of PATIENTS. before: the files of an earlier study, which go."""
         shown = self.get(patient, Asked(threshold, language))
         if before is not None:
             before.delete()
-        return self._opened(patient, shown, threshold)
+        return self._opened(patient, shown, threshold, language)
 
-    def _opened(self, patient: str, shown: Shown, threshold: float) -> tuple[Any, ...]:
+    def _opened(self, patient: str, shown: Shown, threshold: float, language: Language) -> tuple[Any, ...]:
         """What the page is given of a patient, in a session of its own."""
         session = shown.session(patient)
         self.page.memory.used(session.kept)
-        value = self.page.value(session, threshold, shown.views)
+        value = self.page.value(session, threshold, language, shown.views)
         return *self.page.shown(session, value), None

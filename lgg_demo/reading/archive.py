@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
-from lgg_demo.case import Notice, ReadError, Role
+from lgg_demo.case import Notice, ReadError, Role, Visit
 from lgg_demo.reading.aliases import Aliases
 from lgg_demo.reading.earlier import earlier_outputs
 from lgg_demo.reading.layout import natural_key, visible_files
@@ -32,8 +32,8 @@ class Item:
 
     path: on the disk. place: where the user has it, inside a zip too. shown: what outputs are named after: the path below
     the folder that was given, else the name. told: how many parts of the place the user gave. named: given by itself, so
-    that what cannot be read is an error and not something that lies beside. root: the input it came with. subject, role:
-    where a manifest or a flag says them, instead of the name.
+    that what cannot be read is an error and not something that lies beside. root: the input it came with. subject, role,
+    visit: where a manifest or a flag says them, instead of the name.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Item:
     root: PurePath
     subject: str | None = None
     role: Role | None = None
+    visit: Visit | None = None
 
     @property
     def suffix(self) -> str:
@@ -52,11 +53,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Given:
-    """A file or folder that a manifest or a flag says something of: whose it is, and its role."""
+    """A file or folder that a manifest or a flag says something of: which case and visit it belongs to, and its role."""
 
     path: Path
     subject: str
     role: Role
+    visit: Visit | None = None
 
 
 @dataclass
@@ -139,19 +141,16 @@ def _leave_out_outputs(found: Walk) -> None:
 
 def _listed(given: Path | Given, found: Walk) -> Sequence[Item]:
     """The files of one input: itself, or those of a folder."""
-    path, subject, role = (given, None, None) if isinstance(given, Path) else (given.path, given.subject, given.role)
+    path, said = (given, ()) if isinstance(given, Path) else (given.path, (given.subject, given.role, given.visit))
     root = path.absolute()
     try:
         if not path.is_dir():
-            return [Item(path, root, path.name, 2, True, root, subject, role)]
+            return [Item(path, root, path.name, 2, True, root, *said)]
         below = [(file, file.relative_to(path)) for file in visible_files(path)]
     except (OSError, ValueError):
         found.refuse(ReadError(path.name, "not_found"), root)
         return []
-    return [
-        Item(file, root / inner, inner.as_posix(), len(inner.parts) + 1, False, root, subject, role)
-        for file, inner in below
-    ]
+    return [Item(file, root / inner, inner.as_posix(), len(inner.parts) + 1, False, root, *said) for file, inner in below]
 
 
 def is_zip(item: Item) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
+import hashlib
 import io
 import logging
 import re
+import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -59,6 +62,7 @@ _READ = (
     "PerFrameFunctionalGroupsSequence", "SegmentationType", "MaximumFractionalValue", "LossyImageCompression",
     "LossyImageCompressionRatio", "LossyImageCompressionMethod", "ImageType", "InversionTime", "DiffusionBValue",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence",
+    "PatientID", "StudyDate",
 )  # fmt: skip
 # Of an enhanced image's functional groups, those that say of a frame what a plain image says at its top. The first three
 # are what a segmentation copies; every value of theirs is a number.
@@ -75,6 +79,7 @@ _IDENTITY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
     "ReferringPhysicianName",
 )  # fmt: skip
+_SECRET = secrets.token_bytes(32)  # of this process: what it makes of a patient's number says nothing to anybody else
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +88,8 @@ class Head:
 
     instance: numbers and UIDs that a segmentation of it refers to. fraction: of a segmentation, values above it count.
     segments: that a segmentation describes; label_map: its pixels are their numbers. refers_to: UIDs of the series and
-    files that it was drawn on.
+    files that it was drawn on. patient: what files with the same patient's number share in this process, empty without
+    one. date: of the study.
     """
 
     path: Path
@@ -100,6 +106,8 @@ class Head:
     segments: tuple[Segment, ...] = ()
     label_map: bool = False
     refers_to: frozenset[str] = frozenset()
+    patient: bytes = b""
+    date: datetime.date | None = None
 
     @property
     def mask(self) -> bool:
@@ -247,6 +255,8 @@ def _head(path: Path, ds: Dataset, segmentation: bool) -> Head:
         describe(text(ds, "SeriesDescription"), text(ds, "ProtocolName")),
         text(ds, "PhotometricInterpretation") == "MONOCHROME1",
         text(ds, "BurnedInAnnotation").upper() == "YES",
+        patient=_patient(ds),
+        date=_date(ds),
     )
     if not segmentation:
         return head
@@ -258,6 +268,20 @@ def _head(path: Path, ds: Dataset, segmentation: bool) -> Head:
         label_map=kind == "LABELMAP" or uid(ds, "SOPClassUID") == _LABEL_MAP,
         refers_to=_referred(ds),
     )
+
+
+def _patient(ds: Dataset) -> bytes:
+    """What tells a patient from others here, and is of no use elsewhere; empty where the file has no number of one."""
+    own = text(ds, "PatientID").strip("\0 ").encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(own, key=_SECRET, digest_size=16).digest() if own else b""
+
+
+def _date(ds: Dataset) -> datetime.date | None:
+    """The date of the study, where the file has one."""
+    try:
+        return datetime.datetime.strptime(text(ds, "StudyDate"), "%Y%m%d").date()
+    except ValueError:
+        return None
 
 
 def _referred(ds: Dataset) -> frozenset[str]:

@@ -37,7 +37,7 @@ _SUFFIXES: dict[Role, str] = {
 }
 _PARSED = {role: re.compile(rf"(?:(.*?){_SEPARATOR})??(?:{p})", re.IGNORECASE) for role, p in _SUFFIXES.items()}
 _BIDS = re.compile(r"(sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?)(?:_(.*))?_([a-z0-9]+)", re.IGNORECASE)
-_DATATYPES = ("anat", "dwi", "func", "fmap", "perf", "swi")  # BIDS: folders of one visit
+DATATYPES = ("anat", "dwi", "func", "fmap", "perf", "swi")  # BIDS: folders of one visit
 _CONTRAST = re.compile(r"(?:^|_)ce-", re.IGNORECASE)
 _BRAIN = re.compile(r"(?:^|_)(?:desc|label)-brain(?:_|$)", re.IGNORECASE)  # a mask of the whole brain, as fMRIPrep has it
 _CONVERTED = re.compile(r"(.+)_(\d{14})_\d+[a-z]*", re.IGNORECASE)  # dcm2niix: PROTOCOL_TIME_SERIES, one time a visit
@@ -135,7 +135,7 @@ def key_of(place: PurePath, told: int = 1) -> Key:
     """The key of a volume by its place. told: how many of its parts, from the end, were given by the user."""
     folder, _ = _home(place, told)
     name = nifti_name(place)
-    if _BIDS.fullmatch(name) and folder.name in _DATATYPES:
+    if _BIDS.fullmatch(name) and folder.name in DATATYPES:
         folder = folder.parent
     channel = channel_of(name) if place.parent.name.lower() in _CHANNELLED else None
     return Key(folder, _own(channel[0] if channel else parse(name).subject, folder))

@@ -305,6 +305,8 @@ def _promise(name: str, stack: _Stack, beside: Sequence[Sentence], opening: Open
         uids=uids_of(instances),
         warnings=tuple(warnings),
         refers_to=frozenset().union(*(head.refers_to for head in heads)),
+        patient=first.patient,
+        date=first.date,
     )
 
 

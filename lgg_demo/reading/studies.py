@@ -33,6 +33,7 @@ from lgg_demo.reading.plan import (
 )
 from lgg_demo.reading.raster import held_values
 from lgg_demo.reading.references import attach
+from lgg_demo.reading.visits import visits_of
 from lgg_demo.reading.volumes import resample
 from lgg_demo.reading.watch import PICTURE_SECONDS, opening
 from lgg_demo.scratch import scratch
@@ -77,6 +78,7 @@ def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | 
     """What `read_cases` gives, under the names that the files have on the disk."""
     found, given = sort_items(scans, request.layout), sort_items(references)
     plans, masks, pictures = plan_cases(found, request.choose, request.layout, request.choices)
+    visits = visits_of(plans)
     targets = [target for n, plan in enumerate(plans) for target in _targets(n, plan)]
     told = match(targets, *given_references(given, {t.place for t in targets}), given=True)
     among = match(targets, masks, pictures, given=False, incomplete=found.incomplete)
@@ -91,7 +93,7 @@ def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | 
             case, masks = _with_masks(case, plan, own.volumes.get(n, []))
             case, problems = attach(case, own.pictures.get(n, {}), masks)
             yield from problems
-            yield replace(case, warnings=(*case.warnings, *inspect(case.scan)))
+            yield replace(case, warnings=(*case.warnings, *inspect(case.scan)), visit=visits[n])
         yield from read.errors
         read.errors.clear()
         yield n + 1

@@ -39,6 +39,8 @@ ODD: list[dict[str, Any]] = [
     *({"split": v} for v in ("all", [], {"train": "all"}, {"train": [1]}, {"validation": 3})),
     *({name: v} for name in ("settings", "versions") for v in ("all", [], 3)),
     *({"validation": v} for v in ("none", [])),
+    *({"repeatability": v} for v in (None, 0.05, {}, {"relative": 0.05}, {"relative": 2, "absolute_ml": 0.1},
+                                     {"relative": 0.05, "absolute_ml": -1})),
     *({"resumed_after_epochs": v} for v in (1, [0], ["1"])),
     *({name: v} for name in ("name", "created_by", "intended_use", "training_data") for v in (["a"], 5, {}, "a\nb")),
     *({"begun_from": v} for v in ("run", [{}], {"epoch": "three"}, {"begun_from": {"split": []}}, {"begun_from": "run"})),
@@ -73,6 +75,7 @@ def test_a_record_as_versions_before_wrote_it_is_right() -> None:
         {"calibration": None, "validation": None, "views": [256]},
         {"calibration": CURVE, "best_threshold": 1, "threshold": 0, "name": "mine"},
         {"split": split, "begun_from": {"epoch": 3, "split": split, "begun_from": {"epoch": 8, "minutes": 0}}},
+        {"repeatability": {"relative": 0, "absolute_ml": 0.3, "anything": "else"}},
         {"validation": {"loss": -0.5}, "settings": {"folds": None}, "something": [[[["new"]]]]},
     ):
         Record.of(RIGHT | more)

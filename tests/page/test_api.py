@@ -73,7 +73,7 @@ def test_the_server_keeps_nothing_of_a_call(served: tuple[str, Any], slices: tup
 def test_one_network_runs_at_a_time(served: tuple[str, Any]) -> None:
     fns = {fn.name: fn for fn in served[1].fns.values() if fn.fn is not None}
     together = {name for name, fn in fns.items() if fn.concurrency_id == "network" and fn.concurrency_limit == 1}
-    assert together == {"on_scan", "on_reference", "on_choose", "on_patient", "segment"}
+    assert together == {"on_scan", "on_reference", "on_choose", "on_visits", "on_patient", "segment"}
 
 
 def test_two_clients_with_the_same_picture(url: str, slices: tuple[list[Path], list[Path]]) -> None:

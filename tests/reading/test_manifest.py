@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
 from helpers import SCAN, lay, read, rows_of, said, series
 
-from lgg_demo.case import Study
+from lgg_demo.case import Study, Visit
 from lgg_demo.reading.archive import Given
 from lgg_demo.reading.manifest import ManifestError, read_manifest
 
@@ -22,9 +23,9 @@ def test_lines_become_files_with_what_is_said_of_them(tmp_path: Path) -> None:
     rows = ("ann,1,2020-01-02,FLAIR,a.nii", "ann, 2 ,,reference,sub/b.nii", "bob,,,ignore,c.nii", "bob,,,t1c,/abs/d.nii")
     found = read_manifest(listed(tmp_path, *rows, columns="subject,visit,date,role,path"))
     assert found == [
-        Given(tmp_path / "a.nii", "ann 1 2020-01-02", "flair"),
-        Given(tmp_path / "sub" / "b.nii", "ann 2", "mask"),
-        Given(Path("/abs/d.nii"), "bob", "post"),
+        Given(tmp_path / "a.nii", "ann 1 2020-01-02", "flair", Visit("ann", "1", datetime.date(2020, 1, 2))),
+        Given(tmp_path / "sub" / "b.nii", "ann 2", "mask", Visit("ann", "2")),
+        Given(Path("/abs/d.nii"), "bob", "post", Visit("bob")),
     ]
 
 
@@ -37,6 +38,7 @@ def test_lines_become_files_with_what_is_said_of_them(tmp_path: Path) -> None:
         (b"subject,role,path\nann,t2,a.nii\n", "line 2: the role is none of"),
         (b"subject,role,path\nann,flair,a.nii\n,flair,b.nii\n", "line 3: subject or path is missing"),
         (b"subject,role,path\nann,flair\n", "line 2: subject or path is missing"),
+        (b"subject,date,role,path\nann,3.5.2001,flair,a.nii\n", "line 2: the date must be written"),
         (b"\xff\xfe\0\0", "cannot be read"),
         (b'subject,role,path\n"' + b"x" * 200_000, "cannot be read"),
     ],

@@ -5,6 +5,7 @@ Made by `python -m lgg_demo.experiments.synthetic_patients`; nothing in them com
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,3 +18,8 @@ def files_of(patient: str) -> list[Path]:
     if patient not in PATIENTS:
         raise ValueError(f"no such synthetic patient: {patient}")
     return sorted((HERE / patient).glob("*.nii.gz"))
+
+
+def months_of(patient: str) -> list[float]:
+    """When each visit of one of PATIENTS was, in months after the first."""
+    return [visit["months"] for visit in json.loads(FACTS.read_text(encoding="utf-8"))[patient]]

@@ -7,6 +7,7 @@ import { clamp, crossFrom, panned, windowOf, zoomed } from "./geometry.js";
 import { render } from "./render.js";
 import { frameNow, layersNow, resetView, series, setWindows, state } from "./state.js";
 import { buttons, layouts } from "./toolbar.js";
+import { reachNow } from "./visits.js";
 import { say } from "./words.js";
 
 // Set something that texts or buttons depend on.
@@ -65,11 +66,14 @@ export function go(to) {
   render();
 }
 
+// So many slices on; two visits side by side have no end at which one turns into the other.
+export const goOn = (by) => go(clamp(state.place + by, ...reachNow()));
+
 export function goFinding(step) {
-  const { frames, place } = state;
+  const { frames, place } = state, [first, last] = reachNow();
   if (frames[place].pending) return;
   const there = findings();
-  for (let to = place + step; to >= 0 && to < frames.length; to += step) if (there[to]) return go(to);
+  for (let to = place + step; to >= first && to <= last; to += step) if (there[to]) return go(to);
   tell(say("no_finding"));
 }
 

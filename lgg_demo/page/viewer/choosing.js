@@ -1,8 +1,11 @@
-// What the list of studies does: go to one, give a series another role. And the button that registers the sequences of one.
+// What the list of studies does: go to one, give a series another role, say whose a study is and when it was. And the button
+// that registers the sequences of one.
 import { go } from "./actions.js";
 import { find, root } from "./dom.js";
 import { enter } from "./run.js";
 import { cutoff, state } from "./state.js";
+import { writeStudies } from "./studies.js";
+import { listenToVisits, nameOf } from "./visit_list.js";
 
 // The first slice of a study with an outline; of one without, its middle.
 function goStudy(n) {
@@ -20,7 +23,18 @@ function choose({ value, dataset }) {
   return enter({ what: dataset.series, replaces: true, begin });
 }
 
+// Have the studies grouped by what is said of them now; nothing that is shown goes.
+function regroup(visits, said) {
+  const begin = () => {
+    root.visits = JSON.stringify(visits);
+    state.said = said;
+    trigger("visits");
+  };
+  return enter({ what: nameOf(said.case), replaces: false, begin });
+}
+
 export function listenToStudies() {
+  listenToVisits(writeStudies, regroup);
   const place = find(".lgg-studies");
   place.addEventListener("click", ({ target }) => {
     const study = target.closest(".lgg-study");

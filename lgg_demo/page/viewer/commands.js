@@ -1,6 +1,7 @@
 // What each button does, by its name.
-import { go, goFinding, invert, presetWindow, reset, show, toggleLayer } from "./actions.js";
+import { goFinding, goOn, invert, presetWindow, reset, show, toggleLayer } from "./actions.js";
 import { find, root } from "./dom.js";
+import { toggleFlicker } from "./flicker.js";
 import { toggleTheme } from "./head.js";
 import { clearAll } from "./intake.js";
 import { copyReport, savePicture } from "./saving.js";
@@ -26,9 +27,9 @@ export const COMMANDS = {
   ...each(["auto", "contrast", "full"], (name) => [name, () => presetWindow(name)]),
   ...each(TOOLS, (tool) => [tool, () => setTool(tool)]), removing: toggleRemoving, between: fillBetween, undo, redo,
   ruler: () => setTool("ruler"), diameters: () => show({ diameters: !state.diameters }),
-  save: savePicture, copy: copyReport, reset,
+  flicker: toggleFlicker, save: savePicture, copy: copyReport, reset,
   help: () => openDialog("help"), about: () => openDialog("about"), close: () => find("dialog[open]")?.close(),
-  previous: () => goFinding(-1), next: () => goFinding(1), back: () => go(state.place - 1), on: () => go(state.place + 1),
+  previous: () => goFinding(-1), next: () => goFinding(1), back: () => goOn(-1), on: () => goOn(1),
   half: () => setThreshold(FIRST_THRESHOLD), theme: toggleTheme,
   download: () => trigger("download"), clear: clearAll,
 };

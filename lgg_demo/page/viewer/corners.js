@@ -2,6 +2,8 @@
 import { QUANTA } from "./counts.js";
 import { create, figures, setText } from "./dom.js";
 import { channelOn, frameNow, imageOf, series, state, windowNow } from "./state.js";
+import { laterSource, showsLater } from "./visit_pictures.js";
+import { framesOfCase, isForeign, laterFrame } from "./visits.js";
 import { number, say } from "./words.js";
 
 const CORNER_TEXTS = ["place", "window", "cursor"];
@@ -24,6 +26,11 @@ function millimetresOf({ of }, slice, row, column) {
 
 function placeText(panel) {
   const frame = frameNow(), { cross } = state;
+  if (panel === "change") return "";
+  if (showsLater(panel)) {
+    const { slice, case: of } = laterFrame();
+    return `${isForeign(panel) ? "" : "≈ "}${slice + 1} / ${framesOfCase(of).length}`;
+  }
   if (panel === "surface") return "";
   if (panel in ACROSS) {
     const most = panel === "coronal" ? frame.height : frame.width;
@@ -38,8 +45,9 @@ function placeText(panel) {
 // Window and level as the scan has them, not as the 8 bits that were sent of it.
 function windowText(panel) {
   if (panel === "surface") return "";
-  const channel = channelOn(panel), { range } = frameNow().of;
-  const { low, high } = windowNow(channel), [least, most] = range[channel] ?? range.flair;
+  const channel = channelOn(panel), later = showsLater(panel) ? laterSource() : null;
+  const { range } = (later?.frame ?? frameNow()).of;
+  const { low, high } = later?.window ?? windowNow(channel), [least, most] = range[channel] ?? range.flair;
   const own = (grey) => least + (grey / 255) * (most - least);
   const digits = most - least < 20 ? 2 : 0;
   const figures = { width: number(own(high) - own(low), digits), level: number((own(high) + own(low)) / 2, digits) };
@@ -48,12 +56,13 @@ function windowText(panel) {
 
 function cursorText(panel) {
   const { pointer } = state, frame = frameNow();
-  if (!pointer || pointer.frame !== frame) return "";
-  const i = pointer.row * frame.width + pointer.column;
-  const channel = channelOn(panel), [least, most] = frame.of.range[channel] ?? frame.of.range.flair;
-  const value = least + (imageOf(frame, channel)[i] / 255) * (most - least);
+  if (!pointer || pointer.frame !== frame || isForeign(panel)) return "";
+  const i = pointer.row * frame.width + pointer.column, channel = channelOn(panel);
+  const { image, probability, frame: { of } } = showsLater(panel) ? laterSource() : { ...frame, image: imageOf(frame, channel), frame };
+  const [least, most] = of.range[channel] ?? of.range.flair;
+  const value = least + (image[i] / 255) * (most - least);
   const lines = [say("value_text", { value: number(value, most - least < 20 ? 2 : 0) })];
-  if (!frame.pending) lines.push(say("probability_text", { probability: number(frame.probability[i] / QUANTA, 2) }));
+  if (!frame.pending) lines.push(say("probability_text", { probability: number(probability[i] / QUANTA, 2) }));
   const at = millimetresOf(frame, frame.slice, pointer.row, pointer.column);
   if (at) lines.push(at.map((mm) => number(mm, 0)).join("  "));
   return lines.join("\n");

@@ -2,14 +2,17 @@
 import { canvasOf, drawWith, figures, ratioNow, root } from "./dom.js";
 import { writeCorners } from "./corners.js";
 import { writeFigures } from "./figures.js";
+import { writeGrowth } from "./growth_panel.js";
 import { aspectOf, centredOn, panned, placing } from "./geometry.js";
 import { layered, parts, sourceOf } from "./layers.js";
 import { followMeasures } from "./measures.js";
 import { measuringParts } from "./measuring.js";
-import { crossLines, crossOn, drawnLine, scaleBar, sideLetters, swipeDivider, toolRing } from "./overlays.js";
+import { crossLines, crossOn, drawnLine, pointedAt, scaleBar, sideLetters, swipeDivider, toolRing } from "./overlays.js";
 import { compose } from "./paint.js";
 import { CHANNELS, PLANES, channelOn, frameNow, layersNow, planeOn, series, state } from "./state.js";
 import { drawSurface } from "./surface_panel.js";
+import { visitPicture } from "./visit_pictures.js";
+import { isForeign, isVisitPanel } from "./visits.js";
 import { spacingOf } from "./volume.js";
 
 const panels = new Map(); // canvas to what it shows: {key, placed}
@@ -45,21 +48,34 @@ export function aspectNow(plane) {
   return aspectOf(plane, { width: frame.width, height: frame.height, slices: own.length }, frame.spacing ?? spacingOf(own));
 }
 
+function pictureIn(name, plane) {
+  if (isVisitPanel(name)) return visitPicture(name);
+  const source = sourceOf(plane, channelOn(name));
+  return { source, all: panelParts(name, source) };
+}
+
+// What a hand measures, draws or points at in the slice on screen.
+function handParts(name, plane) {
+  const all = measuringParts(name, plane), { pointer } = state;
+  if (isVisitPanel(name) && pointer?.frame === frameNow() && pointer.panel !== name) all.push(pointedAt(pointer));
+  if (name === "later" || name === "change" || name === "flicker") return all;
+  if (state.tool && state.cursor?.plane === plane) all.push(toolRing(plane));
+  if (state.drawn?.plane === plane) all.push(drawnLine());
+  return all;
+}
+
 function drawPanel(figure) {
   const name = figure.dataset.panel;
   const canvas = canvasOf(figure);
   if (name === "surface") return drawSurface(canvas);
-  const plane = planeOn(name);
-  const source = sourceOf(plane, channelOn(name));
-  const all = panelParts(name, source);
-  all.push(...measuringParts(name, plane));
-  if (state.tool && state.cursor?.plane === plane) all.push(toolRing(plane));
-  if (state.drawn?.plane === plane) all.push(drawnLine());
-  if (frameNow().of.oriented) all.push(sideLetters(plane));
-  const { zoom } = state.view, aspect = aspectNow(plane);
+  const plane = planeOn(name), { source, all } = pictureIn(name, plane);
+  const frame = isForeign(name) ? source.frame : frameNow();
+  if (frame === frameNow()) all.push(...handParts(name, plane));
+  if (frame.of.oriented) all.push(sideLetters(plane));
+  const { zoom } = state.view, aspect = frame === frameNow() ? aspectNow(plane) : aspectOf("axial", frame, frame.spacing ?? [1, 1, 1]);
   const { reach } = placing(canvas, source, 1, { x: 0.5, y: 0.5 }, aspect);
   const centre = state.layout === "planes" ? centredOn(crossOn(name), source, zoom, reach) : panned(state.view, 0, 0, reach);
-  if (frameNow().spacing) all.push(scaleBar(plane));
+  if (frame.spacing) all.push(scaleBar(plane, frame));
   const key = [canvas.width, canvas.height, zoom, centre.x, centre.y, ...all.map((p) => `${p.id}:${p.alpha}:${p.line}`)].join();
   if (panels.get(canvas)?.key === key) return;
   const placed = placing(canvas, source, zoom, centre, aspect);
@@ -80,6 +96,7 @@ export function draw() {
   for (const figure of figures) if (!figure.hidden) drawPanel(figure);
   writeCorners();
   writeFigures();
+  writeGrowth();
   followMeasures();
   root.dataset.milliseconds = (performance.now() - started).toFixed(2);
   root.dataset.draws = Number(root.dataset.draws ?? 0) + 1;

@@ -5,6 +5,7 @@ import { drawCurve, drawStrip } from "./graphs.js";
 import { surfacesIn } from "./measures.js";
 import { PREDICTION, REFERENCE, css } from "./paint.js";
 import { FIRST_THRESHOLD, cutoff, frameNow, isTuned, series, state, versionsOf } from "./state.js";
+import { placesNow } from "./visits.js";
 import { number, say } from "./words.js";
 
 const COLOURS = {
@@ -126,9 +127,9 @@ function writeStrip() {
   if (frames.length < 2) return;
   const canvas = find(".lgg-strip");
   const slices = frames.map((f) => ({
-    area: predictedOf(f, cutoff()), doubt: doubtOf(f), unsure: isUnsure(f), reference: f.reference && f.known,
+    area: predictedOf(f, cutoff()), doubt: doubtOf(f), unsure: isUnsure(f), reference: f.reference && f.known, of: f.case,
   }));
-  drawStrip(canvas, slices, place, COLOURS, ratioNow());
+  drawStrip(canvas, slices, placesNow(), COLOURS, ratioNow());
   const filled = slices.filter((s) => s.area).length, unsure = slices.filter((s) => s.unsure).length;
   const label = frames[place].pending ? say("slice") : say("strip", { filled, unsure, slices: slices.length });
   if (canvas.title === label) return;

@@ -1,6 +1,6 @@
 // Mouse, pen and fingers on the pictures, the strip and the curve. `state.gesture` is what goes on: its kind, its canvas,
 // the id of its pointer.
-import { enlarge, go, moveCross, pan, stepAcross, zoomAt } from "./actions.js";
+import { enlarge, go, goOn, moveCross, pan, stepAcross, zoomAt } from "./actions.js";
 import { changed, moveWindow } from "./dials.js";
 import { canvasOf, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
@@ -10,9 +10,10 @@ import { isLeaving } from "./run.js";
 import { channelOn, frameNow, planeOn, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 import { beginStroke, cancel, endsStroke, keep, mark } from "./tools.js";
+import { isForeign } from "./visits.js";
 import { say } from "./words.js";
 
-const NO_TOOLS = ["reference", "surface"]; // panels that no tool corrects
+const NO_TOOLS = ["reference", "surface", "later", "change", "flicker"]; // panels that no tool corrects
 const WHEEL_NOTCH = 50;
 const WHEEL_PAUSE = 80; // ms
 const DIVIDER = 20; // CSS pixels around it take hold of it
@@ -48,9 +49,9 @@ function begin(event, figure) {
 }
 
 function beginTool(event, panel, at) {
-  if (state.tool === "ruler") return beginLine(planeOn(panel), at) && { kind: "ruler" };
-  if (panel === "reference") {
-    tell(say("not_here"));
+  if (state.tool === "ruler" && !isForeign(panel)) return beginLine(planeOn(panel), at) && { kind: "ruler" };
+  if (NO_TOOLS.includes(panel)) {
+    tell(say(panel === "reference" ? "not_here" : "not_here_visit"));
     return null;
   }
   if (isLeaving()) {
@@ -168,8 +169,9 @@ function voxelAt(plane, at) {
 function point(figure, event) {
   if (!state.frames.length || event.pointerType === "touch") return;
   const canvas = figure && canvasOf(figure), panel = figure?.dataset.panel;
-  const at = canvas && panel !== "surface" ? pixelAt(canvas, event) : null;
+  const at = canvas && panel !== "surface" && !isForeign(panel) ? pixelAt(canvas, event) : null;
   state.pointer = at ? voxelAt(planeOn(panel), at) : null;
+  if (state.pointer) state.pointer.panel = panel;
   refresh();
 }
 
@@ -228,7 +230,7 @@ function onWheel(event) {
   if (Math.abs(wheeled) < WHEEL_NOTCH && event.timeStamp - stepped < WHEEL_PAUSE) return;
   const step = Math.sign(wheeled);
   if (panel === "coronal" || panel === "sagittal") stepAcross(panel, step);
-  else go(state.place + step);
+  else goOn(step);
   wheeled = 0;
   stepped = event.timeStamp;
 }

@@ -6,8 +6,8 @@ import { DOUBT, css } from "./paint.js";
 const AXIS = 13, LABEL = 30; // CSS pixels: height of the numbers, and what each needs across
 
 // The strip under the slice slider: a bar for the tumour's area in each slice, above it how unsure the model is; unsure
-// slices have a dot, so that no colour has to be told.
-export function drawStrip(canvas, slices, place, colours, ratio) {
+// slices have a dot, so that no colour has to be told. places: those on screen; `of` of a slice: its case.
+export function drawStrip(canvas, slices, places, colours, ratio) {
   const context = canvas.getContext("2d");
   const { width } = canvas, height = canvas.height - AXIS * ratio;
   const middle = Math.round(height * 0.4);
@@ -18,8 +18,9 @@ export function drawStrip(canvas, slices, place, colours, ratio) {
   context.clearRect(0, 0, width, canvas.height);
   drawAxis(context, slices.length, step, height, colours, ratio);
   context.fillStyle = colours.current;
-  context.fillRect(Math.floor(place * step), 0, Math.max(Math.ceil(step), 2 * ratio), height);
+  for (const place of places) context.fillRect(Math.floor(place * step), 0, Math.max(Math.ceil(step), 2 * ratio), height);
   slices.forEach((s, n) => {
+    if (n && s.of !== slices[n - 1].of) drawDivider(context, n * step, canvas.height, colours, ratio);
     const x = n * step, wide = Math.max(step - (step > 4 * ratio ? ratio : 0), 1);
     const up = (s.doubt / doubt) * (middle - 7 * ratio);
     context.fillStyle = css(DOUBT);
@@ -42,6 +43,12 @@ export function drawStrip(canvas, slices, place, colours, ratio) {
   context.fillStyle = colours.line;
   context.fillRect(0, middle, width, ratio);
   context.fillRect(0, height - ratio, width, ratio);
+}
+
+// Where one case ends and the next begins.
+function drawDivider(context, x, height, colours, ratio) {
+  context.fillStyle = colours.text;
+  context.fillRect(Math.round(x - ratio), 0, ratio, height);
 }
 
 // Numbers of slices below the bars, as many as have room.

@@ -1,8 +1,9 @@
 // The keyboard.
-import { blink, cycleChannel, cycleLayout, go, pan, reset, show, zoomAt } from "./actions.js";
+import { blink, cycleChannel, cycleLayout, go, goOn, pan, reset, show, zoomAt } from "./actions.js";
 import { COMMANDS } from "./commands.js";
 import { moveWindow } from "./dials.js";
 import { find, refresh, root } from "./dom.js";
+import { alternate, leaveFlicker } from "./flicker.js";
 import { crossIn } from "./geometry.js";
 import { PLANES, frameNow, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
@@ -11,14 +12,14 @@ import { redo, setBrush, setTool, undo } from "./tools.js";
 
 const ARROWS = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] };
 const PAGES = {
-  PageDown: () => go(state.place + 10), PageUp: () => go(state.place - 10), Home: () => go(0), End: () => go(state.frames.length - 1),
+  PageDown: () => goOn(10), PageUp: () => goOn(-10), Home: () => go(0), End: () => go(state.frames.length - 1),
 };
 const KEYS = {
   1: COMMANDS.image, 2: COMMANDS.prediction, 3: COMMANDS.reference, 4: COMMANDS.agreement, 5: COMMANDS.uncertainty,
   "+": () => zoomAt(1.25), "=": () => zoomAt(1.25), "-": () => zoomAt(0.8), "−": () => zoomAt(0.8),
   ",": () => setThreshold(state.threshold - 0.01), ".": () => setThreshold(state.threshold + 0.01),
   "[": () => setBrush(state.brush - 2), "]": () => setBrush(state.brush + 2),
-  n: COMMANDS.next, p: COMMANDS.previous, v: cycleLayout, f: COMMANDS.fill, a: COMMANDS.auto, i: COMMANDS.invert, c: cycleChannel,
+  k: () => alternate(), n: COMMANDS.next, p: COMMANDS.previous, v: cycleLayout, f: COMMANDS.fill, a: COMMANDS.auto, i: COMMANDS.invert, c: cycleChannel,
   o: COMMANDS.object, b: COMMANDS.brush, g: COMMANDS.smart, l: COMMANDS.lasso, e: COMMANDS.eraser, x: COMMANDS.removing,
   w: COMMANDS.between, m: COMMANDS.ruler, d: COMMANDS.diameters, q: nextPlane, z: undo, y: redo, s: COMMANDS.save, t: COMMANDS.copy, r: reset, "?": COMMANDS.help,
 };
@@ -31,7 +32,7 @@ function arrow(event) {
     return moveCursor(dx * step, dy * step);
   }
   if (event.shiftKey) return moveWindow(dx * 8, dy * 8);
-  go(state.place + dx + dy);
+  goOn(dx + dy);
 }
 
 // A tool without a pointer goes on to the next plane, where the cross is.
@@ -57,7 +58,7 @@ function onControl({ key, shiftKey }) {
 
 function onKey(event) {
   const { target, key } = event;
-  if (target.matches('input[type="text"], select, textarea')) return;
+  if (target.matches('input[type="text"], input[type="date"], select, textarea')) return;
   const withAlt = event.altKey && !"[]".includes(key); // Alt types [ on a Mac
   if (!state.frames.length || withAlt || find("dialog[open]")) return;
   if (key === " " || key === "Enter") {
@@ -68,6 +69,7 @@ function onKey(event) {
   if (key === "Escape" && state.drawn) return dropDrawn();
   if (key === "Escape" && state.tool) return setTool(state.tool);
   if (key === "Escape" && state.large) return show({ large: null });
+  if (key === "Escape" && state.layout === "visits" && state.flicker) return leaveFlicker();
   if (key in ARROWS || key in PAGES) {
     if (target.matches("input")) return;
     event.preventDefault();

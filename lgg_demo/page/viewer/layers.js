@@ -56,7 +56,7 @@ function tinted(source, what, key, colour) {
   return painted(source, what, key, state.opacity, (i) => (array[i] ? on : 0));
 }
 
-function outlined(source, what, key, colour, line) {
+export function outlined(source, what, key, colour, line) {
   const own = (paths[`${source.plane}/${what}`] ??= {});
   if (own.key !== key) Object.assign(own, { key, path: outlineOf(source[what], source.width, source.height) });
   return { path: own.path, colour, line, id: key };
@@ -64,7 +64,7 @@ function outlined(source, what, key, colour, line) {
 
 export const parts = {
   image(source, alpha = 1) {
-    const window = windowNow(source.channel);
+    const window = source.window ?? windowNow(source.channel);
     const grey = greysOf(window, state.invert);
     const key = `${source.key}/${window.low}/${window.high}/${state.invert}`;
     const part = painted(source, `image/${source.channel}`, key, alpha, (i) => grey[source.image[i]]);

@@ -55,6 +55,7 @@ let before = null; // what was shown before the pictures of a run that has no re
 
 // What was shown comes back where a run ends without a result.
 export function restore(ok) {
+  if (!ok) state.said = null;
   if (before && !ok) {
     forgetSurface();
     Object.assign(state, before);
@@ -83,7 +84,7 @@ async function open({ id, cases, synthetic = false }) {
 // Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no half-drawn line, no surface.
 function clear() {
   endLine(false);
-  Object.assign(state, { frames: [], studies: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
+  Object.assign(state, { frames: [], studies: [], followUp: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
   Object.assign(state, { tool: null, removing: false, cursor: null, drawn: null });
   forgetSurface();
   tell("");
@@ -132,6 +133,10 @@ async function load(value) {
     state.best = value.best_threshold ?? state.best;
     state.model = value.model ?? state.model;
     await (fresh ? open(value) : complete(value));
+    state.followUp = value.follow_up ?? (fresh ? [] : state.followUp);
+    if (state.said && !fresh) state.studies = state.studies.map((study, c) => (c === state.said.case ? { ...study, ...state.said } : study));
+    state.said = null;
+    state.repeatability = value.repeatability ?? null;
     if (!(state.channel in frameNow().image)) state.channel = "flair";
   }
   render();

@@ -3,7 +3,9 @@
 import { surfacesOf } from "./distances.js";
 import { refresh } from "./dom.js";
 import { lesionsOf, whole } from "./lesions.js";
+import { matchedLesions } from "./matching.js";
 import { cutoff, frameNow, state, versionsOf } from "./state.js";
+import { framesOfCase, patientNow } from "./visits.js";
 
 const PAUSE = 120; // ms after the last change
 const WORK = 6; // ms of work between two chances to draw
@@ -35,12 +37,42 @@ const isCompared = (frames) => !!frames[0].spacing && frames.every((f) => f.refe
 function tasksNow() {
   const now = frameNow().case;
   const cases = casesNow().sort((a, b) => (b[0].case === now) - (a[0].case === now)); // what is looked at comes first
-  return cases.flatMap((frames) => {
+  const all = cases.flatMap((frames) => {
     const of = frames[0].case, key = keyOf(frames), reach = cutoff();
     const lesions = { name: `lesions/${of}`, key, make: () => lesionsOf(frames, reach) };
     const surfaces = { name: `surfaces/${of}`, key, make: () => surfacesOf(frames, reach, frames[0].spacing) };
     return of === now && isCompared(frames) ? [lesions, surfaces] : [lesions];
   });
+  const patient = patientNow();
+  return patient && isMatched(patient) ? [...all, matchingTask(patient)] : all; // last: it needs all their lesions
+}
+
+// Whether the lesions of a patient's visits can be told to be one: all visits are registered.
+const isMatched = ({ visits }) => visits.every(({ to }) => to) && !!framesOfCase(visits[0].case)[0].spacing;
+
+const matchingKey = (patient) => patient.visits.map((visit) => `${keyOf(framesOfCase(visit.case))}/${visit.to}`).join();
+
+function matchingTask(patient) {
+  return { name: "matching", key: matchingKey(patient), make: () => matching(patient, (frames) => lesionsIn(frames).lesions) };
+}
+
+function* matching(patient, lesionsFor) {
+  const visits = patient.visits.map(({ case: of, to }) => ({ frames: framesOfCase(of), to, lesions: lesionsFor(framesOfCase(of)) }));
+  return { patient, lesions: yield* matchedLesions(visits) };
+}
+
+// The lesions of all visits of a patient as they were matched last; null before the first time, undefined where nothing can be.
+export function matchedNow(patient) {
+  if (!isMatched(patient)) return undefined;
+  const result = results.get("matching");
+  return result?.value.patient === patient ? { lesions: result.value.lesions, key: result.key } : null;
+}
+
+// The same for who cannot wait.
+export function matchedAtOnce(patient) {
+  const known = matchedNow(patient);
+  if (known === undefined || known?.key === matchingKey(patient)) return known;
+  return whole(matching(patient, (frames) => measuredNow(frames).found.lesions));
 }
 
 // Measure anew where something has changed; called whenever the pictures are drawn.

@@ -9,6 +9,7 @@ import { number, say } from "./words.js";
 
 const SHORTEST = 1; // pixel: less is a click, and no line
 const MOST_DRAWN = 6; // lesions of a slice whose diameters are drawn
+const BARE = ["reference", "later", "change", "flicker"]; // panels that show no outline of this case, or little room beside it
 const LINES = { ruler: "#ffe14d", longest: "#ffffff", shorter: "#b9c4ce" };
 
 const rulers = { shown: null, lines: [], last: 0 };
@@ -160,5 +161,5 @@ export function measuringParts(panel, plane) {
   if (frame.pending) return [];
   const there = (line) => line.of === frame.case && line.plane === plane && line.at === placeOf(plane);
   const lines = [...linesNow(), ...(drawn ? [drawn] : [])].filter(there).map((line) => rulerPart(line, frame));
-  return plane === "axial" && panel !== "reference" ? [...diametersNow(), ...lines] : lines;
+  return plane === "axial" && !BARE.includes(panel) ? [...diametersNow(), ...lines] : lines;
 }

@@ -103,8 +103,7 @@ export function outlinedText(context, text, x, y) {
 }
 
 // A bar of a round length, at the lower edge beside the middle.
-export function scaleBar(plane) {
-  const [, row, column] = frameNow().spacing;
+export function scaleBar(plane, { spacing: [, row, column] }) {
   const across = plane === "sagittal" ? row : column;
   const draw = (context, { width, height }, ratio, { scaleX }) => {
     const mm = barLength((width * 0.22 * across) / scaleX), long = (mm / across) * scaleX;
@@ -125,6 +124,23 @@ export function scaleBar(plane) {
     outlinedText(context, say("scale_mm", { mm: number(mm, 0) }), x + long / 2, y - 12 * ratio);
   };
   return { id: `scale/${across}/${props.language}`, draw };
+}
+
+// The place in another panel that shows the same one.
+export function pointedAt({ row, column }) {
+  const draw = (context, canvas, ratio, { scaleX, scaleY, left, top }) => {
+    const x = left + (column + 0.5) * scaleX, y = top + (row + 0.5) * scaleY;
+    for (const [style, wide] of [["rgb(0 0 0 / 0.7)", 3], ["white", 1.2]]) {
+      Object.assign(context, { strokeStyle: style, lineWidth: wide * ratio });
+      context.beginPath();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        context.moveTo(x + 3 * dx * ratio, y + 3 * dy * ratio);
+        context.lineTo(x + 9 * dx * ratio, y + 9 * dy * ratio);
+      }
+      context.stroke();
+    }
+  };
+  return { id: `pointed/${row}/${column}`, draw };
 }
 
 export function swipeDivider() {

@@ -13,9 +13,12 @@ import { CHANNELS, PLANES, frameNow, hasReference, layersNow, state } from "./st
 import { writeStudies } from "./studies.js";
 import { writeThreshold } from "./threshold.js";
 import { hasLayout, layersOn, writeHelp, writeTools } from "./toolbar.js";
+import { visitText, writeVisitHeads } from "./visit_heads.js";
+import { isVisitPanel, settlePlace, visitPanels } from "./visits.js";
 import { say } from "./words.js";
 
 export function panelText(name) {
+  if (isVisitPanel(name)) return visitText(name);
   if (CHANNELS.includes(name)) return say(`channel_${name}`);
   if (name !== "main") return say(name === "agreement" && !state.fill ? "panel_outlines" : `panel_${name}`);
   const on = layersOn();
@@ -27,6 +30,7 @@ export function panelText(name) {
 function panelsOf(layout) {
   if (layout === "planes") return [...PLANES, "surface"];
   if (layout === "sequences") return CHANNELS.filter((name) => name in frameNow().image);
+  if (layout === "visits") return visitPanels();
   if (layout !== "side") return ["main"];
   const on = layersOn();
   return on.length ? on : ["image"];
@@ -64,6 +68,7 @@ function writePanels(frame) {
     setText(figure.querySelector("figcaption"), panel);
     label(canvasOf(figure), say("picture_of", { panel, label: frame.label }));
   }
+  writeVisitHeads();
   find('[data-dial="swipe"]').hidden = state.layout !== "swipe";
 }
 
@@ -88,6 +93,8 @@ function writeLegend(frame) {
 const ONLY_WITH_RESULT = [".lgg-panels", ".lgg-scroll", ".lgg-result", ".lgg-threshold", ".lgg-export", '[data-do="clear"]'];
 
 export function render() {
+  if (frameNow() && !hasLayout(state.layout)) state.layout = "side";
+  settlePlace();
   const frame = frameNow();
   label(root, say("viewer"));
   setText(find(".lgg-empty"), say("nothing_yet"));
@@ -97,7 +104,6 @@ export function render() {
   writeIntake();
   writeStudies();
   writeHelp();
-  if (frame && !hasLayout(state.layout)) state.layout = "side";
   writeTools();
   writeLesions();
   writeRulers();

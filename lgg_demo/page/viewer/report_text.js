@@ -2,7 +2,9 @@
 // diagnosis), and no file name, which may be a patient's. No document: node tests it alone.
 import { figuresOf } from "./counts.js";
 import { number, say } from "./words.js";
+import { categoryText, changeText, intervalText, signed, velocityText } from "./growth_text.js";
 import { sideOf } from "./ruler.js";
+import { visitNumbered } from "./visits.js";
 
 const SIDES_SAID = { right: "text_side_right", left: "text_side_left" };
 const MOST_SENTENCES = 10; // lesions that a report names
@@ -24,7 +26,18 @@ function lesionSentence(lesion, n, frames) {
   });
 }
 
-const signed = (value, digits) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${number(Math.abs(value), digits)}`;
+// The change from one visit to another, and how fast it was; visits go by their number, no name and no date.
+function growthSentences({ from, to, change, line, category, isNew }) {
+  const values = {
+    from: visitNumbered(from, from.number), to: visitNumbered(to, to.number), before: number(from.volume, 1),
+    after: number(to.volume, 1), change: changeText(change), interval: intervalText(change),
+  };
+  return [
+    say(change.measurable === false ? "text_growth_none" : "text_growth", values),
+    ...(line ? [say("text_velocity", { velocity: velocityText(line) })] : []),
+    ...(category ? [say("text_category", { category: categoryText({ category, isNew }) })] : []),
+  ];
+}
 
 // How the outline agrees with the ground truth, where there is one.
 function scoreSentences({ dice, iou, reference_volume: volume, volume_difference: difference }, surfaces) {
@@ -37,10 +50,10 @@ function scoreSentences({ dice, iou, reference_volume: volume, volume_difference
 }
 
 // The lines of the text. frames: the series; cutoff, threshold; found: what `lesionsOf` says of it; surfaces: what
-// `surfacesOf` does, where there is a reference; model: its name; site: what the
-// radiologist has written of it, or nothing; tuned: whether the threshold was chosen with the reference
-// in view.
-export function reportLines({ frames, cutoff, threshold, found, surfaces, model, site, tuned, usual }) {
+// `surfacesOf` does, where there is a reference; model: its name; site: what the radiologist has written of it, or nothing;
+// tuned: whether the threshold was chosen with the reference in view; growth: what `growthNow` says, where there are several
+// visits.
+export function reportLines({ frames, cutoff, threshold, found, surfaces, model, site, tuned, usual, growth = null }) {
   const figures = figuresOf(frames, cutoff), at = number(threshold, 2);
   const whole = { volume: figures.volume ?? null, pixels: figures.predicted };
   return [
@@ -53,6 +66,7 @@ export function reportLines({ frames, cutoff, threshold, found, surfaces, model,
     ...(found.lesions.length ? [say(frames[0].spacing ? "text_measured" : "text_measured_pixels")] : []),
     ...(threshold === usual ? [] : [say("text_threshold", { threshold: at, usual: number(usual, 2) })]),
     ...(figures.corrected === undefined ? [] : [say("text_corrected", { pixels: number(figures.corrected, 0) })]),
+    ...(growth ? growthSentences(growth) : []),
     ...scoreSentences(figures, surfaces),
     ...(tuned ? [say("caution")] : []),
     say("not_for_diagnosis"),

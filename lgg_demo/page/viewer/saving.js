@@ -2,11 +2,13 @@
 import { canvasOf, create, figures, find, ratioNow, root, tell } from "./dom.js";
 import { draw } from "./drawing.js";
 import { columnsNow, rowsOf } from "./figures.js";
-import { measuredNow } from "./measures.js";
+import { growthNow } from "./growth_panel.js";
+import { matchedAtOnce, measuredNow } from "./measures.js";
 import { panelText } from "./render.js";
 import { reportLines } from "./report_text.js";
 import { siteNow } from "./site.js";
 import { FIRST_THRESHOLD, cutoff, frameNow, isTuned, series, state } from "./state.js";
+import { patientNow } from "./visits.js";
 import { number, say } from "./words.js";
 
 const TEXT = "#e6eaee", GROUND = "#0b0f14";
@@ -32,7 +34,7 @@ const title = () => [
 const warnings = () => [...(isTuned() ? [say("caution")] : []), say("not_for_diagnosis")];
 
 function captionOf(visible) {
-  const apart = state.layout === "side" || state.layout === "planes";
+  const apart = ["side", "planes", "visits"].includes(state.layout);
   const panels = apart ? visible.map((f) => panelText(f.dataset.panel)).join(", ") : panelText("main");
   return [
     [...title(), ...(state.model ? [state.model] : [])].join(" · "),
@@ -100,6 +102,7 @@ export async function copyReport() {
   const { threshold, model } = state, frames = series();
   const lines = reportLines({
     frames, cutoff: cutoff(), threshold, ...measuredNow(frames), model, site: siteNow(), tuned: isTuned(), usual: FIRST_THRESHOLD,
+    growth: patientNow() && growthNow(matchedAtOnce),
   });
   await copyText(`${lines.join("\n")}\n`);
   tell(say("copied"));

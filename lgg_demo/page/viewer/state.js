@@ -15,6 +15,13 @@ const newLayers = () => ({ image: true, prediction: true, reference: true, agree
 export const state = {
   frames: [], // one a slice, over all cases
   studies: [], // of each case what page/listing.py says of it
+  followUp: [], // patients with several visits, each {patient, visits, warnings}
+  said: null, // {case, patient, visit, date, months}: what its user has said of a study, until the server has answered
+  repeatability: null, // how well one volume repeats, {relative, absolute_ml}; null where nobody has measured it
+  compared: null, // which two visits of whom: {of (what the server sent of the patient), earlier, later}
+  // Which of the two is seen where they lie one over the other, "earlier" or "later"; null where they lie side by side.
+  flicker: globalThis.innerWidth <= NARROW ? "earlier" : null,
+  flickers: false, // whether they alternate by themselves
   place: 0, // the frame on screen
   threshold: FIRST_THRESHOLD,
   best: null, // the threshold that was best in cross-validation, where the model's record has one

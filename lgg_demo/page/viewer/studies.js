@@ -2,6 +2,7 @@
 import { create, find, label, setText } from "./dom.js";
 import { paintGrey } from "./thumbnail.js";
 import { frameNow, state } from "./state.js";
+import { groupsOf, nameOf, visitRow, visitsNow } from "./visit_list.js";
 import { number, say } from "./words.js";
 
 const ROLES = ["flair", "pre", "post", "mask", ""];
@@ -10,10 +11,6 @@ export function buildStudies() {
   find(".lgg-studies").append(create("h2"), create("ol"));
 }
 
-const titleOf = ({ patient, visit }, n) => {
-  const who = patient ?? say("study_number", { number: n + 1 });
-  return visit ? say("study_visit", { patient: who, visit }) : who;
-};
 const roleName = (role) => say(role ? `role_${role}` : "role_ignored");
 
 // A reference that came later is in no list of the server's yet.
@@ -58,9 +55,9 @@ let listedNow = ""; // what the list was made of: it stays as it is, with the fo
 
 function studyEntry(study, n) {
   const own = state.frames.filter((f) => f.case === n);
-  const title = create("button", { type: "button", className: "lgg-study" }, titleOf(study, n));
+  const title = create("button", { type: "button", className: "lgg-study" }, nameOf(n));
   title.dataset.study = n;
-  return create("li", {}, title, create("ul", {}, ...seriesOf(study, own).map((s) => entryOf(s, study, own, n))));
+  return create("li", {}, visitRow(n, title), create("ul", {}, ...seriesOf(study, own).map((s) => entryOf(s, study, own, n))));
 }
 
 export function writeStudies() {
@@ -68,11 +65,11 @@ export function writeStudies() {
   place.hidden = !studies.length;
   setText(place.querySelector("h2"), say("studies"));
   const references = frames.map((f) => (f.reference ? 1 : 0)).join("");
-  const now = JSON.stringify([props.language, shown, studies, references]);
+  const now = JSON.stringify([props.language, shown, studies, references, visitsNow()]);
   if (now !== listedNow) {
     listedNow = now;
     const { study, series } = place.contains(document.activeElement) ? document.activeElement.dataset : {};
-    place.querySelector("ol").replaceChildren(...studies.map(studyEntry));
+    place.querySelector("ol").replaceChildren(...groupsOf(studies, studyEntry));
     const same = [...place.querySelectorAll("[data-study]")].find((e) => e.dataset.study === study && e.dataset.series === series);
     same?.focus({ preventScroll: true });
   }

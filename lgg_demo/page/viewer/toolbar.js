@@ -3,10 +3,11 @@ import { create, find, label, setText } from "./dom.js";
 import { writeDials } from "./dials.js";
 import { iconOf } from "./icons.js";
 import { CHANNELS, PANELS, TOOLS, frameNow, isVolume, layersNow, series, state } from "./state.js";
+import { patientNow } from "./visits.js";
 import { say } from "./words.js";
 
-export const LAYOUTS = ["side", "overlay", "swipe", "sequences", "planes"];
-const IS_THERE = { planes: () => isVolume(), sequences: () => Object.keys(frameNow().image).length > 1 };
+export const LAYOUTS = ["side", "overlay", "swipe", "sequences", "planes", "visits"];
+const IS_THERE = { planes: () => isVolume(), sequences: () => Object.keys(frameNow().image).length > 1, visits: () => patientNow() !== null };
 export const hasLayout = (name) => IS_THERE[name]?.() ?? true;
 export const layouts = () => LAYOUTS.filter(hasLayout);
 
@@ -22,6 +23,7 @@ const GROUPS = {
     ["removing", "X", "removing"], ["between", "W", "between"], ["undo", "Z", "undo"], ["redo", "Y", "redo"],
   ],
   tools_measure: [["ruler", "M", "ruler"], ["diameters", "D", "diameters_drawn"]],
+  tools_visits: [["flicker", "K", "flicker"]], // the last: it comes and goes with its layout
 };
 // Buttons that stand elsewhere, in their places of viewer.html.
 const ELSEWHERE = {
@@ -29,11 +31,11 @@ const ELSEWHERE = {
   previous: ["P", "previous_finding"], back: ["↑", "previous_slice"], on: ["↓", "next_slice"], next: ["N", "next_finding"],
 };
 const WORDED = ["save", "copy"]; // an icon and its word
-const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", "ruler", "diameters", ...TOOLS];
+const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", "ruler", "diameters", "visits", "flicker", ...TOOLS];
 const HELP = [
-  "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_style", "help_threshold", "help_zoom",
-  "help_window", "help_object", "help_split", "help_brush", "help_lasso", "help_fill", "help_keyboard", "help_undo",
-  "help_measure", "help_out", "help_mouse", "help_buttons", "help_touch", "help_finger",
+  "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_visits", "help_style", "help_threshold",
+  "help_zoom", "help_window", "help_object", "help_split", "help_brush", "help_lasso", "help_fill", "help_keyboard",
+  "help_undo", "help_measure", "help_out", "help_mouse", "help_buttons", "help_touch", "help_finger",
 ];
 export const buttons = new Map();
 
@@ -101,6 +103,8 @@ export function writeTools() {
     press(name, state.layout === name);
     buttons.get(name).hidden = !hasLayout(name);
   }
+  find('[data-group="tools_visits"]').hidden = state.layout !== "visits";
+  press("flicker", state.flicker !== null);
   for (const name of PANELS) {
     press(name, layersOn().includes(name));
     enable(name, isThere(name));
