@@ -1,6 +1,6 @@
 // Growth as two small charts side by side: volume and mean diameter against time, with intervals and the line through all visits.
 const NS = "http://www.w3.org/2000/svg";
-const WIDE = 128, HIGH = 92, GAP = 10; // of one chart, in units of the drawing
+const WIDE = 128, HIGH = 88, GAP = 10; // of one chart, in units of the drawing
 const PAD = { left: 25, right: 7, top: 17, bottom: 14 };
 const LEAST_SPAN = 0.2; // of the largest value: less would make much of a small change
 

@@ -34,7 +34,7 @@ function headline({ from, to, change }) {
   const main = change.measurable === false ? say("growth_none") : changeText(change);
   const box = create("p", { className: "lgg-change" }, create("strong", {}, main), create("small", {}, small));
   Object.assign(box.dataset, { growth: "change", exact: change.ml, percent: change.percent ?? "", measurable: String(change.measurable) });
-  const said = change.measurable === false ? `${changeText(change)}, ${intervalText(change)}` : intervalText(change);
+  const said = change.measurable === false ? `${changeText(change)}, ${intervalText(change, true)}` : intervalText(change, true);
   return [box, create("p", { className: "lgg-small", title: say("interval_tip") }, said)];
 }
 
@@ -141,6 +141,8 @@ export function writeGrowth() {
   const place = find(".lgg-growth"), of = patientNow(), isOpen = state.layout === "visits";
   place.hidden = !of;
   label(place, say("growth"));
+  if (isOpen) place.tabIndex = 0; // keys scroll what has no room
+  else place.removeAttribute("tabindex");
   find(".lgg-result").classList.toggle("lgg-grows", isOpen);
   if (!of) {
     growthWritten = "";

@@ -11,13 +11,13 @@ export function changeText({ ml, percent }) {
   return percent === null ? amount : `${amount} (${percentText(percent)})`;
 }
 
-// The interval of a change in words; why there is none.
-export function intervalText({ interval, percentInterval }) {
+// The interval of a change in words, or in as few as the page has room for; why there is none.
+export function intervalText({ interval, percentInterval }, isShort = false) {
   if (!interval) return say("interval_unknown");
   const [low, high] = interval.map((v) => signed(v, 1));
   if (!percentInterval) return say("interval_ml", { low, high });
   const [least, most] = percentInterval.map((v) => signed(v, 0));
-  return say("interval_both", { low, high, least, most });
+  return say(isShort ? "interval_short" : "interval_both", { low, high, least, most });
 }
 
 // By which criterion a category was found.
