@@ -18,13 +18,18 @@ from lgg_demo.output.wording import Wording
 MOST_ROWS, MOST_VISITS = 20, 5  # of the table of lesions; the visits that it has columns for are the last
 GAP = 14.0  # points between the two charts
 CATEGORIES: dict[Category, str] = {
-    "complete_response": "pdf_complete_response",
-    "partial_response": "pdf_partial_response",
+    "complete_response": "rano_complete_response",
+    "partial_response": "rano_partial_response",
     "minor_response": "pdf_minor_response",
-    "stable_disease": "pdf_stable_disease",
-    "progressive_disease": "pdf_progressive_disease",
+    "stable_disease": "rano_stable_disease",
+    "progressive_disease": "rano_progressive_disease",
 }
-STATES = {"present": "pdf_lesion_present", "new": "pdf_lesion_new", "disappeared": "pdf_lesion_disappeared"}
+STATES = {
+    "present": "pdf_lesion_present",
+    "new": "pdf_lesion_new",
+    "disappeared": "pdf_lesion_disappeared",
+    "outside": "pdf_lesion_outside",
+}
 
 
 def compared(follow_up: Mapping[str, Any], wording: Wording) -> list[Flowable]:
@@ -66,8 +71,8 @@ def _charts(follow_up: Mapping[str, Any], wording: Wording) -> Flowable:
         diameters.append(Point(x, visit["mean_diameter_mm"], *(mean_diameter(end) for end in ends or ())))
     side = (WIDTH - GAP) / 2
     charts = [
-        Chart(volumes, wording.say("pdf_volume"), below, marks, side),
-        Chart(diameters, wording.say("pdf_mean_diameter"), below, marks, side, _trend(follow_up, diameters, timed)),
+        Chart(volumes, wording.say("chart_volume"), below, marks, side),
+        Chart(diameters, wording.say("chart_diameter"), below, marks, side, _trend(follow_up, diameters, timed)),
     ]
     return Table([charts], [side + GAP, side], [HEIGHT], style=paper.TIGHT)
 
@@ -84,7 +89,7 @@ def _trend(follow_up: Mapping[str, Any], points: Sequence[Point], timed: bool) -
 
 
 def _visits(visits: Sequence[Mapping[str, Any]], wording: Wording) -> Flowable:
-    keys = ("pdf_visit", "file", "pdf_months_after", "volume", "pdf_interval", "pdf_mean_diameter")
+    keys = ("pdf_visit", "file", "pdf_months_after", "volume", "pdf_interval", "chart_diameter")
     rows = [[wording.say(key) for key in keys]]
     for visit in visits:
         ends = visit["volume_ml_interval"]

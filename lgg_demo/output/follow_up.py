@@ -217,14 +217,19 @@ class FollowUp:
         """Whether the first visit has nothing of a lesion, though it has its place."""
         return all(v > 0 for v, _ in lesion) and any(bool((self._on_first[v] == n).any()) for v, n in lesion)
 
+    def _status(self, lesion: Sequence[Part], volumes: Sequence[float]) -> str:
+        """What became of a lesion from the first to the last visit; one beyond the first scan may have been there."""
+        if volumes[0] > 0:
+            return "present" if volumes[-1] > 0 else "disappeared"
+        return "new" if self._is_new(lesion) else "outside"
+
     def _lesion(self, number: int, lesion: Sequence[Part]) -> dict[str, Any]:
         volumes = self._volumes(lesion)
-        gone = volumes[0] > 0 and volumes[-1] == 0
         own = velocity(self.timeline.months, [mean_diameter(volume) for volume in volumes])
         visits = [self._lesion_at(v, [n for at, n in lesion if at == v], volumes[v]) for v in range(len(volumes))]
         return {
             "lesion": number,
-            "status": "disappeared" if gone else "new" if self._is_new(lesion) else "present",
+            "status": self._status(lesion, volumes),
             "visits": visits,
             **_change_figures(change_of(volumes[0], volumes[-1], self.repeatability)),
             "velocity_mm_per_year": _optional(own, 2),

@@ -89,11 +89,13 @@ def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | 
     read = _Reader(request)
     for n, plan in enumerate(plans[request.done :], request.done):
         own = told if n in told.cases else among  # those that were given as references come instead of those found
+        visit = visits[n]
         for case in read.cases(plan):
             case, masks = _with_masks(case, plan, own.volumes.get(n, []))
             case, problems = attach(case, own.pictures.get(n, {}), masks)
             yield from problems
-            yield replace(case, warnings=(*case.warnings, *inspect(case.scan)), visit=visits[n])
+            yield replace(case, warnings=(*case.warnings, *inspect(case.scan)), visit=visit)
+            visit = None  # pictures of another size are no other visit
         yield from read.errors
         read.errors.clear()
         yield n + 1

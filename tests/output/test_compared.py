@@ -43,7 +43,7 @@ def test_the_pdf_compares_visits_as_the_report_does(tmp_path: Path, language: La
     (change,) = follow_up[0]["changes"]
     for wanted in (
         say("pdf_follow_up", language, patient="ann"), f"6{point}5", f"+36{point}0 %", f"+1{point}4 mL",
-        say("pdf_progressive_disease", language), say("pdf_lesion_new", language), change["rano_2_0"]["notice"],
+        say("rano_progressive_disease", language), say("pdf_lesion_new", language), change["rano_2_0"]["notice"],
         say("pdf_months", language),
     ):  # fmt: skip
         assert " ".join(wanted.split()) in said, wanted

@@ -98,6 +98,14 @@ def test_a_head_that_has_moved_and_other_slices_change_nothing() -> None:
     assert [v["volume_ml"] for v in thin["visits"]] == [4.0, 2.0]
 
 
+def test_what_lies_beyond_the_first_scan_is_not_called_new() -> None:
+    moved = replace(LAID, matrix=np.array([[1.0, 0, 0, -12], [0, 1, 0, -12], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    beyond: Block = (slice(1, 4), slice(48, 58), slice(48, 60))  # which `move` brings to the first rows
+    one = figures(visit("x", A), visit("y", A, beyond, move=12), laid=moved)
+    assert [n["status"] for n in one["lesions"]] == ["present", "outside"]
+    assert one["changes"][0]["rano_2_0"]["new_lesion"] is False
+
+
 def test_where_scans_do_not_lie_on_each_other_volumes_stand_and_lesions_are_not_matched() -> None:
     for laid in (replace(LAID, good=False), None):
         one = figures(visit("x", A), visit("y", A, B), laid=laid)

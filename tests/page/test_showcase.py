@@ -98,6 +98,15 @@ def test_the_network_finds_each_lesion_and_nothing_in_the_healthy_one(exhibited:
                 assert 2 * (mine & true).sum() / (mine.sum() + true.sum()) >= 0.9
 
 
+def test_the_first_screen_knows_how_the_visits_lie_to_each_other(exhibited: Any) -> None:
+    """Precomputed with it, so that who comes waits for nothing."""
+    registration = exhibited.showcase.made["growing"].registered[0, 1]
+    assert registration.good and registration.head_overlap > 0.94
+    _, value, *_ = exhibited.showcase.on_first(None, 0.5, "fr")
+    (one,) = value["follow_up"]
+    assert [v["months"] for v in one["visits"]] == [0, 9] and len(one["visits"][1]["to"]) == 16 and not one["warnings"]
+
+
 # Sessions
 
 
@@ -144,12 +153,12 @@ def test_many_sessions_with_a_synthetic_patient_leave_a_users_result_alone() -> 
 
 def test_the_first_one_never_takes_the_place_of_what_was_opened_meanwhile() -> None:
     showcase = Showcase(Page(Drawn()))  # type: ignore[arg-type]
-    skipped = showcase.on_first(None, 0.5)
+    skipped = showcase.on_first(None, 0.5, "en")
     assert len(skipped) == 4 and all(v.get("__type__") == "update" for v in skipped), "there is none yet"
     session = showcase.on_patient("healthy", None, 0.5, "en")[0]
     showcase.on_patient(FIRST, None, 0.5, "en")
-    assert showcase.on_first(session, 0.5) == skipped
-    opened = showcase.on_first(None, 0.5)
+    assert showcase.on_first(session, 0.5, "en") == skipped
+    opened = showcase.on_first(None, 0.5, "en")
     assert opened[0].results and opened[1]["synthetic"]
 
 

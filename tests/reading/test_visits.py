@@ -6,8 +6,10 @@ import datetime
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import SCAN, lay, read, series, zipped
+from PIL import Image
 
 from lgg_demo.case import Visit
 from lgg_demo.reading import guard
@@ -94,3 +96,9 @@ def test_dicom_of_a_manifest_has_its_own_date_unless_the_manifest_says_one(tmp_p
     given = [Given(tmp_path / "first", "ann 1", "flair", Visit("ann", "1")),
              Given(tmp_path / "second", "ann 2", "flair", Visit("ann", "2", later))]  # fmt: skip
     assert visits(read(given)) == [Visit("ann", "1", MAY), Visit("ann", "2", later)]
+
+
+def test_pictures_of_two_sizes_are_one_visit(tmp_path: Path) -> None:
+    for n, side in enumerate((64, 64, 80), 1):
+        Image.fromarray(np.tile(np.arange(side, dtype=np.uint8), (side, 1))).save(tmp_path / f"ann_20010503_{n}.png")
+    assert [case.visit for case in read(tmp_path).cases] == [Visit("ann", date=MAY), None]
