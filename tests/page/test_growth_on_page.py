@@ -1,4 +1,4 @@
-"""Two visits on the page: linked in space, one over the other, what was gained and lost; growth live; whose study is whose."""
+"""Two visits on the page: linked in space, one over the other, gained and lost; growth live; whose study is whose."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ SCREENS = [(1280, 720), (1440, 900), (1920, 1080), (2560, 1440)]
 REPEATABILITY = {"relative": 0.03, "absolute_ml": 0.02}
 MOVED = (0, 4, -3)  # slices, rows and columns by which each visit's head lies farther on than the first one's
 NAMED = "ses-b"
+# Texts over the pictures that lie on each other.
+OVERLAPPING = """() => { const heads = [...document.querySelectorAll(
+    '.lgg-panels figure:not([hidden]) :is(figcaption, .lgg-visit-head, .lgg-corner)')].filter((e) => e.textContent)
+    .map((e) => [e.textContent, e.getBoundingClientRect()]);
+  const apart = (a, b) => a.left >= b.right - 1 || b.left >= a.right - 1 || a.top >= b.bottom - 1 || b.top >= a.bottom - 1;
+  const on = (a, k) => heads.slice(k + 1).filter(([, b]) => !apart(a, b));
+  return heads.flatMap(([text, a], k) => on(a, k).map(([other]) => [text, other])); }"""
 Pairs = list[tuple[Case, Result]]
 
 
@@ -279,7 +286,8 @@ def test_other_layouts_have_a_line_that_leads_there_and_one_study_has_nothing(al
     alone.click(".lgg-short")
     assert alone.is_visible('[data-panel="change"]') and alone.is_hidden("[data-column=all]")
     given_to(alone, study())
-    assert alone.is_hidden(".lgg-growth") and alone.is_hidden('[data-do="visits"]') and alone.is_hidden('[data-do="flicker"]')
+    for gone in (".lgg-growth", '[data-do="visits"]', '[data-do="flicker"]'):
+        assert alone.is_hidden(gone)
 
 
 def test_the_strip_shows_both_places_and_where_one_visit_ends(alone: Any) -> None:
@@ -297,7 +305,8 @@ def test_the_copied_text_has_the_change_without_a_name_or_a_date(alone: Any) -> 
     given_to(alone, *pairs, **more)
     measured(alone)
     text = copied(alone)
-    (report,) = follow_up_of([r for _, r in pairs], registered([r for _, r in pairs]), 0.5, {"repeatability": REPEATABILITY})
+    results = [result for _, result in pairs]
+    (report,) = follow_up_of(results, registered(results), 0.5, {"repeatability": REPEATABILITY})
     assert f"{report['changes'][0]['volume_percent']:+.0f} %" in text and "RANO" in text
     assert "Ann" not in text and NAMED not in text and "2001" not in text and "undefined" not in text and "NaN" not in text
     alone.evaluate("give('language', 'fr')")
@@ -420,12 +429,7 @@ def test_growth_fits_beside_the_pictures(browser: Any, alone: Any, size: tuple[i
         inside = alone.evaluate("(({ scrollHeight, clientHeight }) => [scrollHeight, clientHeight])(find('.lgg-result'))")
         assert inside[0] <= inside[1] + 1, (language, inside)
         assert alone.evaluate(CUT) == []
-        overlapping = """() => { const box = (e) => e.getBoundingClientRect(); const heads = [...document.querySelectorAll(
-          '.lgg-panels figure:not([hidden]) :is(figcaption, .lgg-visit-head, .lgg-corner)')].filter((e) => e.textContent);
-          return heads.flatMap((a, k) => heads.slice(k + 1).filter((b) => box(a).left < box(b).right - 1 && box(b).left <
-          box(a).right - 1 && box(a).top < box(b).bottom - 1 && box(b).top < box(a).bottom - 1).map((b) => a.textContent + '|' +
-          b.textContent)); }"""
-        assert alone.evaluate(overlapping) == []
+        assert alone.evaluate(OVERLAPPING) == []
 
 
 def test_a_phone_shows_one_visit_over_the_other(browser: Any) -> None:
@@ -438,8 +442,9 @@ def test_a_phone_shows_one_visit_over_the_other(browser: Any) -> None:
     assert page.evaluate("state.flicker") == "later"
     page.locator(".lgg-pencil").first.tap()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
-    small = """[...document.querySelectorAll('button, select, input:not([type=file])')].map((e) => [e, e.getBoundingClientRect()])
-      .filter(([e, b]) => b.width && b.height && getComputedStyle(e).opacity !== '0' && e.type !== 'checkbox'
+    small = """[...document.querySelectorAll('button, select, input:not([type=file])')]
+      .map((e) => [e, e.getBoundingClientRect()]).filter(([e, b]) => b.width && b.height
+      && getComputedStyle(e).opacity !== '0' && e.type !== 'checkbox'
       && (b.width < 43.5 || b.height < 43.5)).map(([e]) => e.outerHTML.slice(0, 150))"""
     assert page.evaluate(small) == []
     page.tap('[data-do="flicker"]')

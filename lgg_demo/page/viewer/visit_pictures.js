@@ -55,19 +55,20 @@ export function laterSource(channel = state.channel) {
   const where = `${state.shown}/later/${earlier.visit.case}/${later.visit.case}/${slice}/${link}`;
   const fixed = `${where}/${versionsOf(frames)}`, masked = `${fixed}/${cutoff()}`;
   const cut = (arrays) => resliced(arrays, first, link, slice, width, height);
-  const probability = once("probability", fixed, () => cut(frames.map(corrected)));
+  const stack = (name, array) => once(`${name}/stack`, `${state.shown}/${later.visit.case}/${versionsOf(frames)}`, () => frames.map(array));
+  const probability = once("probability", fixed, () => cut(stack("probability", corrected)));
   const reach = cutoff();
   return {
     plane: "later", channel, frame: laterFrame(), width, height, probability, key: `${where}/${channel}`, fixed, masked,
     window: windowLike(first, channel),
     image: once("image", `${where}/${channel}`, () => cut(frames.map((f) => imageOf(f, channel)))),
-    reference: frames.every((f) => f.reference) ? once("reference", fixed, () => halved(cut(frames.map((f) => scaled(f.reference))))) : null,
+    reference: frames.every((f) => f.reference) ? once("reference", fixed, () => halved(cut(stack("reference", scaled)))) : null,
     mask: once("mask", masked, () => probability.map((p) => (p >= reach ? 1 : 0))),
   };
 }
 
 // A mask is interpolated as a probability is, and cut at one half.
-const scaled = (mask) => mask.map((on) => (on ? QUANTA : 0));
+const scaled = ({ reference }) => reference.map((on) => (on ? QUANTA : 0));
 const halved = (values) => values.map((v) => (v > QUANTA / 2 ? 1 : 0));
 
 // The voxel of the later visit at a pixel of the earlier one's slice; null outside of it.
@@ -101,24 +102,48 @@ function stripes(context, colour, way, ratio) {
 
 let film = null; // as large as the panel, for what is striped
 
+// The box around what is inside of a picture, in its pixels; null where nothing is.
+function boxAroundInside(inside, width, height) {
+  const box = { left: width, top: height, right: -1, bottom: -1 };
+  for (let y = 0, i = 0; y < height; y++)
+    for (let x = 0; x < width; x++, i++) {
+      if (!inside(i)) continue;
+      box.left = Math.min(box.left, x);
+      box.right = Math.max(box.right, x);
+      box.top = Math.min(box.top, y);
+      box.bottom = y;
+    }
+  return box.right < 0 ? null : box;
+}
+
 function stripedPart(name, key, { width, height }, inside, colour, way) {
   const sheet = changeSheets[name], on = word(colour);
   paint(sheet, key, width, height, (words) => {
     for (let i = 0; i < words.length; i++) words[i] = inside(i) ? on : 0;
   });
+  const box = once(name, key, () => boxAroundInside(inside, width, height));
   return {
     id: key,
     draw(context, canvas, ratio, { scaleX, scaleY, left, top }) {
+      if (!box) return;
       film ??= create("canvas");
       if (film.width !== canvas.width || film.height !== canvas.height) Object.assign(film, { width: canvas.width, height: canvas.height });
-      const own = film.getContext("2d");
-      own.setTransform(1, 0, 0, 1, 0, 0);
-      own.globalCompositeOperation = "copy";
+      const own = film.getContext("2d"), at = [Math.floor(left + box.left * scaleX), Math.floor(top + box.top * scaleY)];
+      const size = [Math.ceil((box.right - box.left + 1) * scaleX) + 1, Math.ceil((box.bottom - box.top + 1) * scaleY) + 1];
+      own.save();
+      own.beginPath();
+      own.rect(...at, ...size);
+      own.clip();
       own.imageSmoothingEnabled = false;
+      own.globalCompositeOperation = "copy";
       own.drawImage(sheet.canvas, left, top, width * scaleX, height * scaleY);
       own.globalCompositeOperation = "source-in";
       own.fillStyle = stripes(own, colour, way, ratio);
-      own.fillRect(0, 0, film.width, film.height);
+      own.fillRect(...at, ...size);
+      own.restore();
+      context.beginPath();
+      context.rect(...at, ...size);
+      context.clip();
       context.drawImage(film, 0, 0);
     },
   };
