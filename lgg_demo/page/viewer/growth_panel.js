@@ -73,10 +73,11 @@ function growthCharts({ visits, to, line }) {
   return growthChart(charts, say("chart_label", { values: said }));
 }
 
-// What became of a lesion from one visit to another.
-function fateOf(before, after, isNew) {
+// What became of a lesion from one visit to another; one beyond the first scan may have been there.
+function fateOf(before, after, isNew, atFirst) {
   if (!before && !after) return "";
-  if (!before) return isNew ? say("lesion_new") : "–"; // beyond the first scan nobody knows
+  if (!before && isNew) return say("lesion_new");
+  if (!before) return atFirst ? "–" : say("lesion_outside");
   if (!after) return say("lesion_disappeared");
   return percentText((100 * (after - before)) / before);
 }
@@ -98,7 +99,7 @@ function growthTable({ visits, from, to, matched, change, line }) {
   const found = matched?.lesions ?? [], isWhole = found.length === 1 && found[0].parts.every((part) => part.length);
   const lesions = (isWhole ? [] : found.slice(0, MOST_LESIONS_SHOWN)).map(({ volumes, isNew }, k) => row(
     "lesion", say("lesion_volume", { number: k + 1 }),
-    shown.map(({ number: n }) => (volumes[n] ? one(volumes[n]) : "–")), fateOf(volumes[from.number], volumes[to.number], isNew),
+    shown.map(({ number: n }) => (volumes[n] ? one(volumes[n]) : "–")), fateOf(volumes[from.number], volumes[to.number], isNew, volumes[0] > 0),
   ));
   const body = [
     row("volume", say("growth_volume"), shown.map(({ volume }) => one(volume)), change.percent === null ? signed(change.ml, 1) : percentText(change.percent)),
