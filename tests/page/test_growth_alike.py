@@ -140,7 +140,7 @@ def test_growth_on_page_and_in_report(seed: int, months: list[float | None]) -> 
     for mine, theirs in zip(lesions, report["lesions"], strict=True):
         assert mine["parts"] == [v["parts"] for v in theirs["visits"]]
         assert mine["volumes"] == pytest.approx([v["volume_ml"] for v in theirs["visits"]], abs=5e-5)
-        gone = mine["volumes"][0] > 0 and mine["volumes"][-1] == 0
-        without = "new" if mine["isNew"] else "outside"
-        assert theirs["status"] == ("disappeared" if gone else "present" if mine["volumes"][0] > 0 else without)
+        first, last = mine["volumes"][0], mine["volumes"][-1]
+        known = "present" if last else "disappeared"
+        assert theirs["status"] == (known if first else "new" if mine["isNew"] else "outside")
     assert bool(lesions) == all(r is not None and r.good for r in registered.values())
