@@ -1,7 +1,7 @@
 """One scan of a head laid on another, rigidly, by mutual information (Mattes et al. 2003, doi:10.1109/TMI.2003.809072).
 
-The limits of a good one, on kaggle_3m: a patient moved by up to 10 degrees and 15 mm, with other slices, noise and shading,
-FLAIR on FLAIR, had at least 1.16 and 0.97, T1 on FLAIR 1.04 and 0.96; two patients at most 1.042, or 0.956 with 1.03.
+The limits of a good one are drawn between 11 patients of kaggle_3m, each moved by up to 10 degrees and 15 mm, with other
+slices, noise and shading, and two different ones: good are 11 of 11 FLAIR on FLAIR, 18 of 22 T1 on FLAIR, 0 of 33 others.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def register(
     """Find the rigid movement that lays one scan of a head on another, of the same or of another sequence.
 
     fixed, moving: (S, H, W), real. Their grids must be physical, see `Grid.physical`. finest_mm: of the last of the levels,
-    the larger the faster; 4 mm halve the time and cost a few tenths of a millimetre. The same arrays give the same result.
-    Where there is nothing to register, the result is the identity, and not good.
+    the larger the faster; 4 mm take a third of the time and cost a few tenths of a millimetre. The same arrays give the
+    same result. Where there is nothing to register, it is the identity, and not good.
     """
     a, b = _seen(fixed, fixed_grid, finest_mm), _seen(moving, moving_grid, finest_mm)
     matrix = _found(a, b) if a.head.any() and b.head.any() else None
@@ -103,6 +103,13 @@ class _Seen:
     mm: float
     seen: np.ndarray
 
+    @property
+    def affine(self) -> np.ndarray:
+        """(4, 4) from its indices to mm."""
+        affine = np.diag([self.mm, self.mm, self.mm, 1.0])
+        affine[:3, 3] = self.origin
+        return affine
+
     @cached_property
     def head(self) -> np.ndarray:
         bright = (self.values > DARK * self.values[self.seen].mean()) & self.seen
@@ -143,7 +150,7 @@ def _seen(stack: np.ndarray, grid: Grid, mm: float) -> _Seen:
     own[:3, 3] = (low + high) / 2 - (np.array(shape) - 1) / 2 * mm
     to = np.linalg.inv(affine) @ own
     blocks = np.maximum(1, np.round(mm / np.linalg.norm(affine[:3, :3], axis=0))).astype(int)
-    smooth = ndimage.uniform_filter(stack.astype(np.float32), size=tuple(blocks))
+    smooth = ndimage.uniform_filter(np.asarray(stack, dtype=np.float32), size=tuple(blocks))
     values = ndimage.affine_transform(smooth, to[:3, :3], to[:3, 3], shape, np.float32, 1, "nearest")
     inside = np.ones(stack.shape, dtype=np.uint8)
     seen = ndimage.affine_transform(inside, to[:3, :3], to[:3, 3], shape, np.uint8, 0, "grid-constant") > 0
@@ -213,10 +220,13 @@ def _through(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _overlap(a: _Seen, b: _Seen, matrix: np.ndarray) -> tuple[float, float]:
     """Dice of the heads where both scans have slices, and the share of the larger head that lies there."""
-    grid = np.indices(a.seen.shape).reshape(3, -1).T * a.mm + a.origin
-    places = _through(matrix, grid)
-    both = (b.at(b.seen, places, 0) > 0).reshape(a.seen.shape) & a.seen
-    first, second = a.head & both, (b.at(b.head, places, 1) >= 0.5).reshape(a.seen.shape) & both
+    to = np.linalg.inv(b.affine) @ matrix @ a.affine
+    there, second = (
+        ndimage.affine_transform(array.astype(np.float32), to[:3, :3], to[:3, 3], a.seen.shape, order=order) >= 0.5
+        for array, order in ((b.seen, 0), (b.head, 1))
+    )
+    both = there & a.seen
+    first, second = a.head & both, second & both
     ones = int(first.sum()), int(second.sum())
     dice = 2 * int((first & second).sum()) / max(1, sum(ones))
     larger = max(int(a.head.sum()) * a.mm**3, int(b.head.sum()) * b.mm**3)

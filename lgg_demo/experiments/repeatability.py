@@ -42,7 +42,7 @@ BEYOND_MM = 12.0  # of more slices below and above, so that what is turned stays
 NOISE = (0.005, 0.02)  # standard deviation, of the 99th percentile
 BIAS = 0.15  # of the signal: how much a coil brightens or darkens one side of the head, at most
 COVERED = 0.95  # of the pairs, at least, on patients that the fit has not seen
-ORDER = 3  # of the interpolation between slices and pixels
+ORDER = 3  # of the splines between slices and pixels; straight lines would blur what lies between two thick slices
 PARTS = 5  # in each of which the patients are left out of a fit
 RATIOS = np.geomspace(0.05, 50, 61)  # mL: absolute to relative part, which are tried
 PROTOCOL = (
@@ -111,9 +111,11 @@ def acquired(scan: Scan, draw: Draw) -> Scan:
 def _moved(stack: np.ndarray, matrix: np.ndarray, offset: np.ndarray, shape: np.ndarray, thickness: float) -> np.ndarray:
     """A stack on other slices, (*shape) float32; a thicker one is the mean of two within it."""
     halves = (-0.25, 0.25) if thickness > 1 else (0.0,)
+    splines = ndimage.spline_filter(stack, ORDER, np.float32)
+    outside = float(stack.min())
     parts = [
         ndimage.affine_transform(
-            stack, matrix, offset + matrix[:, 0] * half, tuple(shape), order=ORDER, cval=float(stack.min())
+            splines, matrix, offset + matrix[:, 0] * half, tuple(shape), order=ORDER, cval=outside, prefilter=False
         )
         for half in halves
     ]

@@ -306,16 +306,17 @@ class Page:
             asked = replace(asked, visits=session.visits)
         wanted = wanted_of(choice)
         try:
-            if held is None or session is None or not session.open:
+            files = held or (session.files if session else None)
+            if files is None or session is None or not session.open:
                 raise FilesGone
-            files, choices = held, session.choose(*wanted)
+            choices = session.choose(*wanted)
 
             def read() -> Generator[Read]:
                 with files.reading() as paths:
                     yield from self.read(paths, asked.stop, choices=choices)
 
             for step in self.steps(read(), asked):
-                again = step.session and replace(step.session, choices=choices)
+                again = step.session and replace(step.session, choices=choices, files=session.files)
                 yield replace(step, session=again).sent(session, held)
         except FilesGone:
             raise refusal("choose_again", language) from None

@@ -147,14 +147,31 @@ class Roles:
 
     @property
     def open(self) -> bool:
-        """Whether there is anything to choose; beside its own mask a single sequence leaves nothing."""
-        return len(self.sequences) > 1
+        """Whether there is anything to choose: among several sequences, or whether a mask is the reference."""
+        return len(self.names) > 1
 
     def role_of(self, name: str) -> str:
         """What a volume is taken for, IGNORED where it is for nothing."""
         if any(m.name == name and m.role == "mask" for m in self.masks):
             return "mask"
         return next((role for role, own in self.chosen.items() if own == name), IGNORED)
+
+    def with_role(self, name: str, role: str, mask: str | None) -> dict[str, str]:
+        """The roles, each with a name or none, after a volume was given one of them, or IGNORED; REGISTER changes none.
+
+        mask: the name of the reference that was chosen before, if one was.
+        """
+        choice: dict[str, str] = {r: self.chosen.get(r, "") for r in CHOICES}
+        if mask is not None:
+            choice["mask"] = mask
+        if role == REGISTER:
+            return choice
+        before = self.role_of(name)
+        if before != IGNORED:
+            choice[before] = choice.get(role, "") if before in CHOICES and role in CHOICES else ""
+        if role != IGNORED:
+            choice[role] = name
+        return choice
 
 
 @dataclass(frozen=True)
@@ -163,8 +180,9 @@ class Session:
 
     problems: of the scan's files, notices: what of them was left out; reference_problems: of the masks given last.
     studies: of each case what it was read from, None for pictures. choices: what the user has chosen for some of them, role
-    to name or to nothing, the latest last. visits: of each case, where the user has said them instead of the files.
-    synthetic: the images are of no real person. identity: a random name for the result, never derived from a file.
+    to name or to nothing, the latest last. files: those that it may be read from anew for as long as it is kept, where no
+    user sent them. visits: of each case, where the user has said them instead of the files. synthetic: the images are of no
+    real person. identity: a random name for the result, never derived from a file.
     """
 
     kept: Kept = field(default_factory=Kept)
@@ -174,6 +192,7 @@ class Session:
     done: tuple[Sentence, ...] = ()
     studies: tuple[Roles | None, ...] = ()
     choices: tuple[Mapping[str, str], ...] = ()
+    files: Held | None = None
     visits: tuple[Visit | None, ...] = ()
     synthetic: bool = False
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -197,16 +216,10 @@ class Session:
         if of is None or name not in of.names or role not in (*CHOICES, "mask", REGISTER, IGNORED):
             raise NoSuchChoice
         earlier = next((c for c in self.choices if of.names & set(c.values())), {})
-        choice: dict[str, str] = {r: of.chosen.get(r, "") for r in CHOICES}
-        choice |= {r: earlier[r] for r in ("mask", REGISTER) if r in earlier}
-        before = of.role_of(name) if role != REGISTER else IGNORED
-        if before != IGNORED:
-            choice[before] = choice.get(role, "") if before in CHOICES and role in CHOICES else ""
-        if role != IGNORED:
-            choice[role] = name
+        choice = of.with_role(name, role, earlier.get("mask"))
         if not choice["flair"]:
             raise NoFlair
-        if REGISTER in choice:
+        if role == REGISTER or REGISTER in earlier:
             choice[REGISTER] = choice["flair"]
         return (*(c for c in self.choices if not of.names & set(c.values())), choice)
 
@@ -217,11 +230,8 @@ class Session:
         """
         lines = [_Line("problem", p.sentence) for p in (*self.problems, *self.reference_problems)]
         lines += [_Line("warning", n.sentence) for n in self.notices]
-        for number, r in enumerate(self.results):
-            said = (*r.warnings, *r.reference_warnings)
-            moved = next((s for s in reversed(said) if s.key == "sequence_moved"), None)
-            offer = self._registering(number)
-            lines += [_Line("note" if s.key in NOTES else "warning", s, offer if s is moved else None) for s in said]
+        for number in range(len(self.results)):
+            lines += self._told_of(number)
         lines += [_Line("done", s) for s in self.done]
 
         def listed(language: Language) -> str:
@@ -229,7 +239,15 @@ class Session:
 
         return "".join(listed(language) for _, language in LANGUAGES) if lines else ""
 
-    def _registering(self, number: int) -> dict[str, object] | None:
-        """What the viewer asks with for the sequences of a study to be registered; None where they are not held."""
+    def _told_of(self, number: int) -> list[_Line]:
+        """What is to be known of one result; beside the last of its sequences that have moved the offer to register them,
+        where the files are held.
+        """
+        result = self.results[number]
         of = self.studies[number] if number < len(self.studies) else None
-        return {"study": number, "series": of.chosen["flair"]} if of is not None and of.open else None
+        lines = [_Line("note" if s.key in NOTES else "warning", s) for s in (*result.warnings, *result.reference_warnings)]
+        moved = [n for n, line in enumerate(lines) if line.said.key == "sequence_moved"]
+        if moved and of is not None and of.open:
+            offer = {"study": number, "series": of.chosen["flair"]}
+            lines[moved[-1]] = lines[moved[-1]]._replace(offer=offer)
+        return lines

@@ -75,11 +75,12 @@ class Shown:
         done = (Sentence("synthetic_patient"), *session.done)
         return cls(kept.results, kept.pictures, kept.registered, session.studies, done, value["cases"])
 
-    def session(self) -> Session:
+    def session(self, patient: str) -> Session:
         """A new session with this result, whose arrays it shares with the others."""
         kept = Kept(self.results, self.pictures, self.registered, shared=True)
         visits = tuple(r.visit for r in self.results)
-        return Session(kept, done=self.done, studies=self.studies, visits=visits, synthetic=True)
+        of = Shipped(patient)
+        return Session(kept, done=self.done, studies=self.studies, files=of, visits=visits, synthetic=True)
 
 
 class _Ending(Stop):
@@ -172,7 +173,7 @@ class Showcase:
 
     def _opened(self, patient: str, shown: Shown, threshold: float, language: Language) -> tuple[Any, ...]:
         """What the page is given of a patient, in a session of its own."""
-        session = shown.session()
+        session = shown.session(patient)
         self.page.memory.used(session.kept)
         value = self.page.value(session, threshold, language, shown.views)
-        return *self.page.shown(session, value), Shipped(patient)
+        return *self.page.shown(session, value), None

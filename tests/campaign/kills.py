@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from lgg_demo.train.runs import finished
 from tests.campaign.processes import end
 from tests.campaign.server import ROOT, environment
 from tests.campaign.tally import Campaign
@@ -58,7 +59,9 @@ class Training:
             return subprocess.Popen(self.command, cwd=ROOT, stdout=log, stderr=log, env=self.environment)
 
     def finish(self) -> str:
-        """Run to the end; why it does not get there."""
+        """Run to the end, unless the last kill came after it; why it does not get there."""
+        if finished(self.out):
+            return ""
         process = self.start()
         try:
             code = process.wait(LONGEST)

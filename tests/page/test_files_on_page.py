@@ -79,6 +79,17 @@ def paint(page: Any) -> None:
 # Ways in
 
 
+def test_windows_beside_the_automatic_one(page: Any, tmp_path: Path) -> None:
+    opened(page, *sequences(tmp_path, "ann", "flair"))
+    widths = {}
+    for name in ("auto", "contrast", "full"):
+        page.click(f"#viewer [data-do={name}]")
+        widths[name] = float(page.input_value("#viewer [data-dial=width]"))
+    assert widths["full"] == 255 and abs(widths["contrast"] - widths["auto"] / 2) <= 1 < widths["contrast"]
+    page.click("#viewer [data-do=auto]")
+    assert float(page.input_value("#viewer [data-dial=width]")) == widths["auto"]
+
+
 def drop(page: Any, x: float, y: float, *paths: Path) -> None:
     """What an operating system does where a hand drops files or folders."""
     session = page.context.new_cdp_session(page)
@@ -206,7 +217,96 @@ def test_corrections_are_asked_for_before_they_go(page: Any, tmp_path: Path) -> 
     page.wait_for_function("() => document.querySelector('#viewer .lgg-study')?.textContent === 'bob'")
 
 
+def test_what_is_drawn_while_files_go_out_is_asked_about_too(page: Any, tmp_path: Path) -> None:
+    opened(page, *sequences(tmp_path, "ann", "flair"))
+    going_out: list[Any] = []
+    page.route("**/gradio_api/upload*", lambda route: going_out.append(route))
+    give(page, "scan", sequences(tmp_path, "bob", "flair"))
+    assert until(lambda: bool(page.evaluate("1") and going_out))
+    paint(page)
+    going_out[0].continue_()
+    answer(page, "ask_keep")
+    idle(page)
+    assert label(page).startswith("ann")
+    assert any("ann_flair_pred_corrected_mask" in name for name in download(page).namelist())
+
+
+def test_nothing_is_drawn_on_what_is_about_to_go(page: Any, server: Server, tmp_path: Path) -> None:
+    opened(page, *sequences(tmp_path, "ann", "flair"))
+    server.drawn.seconds = 0.5
+    page.evaluate("document.querySelector('#viewer [data-do=brush]').click()")
+    with server.page._alone:  # its turn has not come: nothing of it is on screen yet
+        give(page, "scan", sequences(tmp_path, "bob", "flair"))
+        page.wait_for_selector("#viewer .lgg-progress:has-text('bob_flair')")
+        page.wait_for_selector(f"#viewer .lgg-progress:has-text('{say('run_reading', 'en', file='bob_flair.nii.gz')}')")
+        box = page.locator("#viewer [data-panel=prediction] canvas").bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert page.inner_text("#viewer .lgg-said") == say("tool_waits", "en")
+        assert page.is_disabled("#viewer [data-do=undo]")
+    server.drawn.seconds = 0.0
+    idle(page)
+    assert label(page).startswith("bob")
+
+
+def test_closing_the_images_ends_the_run(page: Any, server: Server, tmp_path: Path) -> None:
+    opened(page, *sequences(tmp_path, "ann", "flair"))
+    server.drawn.seconds = 0.5
+    give(page, "scan", sequences(tmp_path, "bob", "flair"))
+    running(page)
+    page.evaluate("document.querySelector('#viewer [data-do=clear]').click()")
+    idle(page)
+    page.wait_for_selector("#viewer .lgg-study", state="detached")
+    assert until(lambda: not server.page._alone.locked(), 5)
+    page.wait_for_timeout(500)
+    assert not page.locator("#viewer .lgg-study").count(), "neither its pictures nor those before come back"
+
+
+def test_a_newer_question_takes_the_place_of_an_older_one(page: Any, server: Server, tmp_path: Path) -> None:
+    server.drawn.seconds = 0.5
+    give(page, "scan", sequences(tmp_path, "ann", "flair"))
+    running(page)
+    give(page, "scan", sequences(tmp_path, "bob", "flair"))
+    page.wait_for_selector("#viewer .lgg-ask:has-text('bob_flair')")
+    give(page, "scan", sequences(tmp_path, "eve", "flair"))
+    page.wait_for_selector("#viewer .lgg-ask:has-text('eve_flair')")
+    page.wait_for_timeout(200)
+    assert page.locator("#viewer .lgg-ask").count() == 1
+    answer(page, "ask_instead")
+    server.drawn.seconds = 0.0
+    page.wait_for_function("() => document.querySelector('#viewer .lgg-study')?.textContent === 'eve'")
+    idle(page)
+
+
+def test_lines_of_the_ruler_are_there_after_a_stopped_run(page: Any, server: Server, tmp_path: Path) -> None:
+    opened(page, *sequences(tmp_path, "ann", "flair"))
+    page.evaluate("document.querySelector('#viewer [data-do=ruler]').click()")
+    box = page.locator("#viewer [data-panel=prediction] canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=3)
+    page.mouse.up()
+    page.wait_for_selector("#viewer .lgg-rulers li")
+    server.drawn.seconds = 0.5
+    give(page, "scan", sequences(tmp_path, "bob", "flair"))
+    running(page)
+    page.click("#viewer [data-run=stop]")
+    idle(page)
+    server.drawn.seconds = 0.0
+    assert label(page).startswith("ann") and page.locator("#viewer .lgg-rulers li").count() == 1
+
+
 # Studies
+
+
+def test_a_ground_truth_that_is_none_can_be_ignored(page: Any, tmp_path: Path) -> None:
+    opened(page, *sequences(tmp_path, "ann", "flair", "seg"))
+    assert roles(page) == {"ann_flair": "flair", "ann_seg": "mask"}
+    page.focus("#viewer [data-series=ann_seg]")
+    page.select_option("#viewer [data-series=ann_seg]", "")
+    page.wait_for_function("() => !document.querySelector('#viewer [data-figure=dice]')")
+    idle(page)
+    assert roles(page) == {"ann_flair": "flair", "ann_seg": ""}
+    assert page.evaluate("document.activeElement.dataset.series") == "ann_seg", "the focus stays where it was"
 
 
 def roles(page: Any) -> dict[str, str]:

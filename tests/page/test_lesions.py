@@ -213,6 +213,9 @@ def test_the_text_for_a_report_says_what_is_known_and_no_more(alone: Any) -> Non
     assert say("not_for_diagnosis", "en") in text and "lgg-unet" in text
     assert "threshold" not in text and "study.nii" not in text and "NaN" not in text and "undefined" not in text
     assert f"Dice {build_report([result], 0.5, {})['images'][0]['dice']:.3f}" in text
+    assert "Site" not in text, "nobody has said it"
+    alone.fill(".lgg-site input", "left frontal")
+    assert say("text_site", "en", site="left frontal") in copied(alone)
     alone.evaluate("setThreshold(0.3)")
     assert "threshold 0.30" in copied(alone), "at once, though nothing is measured yet"
     alone.evaluate("give('language', 'fr')")

@@ -326,7 +326,7 @@ def serving(place: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], s
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     here = Path(__file__).parent
-    paths = os.pathsep.join(map(str, (here, here.parents[1])))
+    paths = os.pathsep.join(map(str, (here, *here.parents[:2])))
     own = {"GRADIO_TEMP_DIR": str(place), "TMPDIR": str(place), "GRADIO_SERVER_PORT": port, "PYTHONPATH": paths}
     with log.open("ab") as out:
         process = subprocess.Popen([sys.executable, "-c", SERVE], env=os.environ | own, stdout=out, stderr=out)

@@ -3,9 +3,9 @@ import { changed } from "./dials.js";
 import { canvasOf, figures, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
 import { findings } from "./figures.js";
-import { clamp, crossFrom, panned, zoomed } from "./geometry.js";
+import { clamp, crossFrom, panned, windowOf, zoomed } from "./geometry.js";
 import { render } from "./render.js";
-import { frameNow, layersNow, resetView, resetWindows, series, state } from "./state.js";
+import { frameNow, layersNow, resetView, series, setWindows, state } from "./state.js";
 import { buttons, layouts } from "./toolbar.js";
 import { reachNow } from "./visits.js";
 import { say } from "./words.js";
@@ -36,8 +36,15 @@ export const enlarge = (panel) => show({ large: state.large === panel ? null : p
 
 export const invert = () => show({ invert: !state.invert });
 
-export function autoWindow() {
-  resetWindows();
+// Windows of every sequence, made of those that were sent: from the darkest to the brightest of what is no outlier.
+const PRESETS = {
+  auto: (sent) => sent,
+  contrast: ({ low, high }) => windowOf((high - low) / 2, (low + high) / 2),
+  full: () => ({ low: 0, high: 255 }),
+};
+
+export function presetWindow(name) {
+  setWindows(PRESETS[name]);
   changed();
 }
 

@@ -1,28 +1,28 @@
 // Questions before something is lost, asked in the page.
 import { hasUnsavedCorrections } from "./corrections.js";
-import { create, find, label, root } from "./dom.js";
+import { create, label, root } from "./dom.js";
 import { say } from "./words.js";
 
-export function buildAsking() {
-  root.append(create("dialog", { className: "lgg-ask" }, create("p"), create("div")));
-}
+let dialogOpen = null; // the dialog on screen
 
-// Which of some answers, keys of the catalogue, is given to a question; the last of them where it is closed.
+// Which of some answers, keys of the catalogue, is given to a question; the last of them where it is closed, or another
+// question comes. Each has a dialog of its own: `close` is heard later than it happens, and might be the one before's.
 export function ask(question, answers) {
-  const dialog = find(".lgg-ask");
-  if (dialog.open) dialog.close();
+  dialogOpen?.close();
+  const dialog = create("dialog", { className: "lgg-ask" }, create("p", {}, question), create("div", {}, ...answers.map((key) => {
+    const button = create("button", { type: "button" }, say(key));
+    button.dataset.answer = key;
+    button.addEventListener("click", () => dialog.close(key));
+    return button;
+  })));
   label(dialog, question);
-  dialog.querySelector("p").textContent = question;
+  dialogOpen = dialog;
+  root.append(dialog);
   return new Promise((done) => {
-    const buttons = answers.map((key) => {
-      const button = create("button", { type: "button" }, say(key));
-      button.dataset.answer = key;
-      button.addEventListener("click", () => dialog.close(key));
-      return button;
-    });
-    dialog.querySelector("div").replaceChildren(...buttons);
-    dialog.returnValue = "";
-    dialog.addEventListener("close", () => done(dialog.returnValue || answers.at(-1)), { once: true });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      done(dialog.returnValue || answers.at(-1));
+    }, { once: true });
     dialog.showModal();
   });
 }

@@ -1,5 +1,5 @@
 // What each button does, by its name.
-import { autoWindow, goFinding, goOn, invert, reset, show, toggleLayer } from "./actions.js";
+import { goFinding, goOn, invert, presetWindow, reset, show, toggleLayer } from "./actions.js";
 import { find, root } from "./dom.js";
 import { toggleFlicker } from "./flicker.js";
 import { toggleTheme } from "./head.js";
@@ -23,7 +23,8 @@ export const COMMANDS = {
   ...each(LAYOUTS, (layout) => [layout, () => show({ layout, large: null })]),
   ...each(PANELS, (name) => [name, () => toggleLayer(name)]),
   ...each(CHANNELS, (channel) => [`channel-${channel}`, () => show({ channel })]),
-  fill: () => show({ fill: !state.fill }), auto: autoWindow, invert,
+  fill: () => show({ fill: !state.fill }), invert,
+  ...each(["auto", "contrast", "full"], (name) => [name, () => presetWindow(name)]),
   ...each(TOOLS, (tool) => [tool, () => setTool(tool)]), removing: toggleRemoving, between: fillBetween, undo, redo,
   ruler: () => setTool("ruler"), diameters: () => show({ diameters: !state.diameters }),
   flicker: toggleFlicker, save: savePicture, copy: copyReport, reset,

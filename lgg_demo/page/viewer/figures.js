@@ -13,11 +13,11 @@ const COLOURS = {
 };
 // Name of a figure, its decimals, the keys of its label and of its unit.
 const ROWS = [
-  ["dice", 3, "dice"], ["iou", 3, "iou"], ["precision", 3, "precision"], ["recall", 3, "recall"], ["expected", 3, "expected"],
-  ["predicted", 0, "area", "pixels"], ["reference", 0, "reference_area", "pixels"], ["corrected", 0, "corrected_area", "pixels"],
-  ["area", 0, "area", "unit_area"], ["volume", 2, "predicted_volume", "unit_volume"],
+  ["dice", 3, "dice"], ["iou", 3, "iou"], ["volume", 2, "predicted_volume", "unit_volume"],
   ["reference_volume", 2, "reference_volume", "unit_volume"], ["volume_difference", 2, "volume_difference", "unit_volume"],
-  ["hd95", 1, "hd95", "unit_length"], ["surface_dice", 3, "surface_dice"],
+  ["hd95", 1, "hd95", "unit_length"], ["surface_dice", 3, "surface_dice"], ["precision", 3, "precision"],
+  ["recall", 3, "recall"], ["expected", 3, "expected"], ["area", 0, "area", "unit_area"], ["predicted", 0, "area", "pixels"],
+  ["reference", 0, "reference_area", "pixels"], ["corrected", 0, "corrected_area", "pixels"],
 ];
 
 let written = ""; // which rows and columns the table has

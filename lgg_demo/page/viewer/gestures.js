@@ -6,6 +6,7 @@ import { canvasOf, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
 import { clamp, crossFrom, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
 import { beginLine, endLine, stretchLine } from "./measuring.js";
+import { isLeaving } from "./run.js";
 import { channelOn, frameNow, planeOn, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 import { beginStroke, cancel, endsStroke, keep, mark } from "./tools.js";
@@ -51,6 +52,10 @@ function beginTool(event, panel, at) {
   if (state.tool === "ruler" && !isForeign(panel)) return beginLine(planeOn(panel), at) && { kind: "ruler" };
   if (NO_TOOLS.includes(panel)) {
     tell(say(panel === "reference" ? "not_here" : "not_here_visit"));
+    return null;
+  }
+  if (isLeaving()) {
+    tell(say("tool_waits"));
     return null;
   }
   const plane = planeOn(panel);

@@ -1,7 +1,7 @@
 // How files come in: dropped anywhere on the page, chosen one by one or as a folder.
-import { buildAsking, guardLeaving, mayGo } from "./asking.js";
+import { guardLeaving, mayGo } from "./asking.js";
 import { create, find, label, root, setText, tell } from "./dom.js";
-import { buildRun, enter, writeRun } from "./run.js";
+import { abandonRuns, buildRun, enter, writeRun } from "./run.js";
 import { state } from "./state.js";
 import { say } from "./words.js";
 import { isHidden } from "./zip.js";
@@ -24,7 +24,6 @@ function wayIn(place, folder) {
 }
 
 export function buildIntake(signal) {
-  buildAsking();
   buildRun();
   for (const place of PLACES) {
     const box = create("div", { className: "lgg-way" }, create("p"), ...wayIn(place, false), ...wayIn(place, true));
@@ -53,7 +52,9 @@ const openPatient = (patient, what) =>
   enter({ what, replaces: true, begin: () => document.querySelector(`#${patient}`).click() });
 
 export async function clearAll() {
-  if (await mayGo()) trigger("clear");
+  if (!(await mayGo())) return;
+  abandonRuns();
+  trigger("clear");
 }
 
 function dropPlace(place) {

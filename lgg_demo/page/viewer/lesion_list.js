@@ -1,7 +1,7 @@
 // The lesions of every case in the left rail: a click goes to one, a tick takes it out of the result and back.
 import { create, find, refresh, tell } from "./dom.js";
 import { keepStep } from "./history.js";
-import { casesNow, lesionsIn, measuredWith } from "./measures.js";
+import { casesNow, lesionsIn, lesionsNow, measuredWith } from "./measures.js";
 import { bringBack, isOut, takeOut } from "./removal.js";
 import { amountText, sizeText } from "./report_text.js";
 import { cutoff, frameNow, state } from "./state.js";
@@ -42,11 +42,21 @@ function changeResult(step, text) {
 function toggle(frames, row) {
   if (row.removal) return changeResult(bringBack(row.removal), say("lesion_back"));
   const before = out.removals.filter(isOut);
-  const { step, removal } = takeOut(frames, lesionsIn(frames).lesions, row.lesion, cutoff());
+  // The list is as it was measured last: the threshold may have moved since, and the lesion with it.
+  const lesions = lesionsNow(frames), lesion = sameLesion(lesions, row.lesion);
+  if (!lesion) return refresh();
+  const { step, removal } = takeOut(frames, lesions, lesion, cutoff());
   // One that was back in the result and is out again with this one is this one.
   out.removals = [...out.removals.filter((other) => before.includes(other) || !isOut(other)), { ...removal, case: frames[0].case }];
   changeResult(step, say("lesion_gone", { lesion: lesionName(row) }));
 }
+
+// The lesion that one of an earlier threshold is now: the first that shares a pixel with it, or none.
+const sameLesion = (lesions, { areas }) => {
+  const runs = areas.flat();
+  const meets = (a, b) => a.slice === b.slice && a.row === b.row && a.from <= b.to && b.from <= a.to;
+  return lesions.find((lesion) => lesion.areas.flat().some((own) => runs.some((run) => meets(own, run))));
+};
 
 function goToLesion(frames, { slice, x, y }) {
   const { width, height } = frames[0], { view } = state;

@@ -3,6 +3,7 @@ import { inflate } from "./corrections.js";
 import { tally } from "./counts.js";
 import { find, tell } from "./dom.js";
 import { newHistory } from "./history.js";
+import { endLine } from "./measuring.js";
 import { render } from "./render.js";
 import { isBusy } from "./run.js";
 import { FIRST_THRESHOLD, NARROW, frameNow, resetView, state } from "./state.js";
@@ -49,6 +50,7 @@ async function attach(cases, frames) {
 }
 
 const isPending = ({ cases }) => cases.some((sent) => sent.probability === null);
+const isStopped = (value) => isPending(value) && !isBusy(); // early pictures of a run that has ended without a result
 let before = null; // what was shown before the pictures of a run that has no result yet
 
 // What was shown comes back where a run ends without a result.
@@ -64,10 +66,11 @@ export function restore(ok) {
 }
 
 async function open({ id, cases, synthetic = false }) {
-  if (frameNow()?.pending !== true) before = isPending({ cases }) ? { ...state } : null;
   const frames = [];
   for (const [c, sent] of cases.entries()) frames.push(...await framesOf(sent, c));
   await attach(cases, frames);
+  if (isStopped({ cases })) return; // while they were unpacked
+  if (frameNow()?.pending !== true) before = isPending({ cases }) ? { ...state } : null;
   // All at once, and only now: what draws in the meantime draws the case before, whole.
   clear();
   const first = frames.filter((f) => f.case === 0);
@@ -78,8 +81,9 @@ async function open({ id, cases, synthetic = false }) {
   resetView();
 }
 
-// Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no surface.
+// Nothing of a case is left for the next one: no stroke to undo, no brush in the hand, no half-drawn line, no surface.
 function clear() {
+  endLine(false);
   Object.assign(state, { frames: [], studies: [], followUp: [], history: newHistory(), shown: null, large: null, gesture: null, pointer: null });
   Object.assign(state, { tool: null, removing: false, cursor: null, drawn: null });
   forgetSurface();
@@ -118,10 +122,14 @@ async function complete({ cases }) {
 }
 
 async function load(value) {
-  if (value?.cases && isPending(value) && !isBusy()) return; // of a run that was stopped meanwhile
+  if (value?.cases && isStopped(value)) return;
   const fresh = value?.cases && value.id !== state.shown;
-  if (!value?.cases) clear();
-  else {
+  // The synthetic patient comes late where a user was quicker: their own pictures stay.
+  if (fresh && value.synthetic && frameNow()?.pending && !isPending(value)) return;
+  if (!value?.cases) {
+    clear();
+    before = null;
+  } else {
     state.best = value.best_threshold ?? state.best;
     state.model = value.model ?? state.model;
     await (fresh ? open(value) : complete(value));

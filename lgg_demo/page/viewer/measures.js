@@ -116,11 +116,18 @@ function resultOf(name, frames) {
 // The lesions of a case as they were measured last, see `lesionsOf`, and whether they still are so; null before the first.
 export const lesionsIn = (frames) => resultOf(`lesions/${frames[0].case}`, frames);
 
-// Both of a case at once, for who cannot wait: measured on the spot where something has just changed.
+// Those at this very moment, for who cannot wait: measured on the spot where something has just changed.
+const foundNow = (frames) => {
+  const lesions = lesionsIn(frames);
+  return lesions?.isFresh ? lesions : whole(lesionsOf(frames, cutoff()));
+};
+export const lesionsNow = (frames) => foundNow(frames).lesions;
+
+// Lesions and surfaces of a case at once.
 export function measuredNow(frames) {
-  const lesions = lesionsIn(frames), surfaces = surfacesIn(frames);
+  const surfaces = surfacesIn(frames);
   return {
-    found: lesions?.isFresh ? lesions : whole(lesionsOf(frames, cutoff())),
+    found: foundNow(frames),
     surfaces: surfaces === null ? whole(surfacesOf(frames, cutoff(), frames[0].spacing)) : surfaces,
   };
 }

@@ -8,6 +8,7 @@ import { writeIntake } from "./intake.js";
 import { writeLesions } from "./lesion_list.js";
 import { BOTH, DOUBT, PREDICTION, REFERENCE, css } from "./paint.js";
 import { writeRulers } from "./ruler_list.js";
+import { writeSite } from "./site.js";
 import { CHANNELS, PLANES, frameNow, hasReference, layersNow, state } from "./state.js";
 import { writeStudies } from "./studies.js";
 import { writeThreshold } from "./threshold.js";
@@ -106,6 +107,7 @@ export function render() {
   writeTools();
   writeLesions();
   writeRulers();
+  writeSite();
   if (!frame) return;
   writeThreshold();
   writePlace(frame);

@@ -1,5 +1,5 @@
 // What a radiologist can paste into a report: sentences on the series that is on screen. Nothing that nobody knows (a
-// site, a diagnosis), and no file name, which may be a patient's. No document: node tests it alone.
+// diagnosis), and no file name, which may be a patient's. No document: node tests it alone.
 import { figuresOf } from "./counts.js";
 import { number, say } from "./words.js";
 import { categoryText, changeText, intervalText, signed, velocityText } from "./growth_text.js";
@@ -50,13 +50,15 @@ function scoreSentences({ dice, iou, reference_volume: volume, volume_difference
 }
 
 // The lines of the text. frames: the series; cutoff, threshold; found: what `lesionsOf` says of it; surfaces: what
-// `surfacesOf` does, where there is a reference; model: its name; tuned: whether the threshold was chosen with the reference
-// in view; growth: what `growthNow` says, where there are several visits.
-export function reportLines({ frames, cutoff, threshold, found, surfaces, model, tuned, usual, growth = null }) {
+// `surfacesOf` does, where there is a reference; model: its name; site: what the radiologist has written of it, or nothing;
+// tuned: whether the threshold was chosen with the reference in view; growth: what `growthNow` says, where there are several
+// visits.
+export function reportLines({ frames, cutoff, threshold, found, surfaces, model, site, tuned, usual, growth = null }) {
   const figures = figuresOf(frames, cutoff), at = number(threshold, 2);
   const whole = { volume: figures.volume ?? null, pixels: figures.predicted };
   return [
     say(model ? "text_title" : "text_title_alone", { model }),
+    ...(site ? [say("text_site", { site })] : []),
     ...(found.lesions.length ? [] : [say("nothing_found", { threshold: at })]),
     ...(found.found > 1 ? [say("text_count", { count: number(found.found, 0), amount: amountText(whole) })] : []),
     ...found.lesions.slice(0, MOST_SENTENCES).map((lesion, k) => lesionSentence(lesion, k + 1, frames)),

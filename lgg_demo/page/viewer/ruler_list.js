@@ -25,7 +25,7 @@ function goToLine({ plane, of, at }) {
 
 // The list of lines in the left rail.
 export function writeRulers() {
-  const place = find(".lgg-rulers"), lines = frameNow() ? linesNow() : [];
+  const place = find(".lgg-rulers"), lines = frameNow() && !frameNow().pending ? linesNow() : [];
   const key = `${state.shown}/${props.language}/${lines.map(({ id }) => id)}`;
   if (key === listedLines) return;
   listedLines = key;

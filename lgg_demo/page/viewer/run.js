@@ -1,6 +1,8 @@
 // What the server is asked to do with files, one thing at a time: sending them, waiting, how far it is, and stopping it.
 import { ask, mayGo } from "./asking.js";
 import { create, find, label, root, setText, tell } from "./dom.js";
+import { editionOf } from "./history.js";
+import { state } from "./state.js";
 import { Broken, Refused, filesSent, secondsLeft, sendFiles } from "./uploads.js";
 import { number, say } from "./words.js";
 import { zipName, zipParts } from "./zip.js";
@@ -8,6 +10,7 @@ import { zipName, zipParts } from "./zip.js";
 // phase: "packing", "sending", "running", null where nothing is; progress: {done, total, since, files} of it.
 export const run = { phase: null, progress: null, waiting: [], stop: null, job: null };
 export const isBusy = () => run.phase !== null;
+export const isLeaving = () => run.phase === "running" && run.job?.replaces === true; // what is on screen is about to go
 
 let settle = () => {};
 
@@ -33,10 +36,13 @@ export async function enter(job) {
 async function startJob(job) {
   Object.assign(run, { phase: "packing", progress: null, stop: new AbortController(), job });
   if (job.replaces && !(await mayGo())) return finish();
+  const asked = editionOf(state.history);
   tell("");
   writeRun();
   try {
     if (job.files) root.uploads = await sendFiles(address(), await packed(job.files), sending(job.files), run.stop.signal);
+    // What was drawn while the files went out was in no question yet.
+    if (job.replaces && editionOf(state.history) !== asked && !(await mayGo())) run.stop.abort();
     run.stop.signal.throwIfAborted();
   } catch (error) {
     if (error.name !== "AbortError") tell(sentenceOf(error));
@@ -104,6 +110,12 @@ function stopRun() {
   stop?.abort();
 }
 
+// Neither this run nor those that wait are wanted any more.
+export function abandonRuns() {
+  run.waiting.length = 0;
+  stopRun();
+}
+
 // Nothing runs any more; what was looked at before it is back where no result has come.
 function finish(ok = false) {
   Object.assign(run, { phase: null, progress: null, stop: null, job: null });
@@ -127,10 +139,7 @@ export function buildRun() {
   const bar = create("progress");
   const stop = create("button", { type: "button" });
   stop.dataset.run = "stop";
-  stop.addEventListener("click", () => {
-    run.waiting.length = 0;
-    stopRun();
-  });
+  stop.addEventListener("click", abandonRuns);
   find(".lgg-progress").append(create("p"), bar, create("p", { className: "lgg-small" }), stop);
   root.addEventListener("lgg-told", ({ detail }) => hear(detail));
   root.addEventListener("lgg-ended", ({ detail }) => run.phase === "running" && finish(detail));

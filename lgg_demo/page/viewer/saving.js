@@ -6,6 +6,7 @@ import { growthNow } from "./growth_panel.js";
 import { matchedAtOnce, measuredNow } from "./measures.js";
 import { panelText } from "./render.js";
 import { reportLines } from "./report_text.js";
+import { siteNow } from "./site.js";
 import { FIRST_THRESHOLD, cutoff, frameNow, isTuned, series, state } from "./state.js";
 import { patientNow } from "./visits.js";
 import { number, say } from "./words.js";
@@ -100,7 +101,7 @@ export async function copyReport() {
   if (frameNow().pending) return;
   const { threshold, model } = state, frames = series();
   const lines = reportLines({
-    frames, cutoff: cutoff(), threshold, ...measuredNow(frames), model, tuned: isTuned(), usual: FIRST_THRESHOLD,
+    frames, cutoff: cutoff(), threshold, ...measuredNow(frames), model, site: siteNow(), tuned: isTuned(), usual: FIRST_THRESHOLD,
     growth: patientNow() && growthNow(matchedAtOnce),
   });
   await copyText(`${lines.join("\n")}\n`);

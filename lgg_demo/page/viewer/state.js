@@ -51,12 +51,13 @@ export const state = {
 // Zoom, swipe and pose as they are at first; `of` of a frame holds its case's windows, and those that were sent.
 export function resetView() {
   Object.assign(state, { view: { zoom: 1, x: 0.5, y: 0.5 }, swipe: 0.5, pose: { turn: 0.6, tilt: 0.3, zoom: 1 } });
-  resetWindows();
+  setWindows((sent) => sent);
 }
 
-// The windows as they were sent: from the darkest to the brightest of what is not an outlier.
-export function resetWindows() {
-  for (const of of new Set(state.frames.map((f) => f.of))) of.windows = structuredClone(of.sent);
+// Each sequence's window, made of the one that was sent.
+export function setWindows(made) {
+  for (const of of new Set(state.frames.map((f) => f.of)))
+    of.windows = Object.fromEntries(Object.entries(of.sent).map(([channel, sent]) => [channel, { ...made(sent) }]));
 }
 resetView();
 

@@ -68,7 +68,10 @@ export function writeStudies() {
   const now = JSON.stringify([props.language, shown, studies, references, visitsNow()]);
   if (now !== listedNow) {
     listedNow = now;
+    const { study, series } = place.contains(document.activeElement) ? document.activeElement.dataset : {};
     place.querySelector("ol").replaceChildren(...groupsOf(studies, studyEntry));
+    const same = [...place.querySelectorAll("[data-study]")].find((e) => e.dataset.study === study && e.dataset.series === series);
+    same?.focus({ preventScroll: true });
   }
   for (const button of place.querySelectorAll(".lgg-study"))
     button.setAttribute("aria-current", String(Number(button.dataset.study) === frameNow()?.case));

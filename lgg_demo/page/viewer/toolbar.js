@@ -17,7 +17,7 @@ const GROUPS = {
   tools_layers: PANELS.map((name, k) => [name, `${k + 1}`, `panel_${name}`]),
   tools_style: [["fill", "F", "style_fill"]],
   tools_channel: CHANNELS.map((name) => [`channel-${name}`, "C", `channel_${name}`]),
-  tools_window: [["auto", "A", "window_auto"], ["invert", "I", "window_invert"], ["reset", "R", "reset"]],
+  tools_window: [["auto", "A", "window_auto"], ["contrast", "", "window_contrast"], ["full", "", "window_full"], ["invert", "I", "window_invert"], ["reset", "R", "reset"]],
   tools_correct: [
     ["object", "O", "object"], ["brush", "B", "brush"], ["smart", "G", "smart"], ["lasso", "L", "lasso"], ["eraser", "E", "eraser"],
     ["removing", "X", "removing"], ["between", "W", "between"], ["undo", "Z", "undo"], ["redo", "Y", "redo"],
@@ -33,8 +33,9 @@ const ELSEWHERE = {
 const WORDED = ["save", "copy"]; // an icon and its word
 const EXPLAINED = ["prediction", "agreement", "uncertainty", "swipe", "planes", "reset", "removing", "between", "ruler", "diameters", "visits", "flicker", ...TOOLS];
 const HELP = [
-  "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_visits", "help_style", "help_threshold", "help_zoom",
-  "help_window", "help_object", "help_brush", "help_lasso", "help_undo", "help_measure", "help_out", "help_mouse", "help_touch",
+  "help_slices", "help_findings", "help_layers", "help_blink", "help_layout", "help_visits", "help_style", "help_threshold",
+  "help_zoom", "help_window", "help_object", "help_split", "help_brush", "help_lasso", "help_fill", "help_keyboard",
+  "help_undo", "help_measure", "help_out", "help_mouse", "help_buttons", "help_touch", "help_finger",
 ];
 export const buttons = new Map();
 
@@ -48,7 +49,7 @@ export function buildTools() {
     for (const [name, shortcut] of members) {
       const button = create("button", { type: "button" }, ...(letters(name) ? [] : [iconOf(name)]));
       button.dataset.do = name;
-      button.setAttribute("aria-keyshortcuts", shortcut);
+      if (shortcut) button.setAttribute("aria-keyshortcuts", shortcut);
       buttons.set(name, button);
       box.append(button);
     }

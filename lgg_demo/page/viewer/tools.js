@@ -15,12 +15,14 @@ import { cutThrough, objectAt, sizeOf } from "./objects.js";
 import { endLine } from "./measuring.js";
 import { planeNow } from "./planes.js";
 import { render } from "./render.js";
+import { isLeaving } from "./run.js";
 import { cutoff, frameNow, imageOf, series, state } from "./state.js";
 import { writeTools } from "./toolbar.js";
 import { number, say } from "./words.js";
 
 export const setTool = (name) => {
-  const tool = state.tool === name || frameNow().pending ? null : name;
+  if (isLeaving() && !frameNow().pending) return tell(say("tool_waits"));
+  const tool = state.tool === name || !frameNow() || frameNow().pending ? null : name;
   endLine(false);
   Object.assign(state, { tool, cursor: tool && state.cursor, drawn: null });
   tell(tool ? say(`use_${tool}`) : "");

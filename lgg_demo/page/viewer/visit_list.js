@@ -68,7 +68,7 @@ export function groupsOf(studies, entryOf) {
 export function visitRow(n, title) {
   if (editing === n) return formOf(n);
   const pencil = create("button", { type: "button", className: "lgg-pencil", title: say("visit_edit") }, iconOf("edit"));
-  label(pencil, `${say("visit_edit")}: ${nameOf(n)}`);
+  label(pencil, say("line", { what: say("visit_edit"), values: nameOf(n) }));
   pencil.dataset.edit = n;
   return create("div", { className: "lgg-visit-row" }, title, pencil);
 }
