@@ -27,9 +27,14 @@ from tests.campaign.server import ROOT, SECONDS, Server, environment, fetch, han
 from tests.campaign.tally import Campaign
 
 NAME, NUMBER, BIRTH = "Quorvexley", "PX7Q93ZK41", "19370419"
+STUDY = "20030817"
 PLANTED = (NAME, NUMBER, BIRTH, "1937-04-19", "19.04.1937", "04/19/1937")
+STUDIED = (STUDY, "2003-08-17", "17.08.2003", "08/17/2003")  # which the page tells its own user, and nothing else does
 ALL = f"{NAME}^Ann {NUMBER} {BIRTH}"
-RIGHT = "name, number and birth date are in no output, log, error stream, temporary name or answer"
+RIGHT = (
+    "name, number, birth date and study date are in no output, log, error stream, temporary name or answer, but for the "
+    "study date in what the page shows its own user"
+)
 TEXT = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
 # Of these the reader's work depends; what is planted in them makes a damaged file, which is tried as well.
 NEEDED = {
@@ -53,6 +58,7 @@ def plant(made: Dataset, damaged: bool = False) -> None:
         wanted = value_of(vr) if vr not in ("CS", "DS", "IS") or damaged else None
         if wanted is not None and (damaged or keyword not in NEEDED):
             made[tag] = unchecked(Tag(tag), vr, wanted)
+    made.StudyDate = STUDY
     made.SeriesDescription = f"FLAIR {NAME}"
     block = made.private_block(0x11, f"{NAME} {NUMBER}", create=True)
     block.add_new(1, "LO", ALL)
@@ -140,7 +146,7 @@ def found(where: Iterable[tuple[str, bytes]]) -> str:
     """The first place that holds what was planted, looked for in what is packed too; empty where none does."""
     for name, content in where:
         for text in (name.encode(errors="replace"), *unpacked(content)):
-            for word in PLANTED:
+            for word in PLANTED if name == "page" else (*PLANTED, *STUDIED):
                 lowered = text.lower()
                 if any(word.lower().encode(code) in lowered for code in ("ascii", "utf-16-le", "utf-16-be")):
                     return f"{word} in {name.replace(NAME, '<name>').replace(NUMBER, '<number>')}"
