@@ -16,6 +16,7 @@ from lgg_demo.measure.lesions import Lesion, find_lesions, lesion_labels
 from lgg_demo.measure.rano import AREA, VOLUME, categorise, measurable
 from lgg_demo.measure.units import voxel_ml
 from lgg_demo.messages import Language, Sentence, say
+from lgg_demo.output.report import diameter_figures
 from lgg_demo.output.result import Result
 from lgg_demo.output.timeline import Pair, Timeline, doubts, index_matrix, timelines
 from lgg_demo.registration import Registration
@@ -244,12 +245,7 @@ class FollowUp:
             "parts": list(parts),
             "volume_ml": rounded(volume, 4),
             "mean_diameter_mm": rounded(mean_diameter(volume), 2),
-            "diameters_mm": longest
-            and {
-                "longest": rounded(longest.longest, 2),
-                "perpendicular": rounded(longest.perpendicular, 2),
-                "slice": longest.slice + 1,
-            },
+            "diameters_mm": diameter_figures(longest),
         }
 
 

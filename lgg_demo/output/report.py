@@ -76,7 +76,7 @@ def measure_volume(result: Result, grid: Grid, threshold: float) -> dict[str, An
         "spacing_mm": [rounded(v, 4) for v in spacing],
         "volume_ml": rounded(volume, 4),
         "areas_mm2": areas,
-        "diameters_mm": _lines(largest_diameters(mask, spacing[1:])),
+        "diameters_mm": diameter_figures(largest_diameters(mask, spacing[1:])),
     }
     if result.reference is None or result.referenced is None or not result.referenced.all():
         return figures  # a surface that ends where the reference does would be no surface
@@ -85,7 +85,7 @@ def measure_volume(result: Result, grid: Grid, threshold: float) -> dict[str, An
     return figures | {
         "reference_volume_ml": rounded(reference, 4),
         "volume_difference_ml": rounded(volume - reference, 4),
-        "reference_diameters_mm": _lines(largest_diameters(result.reference, spacing[1:])),
+        "reference_diameters_mm": diameter_figures(largest_diameters(result.reference, spacing[1:])),
         "hd95_mm": rounded(distance, 3) if math.isfinite(distance) else None,
         "surface_dice_2mm": surface_dice,
     }
@@ -105,7 +105,7 @@ def measure_lesions(result: Result, threshold: float) -> dict[str, Any]:
 
 def _lesion(lesion: Lesion, grid: Grid | None, between: float) -> dict[str, Any]:
     places = {"pixels": lesion.pixels, "slices": [lesion.first + 1, lesion.last + 1]}
-    lines = _lines(lesion.diameters)
+    lines = diameter_figures(lesion.diameters)
     if grid is None:
         return places | {"diameters_px": lines}
     return places | {
@@ -115,8 +115,8 @@ def _lesion(lesion: Lesion, grid: Grid | None, between: float) -> dict[str, Any]
     }
 
 
-def _lines(diameters: Diameters | None) -> dict[str, Any] | None:
-    """Diameters for the report; slices are counted from 1, as on the page."""
+def diameter_figures(diameters: Diameters | None) -> dict[str, Any] | None:
+    """Diameters for the report, in their own unit; slices are counted from 1, as on the page."""
     if diameters is None:
         return None
     longest, perpendicular = rounded(diameters.longest, 2), rounded(diameters.perpendicular, 2)
@@ -192,7 +192,7 @@ def _entry(
     }
     if result.physical is not None:
         entry |= measure_volume(result, result.physical, threshold)
-    elif lines := _lines(largest_diameters(result.mask(threshold, place))):
+    elif lines := diameter_figures(largest_diameters(result.mask(threshold, place))):
         entry["diameters_px"] = lines
     if result.touched[place].any():
         entry |= {"corrected": True, "corrected_pixels": int(result.corrected(threshold, place).sum())}

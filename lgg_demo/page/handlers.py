@@ -301,9 +301,9 @@ class Page:
         language: Language,
     ) -> Iterator[tuple[Any, ...]]:
         """Read the files again with another role for one series of a study; the other studies' roles stay."""
-        asked = Asked(threshold, language, synthetic=session is not None and session.synthetic)
+        asked = Asked(threshold, language)
         if session is not None:
-            asked = replace(asked, visits=session.visits)
+            asked = replace(asked, synthetic=session.synthetic, visits=session.visits)
         wanted = wanted_of(choice)
         try:
             files = held or (session.files if session else None)

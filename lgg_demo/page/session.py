@@ -27,10 +27,8 @@ INSTANCE_BYTES = 16_000  # of a kept DICOM header
 REGISTRATION_BYTES = 1_000
 CHOICES: tuple[Role, ...] = ("flair", "pre", "post")  # the roles that a user may give to other sequences
 IGNORED = ""  # instead of a role
-NOTES = (
-    "colour_as_sequences",
-    "sequence_registered",
-)  # warnings that say what was understood, not that anything is doubtful
+# Warnings that say what was understood, not that anything is doubtful.
+NOTES = ("colour_as_sequences", "sequence_registered")
 LANGUAGES: list[tuple[str, Language]] = [("English", "en"), ("Français", "fr")]
 
 

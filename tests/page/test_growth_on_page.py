@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import needs_browser
-from driver import download, give, settle, watched
+from driver import download, give, settle
 from phantom_study import study
 from scipy import ndimage
-from serving import Server, served, server
-from test_files_on_page import idle, sequences
+from serving import served, server
+from test_files_on_page import idle, page, sequences
 from test_lesions import copied, measured
-from test_reading_room import CUT, PHONE
 from test_viewer import alone, put, stage, value_of
 
 from lgg_demo.case import Case, Visit
@@ -29,19 +27,11 @@ from lgg_demo.page.payload import read_corrections
 from lgg_demo.page.visits import viewer_follow_up
 from lgg_demo.registration import Registration
 
-FIXTURES = (alone, served, server)
+FIXTURES = (alone, page, served, server)
 pytestmark = [needs_browser, pytest.mark.browser]
-SCREENS = [(1280, 720), (1440, 900), (1920, 1080), (2560, 1440)]
 REPEATABILITY = {"relative": 0.03, "absolute_ml": 0.02}
 MOVED = (0, 4, -3)  # slices, rows and columns by which each visit's head lies farther on than the first one's
 NAMED = "ses-b"
-# Texts over the pictures that lie on each other.
-OVERLAPPING = """() => { const heads = [...document.querySelectorAll(
-    '.lgg-panels figure:not([hidden]) :is(figcaption, .lgg-visit-head, .lgg-corner)')].filter((e) => e.textContent)
-    .map((e) => [e.textContent, e.getBoundingClientRect()]);
-  const apart = (a, b) => a.left >= b.right - 1 || b.left >= a.right - 1 || a.top >= b.bottom - 1 || b.top >= a.bottom - 1;
-  const on = (a, k) => heads.slice(k + 1).filter(([, b]) => !apart(a, b));
-  return heads.flatMap(([text, a], k) => on(a, k).map(([other]) => [text, other])); }"""
 Pairs = list[tuple[Case, Result]]
 
 
@@ -387,17 +377,6 @@ def test_visits_are_listed_in_order_of_time_below_their_patient(alone: Any) -> N
     assert NAMED in names[0] and len(names) == 3 and alone.locator(".lgg-studies > ol > li").count() == 2
 
 
-@pytest.fixture
-def page(browser: Any, server: Server) -> Iterator[Any]:
-    context = browser.new_context(locale="en-US", accept_downloads=True, viewport={"width": 1440, "height": 900})
-    page = watched(context)
-    page.goto(server.url)
-    page.wait_for_selector("#viewer [data-take=scan]")
-    yield page
-    assert page.errors == []
-    context.close()
-
-
 def test_two_studies_become_one_patient_s_visits_and_the_download_says_so(page: Any, tmp_path: Path) -> None:
     give(page, "scan", [*sequences(tmp_path, "ann", "FLAIR"), *sequences(tmp_path, "bob", "FLAIR")])
     idle(page)
@@ -414,55 +393,3 @@ def test_two_studies_become_one_patient_s_visits_and_the_download_says_so(page: 
     packed = download(page).read("report.json").decode()
     (patient,) = json.loads(packed)["follow_up"]
     assert len(patient["visits"]) == 2 and "2001-05" not in packed
-
-
-# Rooms
-
-
-@pytest.mark.parametrize("size", SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_growth_fits_beside_the_pictures(browser: Any, alone: Any, size: tuple[int, int]) -> None:
-    alone.set_viewport_size({"width": size[0], "height": size[1]})
-    for language in ("en", "fr"):
-        opened(alone, new=True, language=language)
-        matched(alone)
-        assert alone.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == list(size)
-        inside = alone.evaluate("(({ scrollHeight, clientHeight }) => [scrollHeight, clientHeight])(find('.lgg-result'))")
-        assert inside[0] <= inside[1] + 1, (language, inside)
-        assert alone.evaluate(CUT) == []
-        assert alone.evaluate(OVERLAPPING) == []
-
-
-def test_a_phone_shows_one_visit_over_the_other(browser: Any) -> None:
-    context = browser.new_context(viewport={"width": PHONE[0], "height": PHONE[1]}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    opened(page, new=True)
-    shown = "[...document.querySelectorAll('.lgg-panels figure:not([hidden])')].map((f) => f.dataset.panel)"
-    assert page.evaluate(shown) == ["flicker"] and page.evaluate("state.flickers") is False
-    page.tap('[data-side="later"]')
-    assert page.evaluate("state.flicker") == "later"
-    page.locator(".lgg-pencil").first.tap()
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
-    small = """[...document.querySelectorAll('button, select, input:not([type=file])')]
-      .map((e) => [e, e.getBoundingClientRect()]).filter(([e, b]) => b.width && b.height
-      && getComputedStyle(e).opacity !== '0' && e.type !== 'checkbox'
-      && (b.width < 43.5 || b.height < 43.5)).map(([e]) => e.outerHTML.slice(0, 150))"""
-    assert page.evaluate(small) == []
-    page.tap('[data-do="flicker"]')
-    assert page.evaluate(shown) == ["earlier", "later", "change"]
-    context.close()
-
-
-@pytest.mark.parametrize(("theme", "language"), [("dark", "en"), ("light", "fr")])
-def test_axe_finds_nothing_serious(alone: Any, theme: str, language: str) -> None:
-    import axe_playwright_python
-
-    opened(alone, (0, 4, 9), new=True, language=language)
-    matched(alone)
-    if theme == "light":
-        alone.click('[data-do="theme"]')
-    alone.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
-    for step in (".lgg-pencil >> nth=0", '[data-do="flicker"]', '[data-do="side"]'):
-        found = alone.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        bad = [v for v in found if v["impact"] in ("serious", "critical")]
-        assert [f"{v['id']}: {n['html'][:150]} {n['failureSummary'][:200]}" for v in bad for n in v["nodes"]] == [], step
-        alone.click(step)

@@ -6,7 +6,7 @@ import { canvasOf, refresh, root, tell } from "./dom.js";
 import { placedOn } from "./drawing.js";
 import { clamp, crossFrom, curveThreshold, pixelOf, shareOf, wrappedAngle } from "./geometry.js";
 import { beginLine, endLine, stretchLine } from "./measuring.js";
-import { isLeaving } from "./run.js";
+import { mustWait } from "./run.js";
 import { channelOn, frameNow, planeOn, series, state } from "./state.js";
 import { setThreshold } from "./threshold.js";
 import { beginStroke, cancel, endsStroke, keep, mark } from "./tools.js";
@@ -54,10 +54,7 @@ function beginTool(event, panel, at) {
     tell(say(panel === "reference" ? "not_here" : "not_here_visit"));
     return null;
   }
-  if (isLeaving()) {
-    tell(say("tool_waits"));
-    return null;
-  }
+  if (mustWait()) return null;
   const plane = planeOn(panel);
   state.cursor = { plane, ...at };
   return { kind: "stroke", stroke: beginStroke(at, plane, event.altKey, channelOn(panel)), at, down: pointOf(event) };

@@ -10,7 +10,13 @@ import { zipName, zipParts } from "./zip.js";
 // phase: "packing", "sending", "running", null where nothing is; progress: {done, total, since, files} of it.
 export const run = { phase: null, progress: null, waiting: [], stop: null, job: null };
 export const isBusy = () => run.phase !== null;
-export const isLeaving = () => run.phase === "running" && run.job?.replaces === true; // what is on screen is about to go
+
+// Whether what is on screen is about to go, so that nothing may be drawn on it; says so.
+export function mustWait() {
+  const leaves = run.phase === "running" && run.job?.replaces === true;
+  if (leaves) tell(say("tool_waits"));
+  return leaves;
+}
 
 let settle = () => {};
 

@@ -1,12 +1,11 @@
 // The tools without a pointer: moved by arrows, used by a key.
-import { refresh, tell } from "./dom.js";
+import { refresh } from "./dom.js";
 import { clamp } from "./geometry.js";
 import { markPoint, stretchLine } from "./measuring.js";
 import { planeNow } from "./planes.js";
-import { isLeaving } from "./run.js";
+import { mustWait } from "./run.js";
 import { state } from "./state.js";
 import { beginStroke, endsStroke, keep } from "./tools.js";
-import { say } from "./words.js";
 
 // Where a tool is in its plane; the cross, or the middle of the picture, before it was moved.
 export function cursorNow() {
@@ -32,7 +31,7 @@ export function dropDrawn() {
 export function useTool(ends) {
   const { plane, ...at } = cursorNow(), { tool, drawn } = state;
   if (tool === "ruler") return markPoint(plane, at);
-  if (isLeaving()) return tell(say("tool_waits"));
+  if (mustWait()) return;
   const points = drawn?.plane === plane ? [...drawn.points, at] : [at];
   const isPoint = tool === "lasso" ? !ends : tool === "object" && ends && points.length < 2;
   if (isPoint) {

@@ -15,13 +15,13 @@ import { cutThrough, objectAt, sizeOf } from "./objects.js";
 import { endLine } from "./measuring.js";
 import { planeNow } from "./planes.js";
 import { render } from "./render.js";
-import { isLeaving } from "./run.js";
+import { mustWait } from "./run.js";
 import { cutoff, frameNow, imageOf, series, state } from "./state.js";
 import { writeTools } from "./toolbar.js";
 import { number, say } from "./words.js";
 
 export const setTool = (name) => {
-  if (isLeaving() && !frameNow().pending) return tell(say("tool_waits"));
+  if (!frameNow().pending && mustWait()) return;
   const tool = state.tool === name || !frameNow() || frameNow().pending ? null : name;
   endLine(false);
   Object.assign(state, { tool, cursor: tool && state.cursor, drawn: null });
