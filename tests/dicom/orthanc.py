@@ -1,6 +1,6 @@
-"""A real Orthanc for the tests: on free ports of 127.0.0.1, with its DICOMweb plugin, stopped, killed and started again at will.
+"""A real Orthanc with its DICOMweb plugin, on free ports of 127.0.0.1, stopped, killed and started again at will.
 
-The fixture `orthanc` is one server for a whole session; a test that stops or fills it uses a patient of its own, or `clear`.
+The fixture `orthanc` is one server for a whole session: a test has a patient of its own there, or begins with `clear`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def until(true: Callable[[], Any], seconds: float = 60) -> bool:
 
 
 class Orthanc:
-    """One server. aet, dicom_port: of its DIMSE side; url: of REST; web: of DICOMweb, with what follows the name of a server.
+    """One server. aet, dicom_port: of its DIMSE side; url: of REST; web: of DICOMweb.
 
     settings: of its configuration, over those that all have; `DicomModalities` says to whom it may send.
     """
@@ -65,13 +65,13 @@ class Orthanc:
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.web = f"{self.url}/dicom-web"
         folder.mkdir(parents=True, exist_ok=True)
+        web = {"Enable": True, "Root": "/dicom-web/", "EnableWado": True, "WadoRoot": "/wado"}
         self._settings: dict[str, Any] = {
             "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "Plugins": [str(PLUGIN)],
             "HttpPort": self.http_port, "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
             "DicomAet": self.aet, "DicomPort": self.dicom_port, "DicomAlwaysAllowStore": True,
-            "DicomCheckCalledAet": False, "DicomModalities": {}, "OverwriteInstances": False, "UnknownSopClassAccepted": True,
-            "HttpThreadsCount": 4, "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": True, "WadoRoot": "/wado",
-                                                 "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
+            "DicomCheckCalledAet": False, "OverwriteInstances": False, "UnknownSopClassAccepted": True,
+            "DicomWeb": web | {"StudiesMetadata": "Full", "SeriesMetadata": "Full"}, "HttpThreadsCount": 4,
         } | settings  # fmt: skip
         self._loop = folder / "loop.so"
         subprocess.run(["gcc", "-shared", "-fPIC", "-o", self._loop, LOOP, "-ldl"], check=True)
