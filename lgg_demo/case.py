@@ -5,6 +5,7 @@ LggDemoError            whatever a user can mend, in one sentence
   ManifestError         a manifest that cannot be followed            reading.manifest
   CheckpointError       weights or a record that cannot be served     network.record
   NoSegmentation        headers that no DICOM SEG can refer to        output.dicom_seg
+  DicomError            an archive, or the way to it                  dicom.archive
   DatasetError          a dataset that cannot be trained on           train.data
 
 A `Notice` is no error: nothing went wrong.
