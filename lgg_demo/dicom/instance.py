@@ -10,9 +10,9 @@ import pydicom
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from lgg_demo.dicom.archive import checked_uid
+from lgg_demo.output.dicom_subject import MANUFACTURER
 
 _TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Manufacturer"]
-OURS = "LGG Demo"  # the Manufacturer of what this software writes
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def instance_of(content: bytes) -> Instance:
             raise ValueError("deflated")
         ds = pydicom.dcmread(io.BytesIO(content), specific_tags=list(_TAGS), stop_before_pixels=True)
         sop_class, uid, study = (checked_uid(ds.get(keyword)) for keyword in _TAGS[:3])
-        return Instance(sop_class, uid, study, str(ds.get("Manufacturer", "")).strip() == OURS)
+        return Instance(sop_class, uid, study, str(ds.get("Manufacturer", "")).strip() == MANUFACTURER)
     except Exception as error:  # whatever pydicom raises on what is none
         raise ValueError("no DICOM instance") from error
 
