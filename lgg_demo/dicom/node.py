@@ -131,7 +131,7 @@ def serve(
             (listen.host, listen.port), block=False, evt_handlers=reception.handlers, ssl_context=context
         )
     except OSError as error:
-        raise DicomError("dicom_no_port", host=listen.host, port=listen.port) from error
+        raise DicomError("dicom_no_port", address=str(listen)) from error
     assert server is not None
     hands = [_Hand(worker.run, stop), _Hand(sender.run, stop)]
     _LOG.info("%s listens on %s:%d%s", aet, *server.server_address[:2], " with TLS" if context else "")
