@@ -139,13 +139,13 @@ def serve(
         for key in reception.whole():
             entry = spool.enqueue(key)
             count = sum(1 for _ in entry.images.iterdir())
-            told = ", though its sender broke off" if entry.aborted else ""
-            _LOG.info("study %s: arrived with %d instances%s; %d in the queue", key, count, told, len(spool.queue()))
+            told = ", but its sender broke off" if entry.aborted else ""
+            _LOG.info("study %s: arrived, instances: %d%s; in the queue: %d", key, count, told, len(spool.queue()))
     here.shutdown()
     for hand in hands:
         hand.join(STOP_SECONDS)
     spool.close()
-    _LOG.info("stopped; %d studies wait in the spool", len(spool.arriving()) + len(spool.queue()) + len(spool.outbox()))
+    _LOG.info("stopped; studies in the spool: %d", len(spool.arriving()) + len(spool.queue()) + len(spool.outbox()))
     return 1 if any(hand.failed for hand in hands) else 0
 
 
