@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,12 @@ def two_lesions() -> np.ndarray:
     return mask
 
 
-def read_study(folder: Path, mask: np.ndarray, **tags: object) -> DicomStudy:
+def read_study(folder: Path, mask: np.ndarray, tags: Mapping[str, object] = PATIENT) -> DicomStudy:
     """A series on the disk, read with its patient, with a mask (S, H, W) bool for the network's."""
     values = np.zeros(SHAPE, np.float32)
     values[:, 8:64, 8:52] = 300
     values += np.random.default_rng(0).random(SHAPE) * 20
-    paths = series(folder, values, SPACING, **(PATIENT | tags))
+    paths = series(folder, values, SPACING, **tags)
     (case,), errors, _ = read_all(Request((folder,), keep_patient=True))
     assert not errors
     return DicomStudy(result_of(case, np.uint8(mask) * 255), tuple(paths), grey(case.scan))
