@@ -214,7 +214,7 @@ def test_a_study_without_a_character_set_is_told_in_utf_8(tmp_path: Path) -> Non
     assert {ds.SpecificCharacterSet for ds in made.values()} == {"ISO_IR 192"}
     assert {str(ds.PatientName) for ds in made.values()} == {"Doe^Jane"}
     comments = [i.TextValue for i in items(made["sr"]) if i.ValueType == "TEXT" and meaning(i) == "Comment"]
-    assert comments == [say("not_for_diagnosis", "fr")], "accents and all"
+    assert comments[0] == say("not_for_diagnosis", "fr"), "accents and all"
 
 
 def test_the_command_keeps_the_patient_on_request_alone(study: DicomStudy, run: Path, tmp_path: Path) -> None:
