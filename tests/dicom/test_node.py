@@ -17,7 +17,7 @@ from lgg_demo.dicom.__main__ import main
 
 Sentence = Callable[[Callable[[list[str]], int], list[str]], str]
 STUDY = {"PatientName": "NODE^JANE", "PatientID": "NODE-1", "StudyDate": "20250102", "AccessionNumber": "A1"}
-SLICES = 8
+SLICES = 4
 RESULTS = {"SEG": 1, "SR": 1, "DOC": 1, "OT": SLICES}
 
 
@@ -37,7 +37,7 @@ def check(orthanc: Orthanc) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    return series(tmp_path / "in", STACK[2 : 2 + SLICES], **STUDY)
+    return series(tmp_path / "in", STACK[4 : 4 + SLICES], **STUDY)
 
 
 @pytest.fixture
