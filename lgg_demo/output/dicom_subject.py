@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -54,6 +54,9 @@ class DicomChoice:
             raise LggDemoError(str(Sentence("dicom_sr_alone")))
 
 
+ALL_OBJECTS = DicomChoice()
+
+
 class Segment(NamedTuple):
     """A segment by its number from 1: what it is called and tracked as."""
 
@@ -72,7 +75,7 @@ class Subject:
     result: Result
     report: Mapping[str, Any]
     tracks: Tracks
-    choice: DicomChoice = field(default_factory=DicomChoice)
+    choice: DicomChoice = ALL_OBJECTS
     language: Language = "en"
 
     @property
