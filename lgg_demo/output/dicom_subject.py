@@ -135,6 +135,11 @@ class Subject:
             own.append(Tracking(rest, derived_uid(rest, *sources_of(self.result))))
         return tuple(Segment(n, tracking) for n, tracking in enumerate(own, 1))
 
+    def on_grid(self, s: int, points: np.ndarray) -> np.ndarray:
+        """Points in slice s of the stack, (N, 2) of (row, column), on the input's own grid: (N, 4) with a 1 at the end."""
+        in_stack = np.column_stack([np.full(len(points), s), points, np.ones(len(points))])
+        return np.asarray(in_stack @ self.grid.from_stack.T)
+
     # What made it
 
     @property
