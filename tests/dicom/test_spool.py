@@ -17,7 +17,7 @@ from lgg_demo.dicom.instance import Instance
 from lgg_demo.dicom.node import ABORTED_FACTOR, Reception
 from lgg_demo.dicom.peers import Peers, read_peers
 from lgg_demo.dicom.results import Outcome
-from lgg_demo.dicom.spool import Entry, Spool, key_of
+from lgg_demo.dicom.spool import LEAST_FREE_BYTES, Entry, Spool, key_of
 from lgg_demo.dicom.worker import MOST_TRIES, Sender, Worker
 from lgg_demo.messages import Sentence
 from lgg_demo.reading import Stopped
@@ -125,6 +125,13 @@ def test_room_is_for_so_many_studies_and_for_the_rest_of_each(spool: Spool) -> N
     assert spool.has_room("1.2.4") and not spool.has_room("1.2.5")
     spool.remove(spool.queue()[0])
     assert spool.has_room("1.2.5")
+
+
+def test_a_disk_that_is_nearly_full_lets_nothing_in(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    come(spool, "1")
+    assert spool.has_room(STUDY)
+    monkeypatch.setattr("lgg_demo.dicom.spool.shutil.disk_usage", lambda _: SimpleNamespace(free=LEAST_FREE_BYTES - 1))
+    assert not spool.has_room(STUDY)
 
 
 @pytest.mark.parametrize("renamed", [False, True])
