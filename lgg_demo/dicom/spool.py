@@ -101,7 +101,10 @@ class Spool:
         for name in FOLDERS:
             (root / name).mkdir(exist_ok=True, mode=0o700)
         for study in self._incoming.iterdir():  # whoever was sending was cut off
-            (study / ABORTED).touch()
+            if any((study / IMAGES).glob("*")):
+                (study / ABORTED).touch()
+            else:  # before its first instance was kept
+                shutil.rmtree(study)
         for entry in self.outbox():
             shutil.rmtree(entry.images, ignore_errors=True)
 
@@ -144,7 +147,7 @@ class Spool:
 
     def instances(self, key: str) -> int:
         """How many have come of a study that still arrives."""
-        return sum(1 for _ in (self._incoming / key / IMAGES).iterdir())
+        return sum(1 for _ in (self._incoming / key / IMAGES).glob("*"))
 
     def enqueue(self, key: str) -> Entry:
         """A study has arrived. One that waits still takes in what comes after it; one that is segmented does not."""

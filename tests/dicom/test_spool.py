@@ -102,6 +102,7 @@ def test_one_node_a_spool(spool: Spool, tmp_path: Path) -> None:
 def test_what_was_cut_off_while_arriving_is_kept_and_marked(spool: Spool, tmp_path: Path) -> None:
     come(spool, "1", "2")
     (tmp_path / "spool" / "partial" / "x").write_bytes(b"half of one")
+    (tmp_path / "spool" / "incoming" / "folder-of-none").mkdir()
     spool = again(spool, tmp_path)
     assert spool.arriving() == {key_of(STUDY): True}
     spool.interrupt(key_of(STUDY), broken=False)  # sent again, to its end
