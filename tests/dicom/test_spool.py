@@ -135,13 +135,10 @@ def test_a_disk_that_is_nearly_full_lets_nothing_in(spool: Spool, monkeypatch: p
     assert not spool.has_room(STUDY)
 
 
-@pytest.mark.parametrize("renamed", [False, True])
-def test_results_that_were_cut_off_are_made_anew(spool: Spool, tmp_path: Path, renamed: bool) -> None:
+def test_results_that_were_cut_off_are_made_anew(spool: Spool, tmp_path: Path) -> None:
     entry = queued(spool, "1")
     spool.begin(entry)
     (entry.partial / "old.dcm").write_bytes(b"half")
-    if renamed:  # and killed before it went to the outbox
-        entry.partial.rename(entry.path / "results")
     spool = again(spool, tmp_path)
 
     def pipeline(images: Path, out: Path, *_: object) -> Outcome:
@@ -149,16 +146,20 @@ def test_results_that_were_cut_off_are_made_anew(spool: Spool, tmp_path: Path, r
         return Outcome([out / "new.dcm"])
 
     worker(spool, pipeline)._one(spool.queue()[0])
-    assert [p.name for p in spool.outbox()[0].results] == ["new.dcm"] and left(tmp_path) == {"outbox/new.dcm"}
+    assert left(tmp_path) == {"outbox/new.dcm"}
     spool.close()
 
 
-def test_images_that_outlived_their_results_go_at_the_next_start(spool: Spool, tmp_path: Path) -> None:
-    entry = posted(spool, "a.dcm")
-    entry.images.mkdir()
-    (entry.images / "1.dcm").write_bytes(b"1")
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_whole_results_go_on_whatever_is_left_of_the_images(spool: Spool, tmp_path: Path, images: int) -> None:
+    entry = queued(spool, "1", "2")
+    spool.begin(entry)
+    (entry.partial / "a.dcm").write_bytes(b"whole")
+    entry.partial.rename(entry.path / "results")  # and killed here, or while the images were deleted
+    for file in sorted(entry.images.iterdir())[images:]:
+        file.unlink()
     spool = again(spool, tmp_path)
-    assert left(tmp_path) == {"outbox/a.dcm"}
+    assert spool.queue() == [] and left(tmp_path) == {"outbox/a.dcm"}
     spool.close()
 
 
