@@ -4,7 +4,8 @@ LggDemoError            whatever a user can mend, in one sentence
   ReadError             a file that cannot be used, in any language
   ManifestError         a manifest that cannot be followed            reading.manifest
   CheckpointError       weights or a record that cannot be served     network.record
-  NoSegmentation        headers that no DICOM SEG can refer to        output.dicom_seg
+  NoSegmentation        headers that no DICOM SEG can refer to        output.dicom_frames
+  DicomError            an archive, or the way to it                  dicom.archive
   DatasetError          a dataset that cannot be trained on           train.data
 
 A `Notice` is no error: nothing went wrong.
@@ -64,6 +65,7 @@ class Scan:
     grey: the file had one channel, taken as FLAIR. grid: where a volume's slices lie in its own file; None for pictures.
     instances: of a DICOM series the headers, without identity, that a segmentation refers to. frame: of pictures with a
     border, which is as dark as air, the square (top, left, height, width) to be looked at; it may reach beyond them.
+    patient: of a DICOM series the attributes of its patient and study, where a site asks for them.
     """
 
     pixels: np.ndarray
@@ -73,6 +75,7 @@ class Scan:
     grid: Grid | None = None
     instances: tuple[Dataset, ...] = ()
     frame: tuple[int, int, int, int] | None = None
+    patient: Dataset | None = field(default=None, repr=False)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:
@@ -119,13 +122,29 @@ class Visit:
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """What an earlier DICOM object of ours calls a lesion, or the abnormality as a whole.
+
+    identifier, uid: which always go together. study, patient: whose, the patient as `dicom.Head` has it. at: where a lesion
+    is: an image by its UID, its frame from 0, and (column, row) of a pixel; None for the whole.
+    """
+
+    identifier: str
+    uid: str
+    study: str
+    patient: bytes
+    at: tuple[str, int, float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """A scan with what is known of its reference.
 
     reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
     without a reference is never scored: to take it as empty would be a guess. paths: where the user has its files, inside
     a zip too, to match references by. warnings: what its user should know of the scan; reference_warnings: of the
-    reference, which go with it. visit: None where nothing says which patient's others it belongs to.
+    reference, which go with it. visit: None where nothing says which patient's others it belongs to. tracked: what
+    earlier objects of ours say of the same patient.
     """
 
     scan: Scan
@@ -135,6 +154,7 @@ class Case:
     warnings: tuple[Sentence, ...] = ()
     reference_warnings: tuple[Sentence, ...] = ()
     visit: Visit | None = field(default=None, kw_only=True)
+    tracked: tuple[Tracked, ...] = field(default=(), kw_only=True)
 
     @property
     def size(self) -> tuple[int, int]:

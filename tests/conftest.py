@@ -13,6 +13,7 @@ import pytest
 import tifffile
 import torch
 from drawn_heads import draw_head
+from orthanc import orthanc
 
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.train import cross_validation, training
@@ -20,6 +21,8 @@ from lgg_demo.train import cross_validation, training
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core of its own; so have the programs that it starts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+__all__ = ("orthanc",)  # a fixture of its own file
+
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
