@@ -97,7 +97,9 @@ class Segmenter:
         """Calibrated probability on the grid of the scan, some at a time: (at most a batch, H, W) float32 in [0, 1]."""
         frame = _frame(scan)
         for x in self.inputs(scan, frame):
-            yield to_source(self.engine(x), scan.size, frame)
+            # Slices without any content, as volumes have at their ends, need no network.
+            p = self.engine(x) if x.any() else np.zeros((len(x), 1, *x.shape[2:]), dtype=np.float32)
+            yield to_source(p, scan.size, frame)
 
     def segment(self, scan: Scan, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """Probability of each pixel of a scan: (S, H, W) uint8, 255 for 1, on the scan's own grid.

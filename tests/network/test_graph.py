@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from lgg_demo import WEIGHTS
+from lgg_demo.case import Scan
 from lgg_demo.network import export
 from lgg_demo.network.checkpoint import load_checkpoint, save_checkpoint
 from lgg_demo.network.checkpoint_files import CHECKPOINT, GRAPH_SUFFIXES, amend_record
@@ -97,6 +98,21 @@ def test_a_graph_that_is_not_pytorchs_is_not_entered(tmp_path: Path, monkeypatch
     monkeypatch.setattr(export, "MOST_APART", -1.0)
     assert export.main(["--checkpoint", str(path)]) == 2
     assert not has_graph(path, load_checkpoint(path)[1])
+
+
+def test_slices_of_nothing_but_air_cost_nothing() -> None:
+    class Counting(GraphEngine):
+        calls = 0
+
+        def __call__(self, x: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            return super().__call__(x)
+
+    engine = Counting(WEIGHTS / CHECKPOINT)
+    pixels = np.zeros((5, 64, 64, 3), dtype=np.float32)
+    pixels[2:4, 16:48, 16:48] = np.random.default_rng(0).random((2, 32, 32, 1))
+    found = Segmenter(engine, Segmenter.load().record).segment(Scan(pixels, (("a", 5),), "a", grey=False))
+    assert engine.calls == 2 and not found[[0, 1, 4]].any()
 
 
 def test_what_serves_imports_no_training_library() -> None:
