@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 # Arrows go down this list: each layer may import from those above it and, without a circle, from itself.
@@ -26,6 +28,9 @@ LAYERS = (
     ("experiments",),
 )
 LAYER_OF = {module: n for n, modules in enumerate(LAYERS) for module in modules}
+# The modules of `network` that need PyTorch, which serving on a CPU does not import.
+WITH_TORCH = {f"network.{name}" for name in ("checkpoint", "export", "inference", "seed_unet", "unet")}
+OF_OTHERS = {"fastapi", "starlette", "anyio", "tqdm"}  # Gradio's and the Hub's own, of whatever version those bring
 HEAVY = {"torch", "monai", "matplotlib", "gradio", "lightning"}
 # What of these a layer may import; an experiment may import any.
 MAY = {"network": {"torch"}, "page": {"gradio"}, "train": HEAVY - {"gradio"},
@@ -121,6 +126,19 @@ def test_modules_import_only_those_of_layers_above_them_and_in_no_circle() -> No
         heavy = {m.split(".")[0] for m in named} & HEAVY
         assert heavy <= MAY.get(own, set()), f"{name} imports {heavy}"
     list(TopologicalSorter(arrows).static_order())  # raises where there is a circle
+
+
+def test_serving_needs_the_first_part_of_the_requirements_alone() -> None:
+    """What `pip install '.[serve]'` installs. In which module a library for training is asked for says `LAYERS`."""
+    serving = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().split("# Training")[0].splitlines()}
+    distributions = {k: {canonicalize_name(d) for d in v} for k, v in packages_distributions().items()}
+    wanted = {canonicalize_name(line) for line in serving if line and not line.startswith("#")}
+    for name, tree in modules().items():
+        if name.split(".")[0] in ("train", "experiments", "evaluate") or name in WITH_TORCH:
+            continue
+        for module in {m.split(".")[0] for m in imported(tree)} - {"lgg_demo", *OF_OTHERS}:
+            if module not in sys.stdlib_module_names:
+                assert distributions[module] & wanted, f"{name} imports {module}, which serving does not install"
 
 
 def test_no_pickle_is_ever_loaded_as_one() -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -21,6 +21,9 @@ from lgg_demo.command import Folder, OptionalFolder, run
 from lgg_demo.experiments.markdown import DOCS, read_facts, render, write_page
 from lgg_demo.measure.intervals import bootstrap_ci95
 from lgg_demo.measure.overlap import count
+from lgg_demo.network.checkpoint import load_checkpoint
+from lgg_demo.network.inference import TorchEngine
+from lgg_demo.network.record import Record
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.probability import binarise
 from lgg_demo.train.cross_validation import RESULT
@@ -139,13 +142,15 @@ def score_scales(folder: Path, data: Path) -> dict[str, Any]:
 
     Raises DatasetError, CheckpointError or ValueError.
     """
-    segmenter = Segmenter.load(folder)
+    network, record = load_checkpoint(folder)
+    checked = Record.of(record)
+    segmenters = {scales: Segmenter(TorchEngine(network, replace(checked, views=scales)), record) for scales in SCALES}
     dice: dict[tuple[int, ...], list[float]] = {scales: [] for scales in SCALES}
     seconds = dict.fromkeys(SCALES, 0.0)
     for scan, reference in _scans(data, [folder]):
         for scales in SCALES:
-            segmenter.views, started = scales, time.perf_counter()
-            probability = segmenter.segment(scan)
+            started = time.perf_counter()
+            probability = segmenters[scales].segment(scan)
             seconds[scales] += time.perf_counter() - started
             dice[scales].append(count(binarise(probability, 0.5), reference).dice)
     cost = {scales: spent / seconds[SCALES[0]] for scales, spent in seconds.items()}

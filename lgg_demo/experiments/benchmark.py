@@ -158,7 +158,7 @@ def measure() -> dict[str, Any]:
         "threshold": {**{k: summary(v) for k, v in drag.items()}, "steps": STEPS},
         "scroll": {**{k: summary(v) for k, v in scroll.items()}, "slices": SLICES},
         "server": {"step": summary(server), "steps": SERVER_STEPS},
-        "network": {"slice": summary(network), "slices": SLICES, "device": segmenter.device.type},
+        "network": {"slice": summary(network), "slices": SLICES, "engine": segmenter.engine.name},
     }
 
 

@@ -19,7 +19,7 @@ from lgg_demo import WEIGHTS
 from lgg_demo.command import run
 from lgg_demo.experiments.markdown import DOCS, README, ROOT, SCIENCE, read_facts, render, with_figures
 from lgg_demo.measure.patients import smallest_quarter_dice, volume_errors
-from lgg_demo.network.checkpoint import CHECKPOINT
+from lgg_demo.network.checkpoint_files import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM
 from lgg_demo.network.record import Record, epochs_of, lineage
 from lgg_demo.network.unet import PACKAGED

@@ -15,7 +15,8 @@ import tyro
 
 from lgg_demo.command import Folder, OptionalFile, OptionalFolder, run
 from lgg_demo.experiments.markdown import DOCS, read_facts, render, write_page
-from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint
+from lgg_demo.network.checkpoint import load_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT
 from lgg_demo.train.assessment import HARD, RESULTS, assess
 from lgg_demo.train.data import PatientDataset, index_dataset, of_fold, read_patients
 from lgg_demo.train.loop import quiet

@@ -24,7 +24,7 @@ from lgg_demo.grid import Grid
 from lgg_demo.measure.growth import NORMAL_95
 from lgg_demo.measure.patients import volume_errors
 from lgg_demo.measure.units import voxel_ml
-from lgg_demo.network.checkpoint import CHECKPOINT
+from lgg_demo.network.checkpoint_files import CHECKPOINT
 from lgg_demo.network.frames import FIELD_MM, SIZE
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.patients import PATIENTS, files_of

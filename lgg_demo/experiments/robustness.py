@@ -25,6 +25,8 @@ from lgg_demo.command import Checkpoint, Folder, OptionalFile, OptionalFolder, T
 from lgg_demo.measure.intervals import bootstrap_ci95
 from lgg_demo.measure.overlap import count
 from lgg_demo.network.checkpoint import load_checkpoint
+from lgg_demo.network.inference import TorchEngine
+from lgg_demo.network.record import Record
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.probability import binarise
 from lgg_demo.reading.limits import FLAIR
@@ -195,7 +197,7 @@ def calibrated(runs: Path, fold: str, result: dict[str, Any]) -> Segmenter:
     """The network of a fold with the calibration that the other folds gave it."""
     network, record = load_checkpoint(network_of(runs, f"fold-{fold}", result))
     record["calibration"] = result["calibration"]["by_fold"][fold]
-    return Segmenter(network, record)
+    return Segmenter(TorchEngine(network, Record.of(record)), record)
 
 
 def read_runs(runs: Path) -> tuple[dict[str, Segmenter], dict[str, str]]:

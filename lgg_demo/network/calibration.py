@@ -1,14 +1,13 @@
-"""Calibration of probabilities: how it is applied. It is fitted in `train.calibration`."""
+"""Calibration of probabilities: the curve. `inference.calibrated` applies it, and `train.calibration` fits it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 FINE = 65535  # probabilities are counted in this many steps where a calibration is fitted
-TINY = 0.5 / FINE
+TINY = 0.5 / FINE  # the smallest probability, and the distance to 1 of the largest, that has a logit
 MOST_LOGIT = 1000.0  # of a curve; float32's probabilities end at about 17
 PIN = 1.0  # logits in which the bend of a pinned curve falls to a third
 RISE = 1e-3  # of a curve where the data would have it flat: two probabilities stay two
@@ -32,7 +31,7 @@ class Calibration:
         given, meant = record["given"], record["meant"]
         if not all(isinstance(v, list) and all(type(x) in (int, float) for x in v) for v in (given, meant)):
             raise TypeError("A calibration is made of lists of numbers.")
-        x, y = (np.array(v, dtype=np.float32) for v in (given, meant))  # as `apply` has them
+        x, y = (np.array(v, dtype=np.float32) for v in (given, meant))  # as they are applied
         rising = x.shape == y.shape and len(x) != 1 and (np.diff(x) > 0).all() and (np.diff(y) >= 0).all()
         if not rising or not (np.abs([x, y]) <= MOST_LOGIT).all():
             raise ValueError("A calibration needs two rising lists of as many logits.")
@@ -40,17 +39,6 @@ class Calibration:
 
     def as_record(self) -> dict[str, list[float]]:
         return {"given": list(self.given), "meant": list(self.meant)}
-
-    def apply(self, p: torch.Tensor) -> torch.Tensor:
-        """Probability of any shape, float32 in [0, 1], to the calibrated one."""
-        if not self.given:
-            return p
-        given, meant = (torch.tensor(v, dtype=p.dtype, device=p.device) for v in (self.given, self.meant))
-        x = torch.logit(p.clamp(TINY, 1 - TINY))
-        inside = x.clamp(given[0], given[-1])
-        right = torch.bucketize(inside, given).clamp(1, len(given) - 1)
-        share = (inside - given[right - 1]) / (given[right] - given[right - 1])
-        return torch.sigmoid(torch.lerp(meant[right - 1], meant[right], share) + (x - inside))
 
     def pinned(self) -> Calibration:
         """The same curve bent so that a half stays a half: the outline at 0.5 is then the network's own.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
+from scipy import sparse
 
 from lgg_demo.intensity import Scale, landmark_scale, normalise
 from lgg_demo.reading.limits import FLAIR
@@ -57,7 +56,47 @@ def frame_of(pixels: np.ndarray, spacing_mm: tuple[float, float, float] | None =
     return Frame(round(centre[0] - rows / 2), round(centre[1] - columns / 2), rows, columns)
 
 
-def to_model(pixels: np.ndarray, frame: Frame | None = None, scale: Scale | None = None) -> torch.Tensor:
+def _steps(source: int, target: int, antialias: bool) -> sparse.csr_array:
+    """(target, source) float32: what linear interpolation takes of which pixel, pixel areas aligned, edges repeated.
+
+    antialias: where it shrinks, a pixel is the weighted mean of all that it covers. Both as PyTorch's `interpolate`.
+    """
+    step = source / target
+    support = max(step, 1.0) if antialias else 1.0
+    middle = (np.arange(target) + 0.5) * step  # in the source's pixels, 0 at the first one's edge
+    if not antialias:
+        middle = np.clip(middle, 0.5, source - 0.5)
+    taps = np.arange(int(np.ceil(2 * support)) + 1)
+    columns = np.floor(middle - support + 0.5).astype(int)[:, None] + taps
+    weights = np.clip(1 - np.abs(columns + 0.5 - middle[:, None]) / support, 0, None)
+    weights[(columns < 0) | (columns >= source)] = 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.arange(target), len(taps))
+    kept = weights.ravel() > 0
+    entries = weights.ravel()[kept].astype(np.float32), (rows[kept], columns.ravel()[kept])
+    return sparse.csr_array(entries, shape=(target, source), dtype=np.float32)
+
+
+def _resized(stack: np.ndarray, height: int, width: int, antialias: bool) -> np.ndarray:
+    """A stack (N, H, W) float32, resized to (N, height, width)."""
+    down, across = _steps(stack.shape[1], height, antialias), _steps(stack.shape[2], width, antialias)
+    out = np.empty((len(stack), height, width), dtype=np.float32)
+    for n, picture in enumerate(stack):
+        out[n] = (across @ (down @ picture).T).T
+    return out
+
+
+def _cut(stack: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """A part of a stack (N, H, W) from the pixel (top, left) on, (N, height, width); 0 outside the stack."""
+    out = np.zeros((len(stack), height, width), dtype=stack.dtype)
+    rows, columns = (slice(max(-at, 0), min(size, of - at)) for at, size, of in
+                     ((top, height, stack.shape[1]), (left, width, stack.shape[2])))  # fmt: skip
+    there = stack[:, rows.start + top : rows.stop + top, columns.start + left : columns.stop + left]
+    out[:, rows, columns] = there
+    return out
+
+
+def to_model(pixels: np.ndarray, frame: Frame | None = None, scale: Scale | None = None) -> np.ndarray:
     """Pixels (S, H, W, 3), any intensity unit, to the network's input (S, 3, 256, 256) float32 in [0, 1.5].
 
     What of the frame (see `frame_of`) lies outside the slice is 0 (air); `to_source` undoes crop and resizing. frame and
@@ -65,24 +104,26 @@ def to_model(pixels: np.ndarray, frame: Frame | None = None, scale: Scale | None
     """
     scale = scale or landmark_scale(pixels)
     f = frame or frame_of(pixels)
-    height, width = pixels.shape[1:3]
-    channels = []
-    for c in range(1 if pixels.strides[-1] == 0 else pixels.shape[-1]):  # one at a time: a photograph is large
-        x = torch.from_numpy(normalise(pixels[..., c : c + 1], scale[c : c + 1])).permute(0, 3, 1, 2)
-        if (f.top, f.left, f.height, f.width) != (0, 0, height, width):  # negative padding crops
-            x = F.pad(x, (-f.left, f.left + f.width - width, -f.top, f.top + f.height - height))
+    alone = pixels.strides[-1] == 0  # one grey stack seen as three
+    out = np.empty((len(pixels), pixels.shape[-1], SIZE, SIZE), dtype=np.float32)
+    for c in range(1 if alone else pixels.shape[-1]):  # one at a time: a photograph is large
+        stack = normalise(pixels[..., c : c + 1], scale[c : c + 1])[..., 0]
+        if (f.top, f.left, f.height, f.width) != (0, 0, *pixels.shape[1:3]):
+            stack = _cut(stack, f.top, f.left, f.height, f.width)
         if (f.height, f.width) != (SIZE, SIZE):
-            x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=max(f.height, f.width) > SIZE)
-        channels.append(x)
-    return torch.cat(channels if len(channels) > 1 else channels * pixels.shape[-1], dim=1).contiguous()
+            stack = _resized(stack, SIZE, SIZE, antialias=max(f.height, f.width) > SIZE)
+        out[:, c] = stack
+    if alone:
+        out[:, 1:] = out[:, :1]
+    return out
 
 
-def to_source(probability: torch.Tensor, size: tuple[int, int], frame: Frame | None = None) -> torch.Tensor:
-    """Network output (S, 1, 256, 256) back to the input's own slices: (S, height, width), 0 outside the frame."""
-    height, width = size
+def to_source(probability: np.ndarray, size: tuple[int, int], frame: Frame | None = None) -> np.ndarray:
+    """Network output (S, 1, 256, 256) float32 back to the input's own slices: (S, height, width), 0 outside the frame."""
     f = frame or Frame(0, 0, max(size), max(size))
+    stack = probability[:, 0]
     if (f.height, f.width) != (SIZE, SIZE):
-        probability = F.interpolate(probability, size=(f.height, f.width), mode="bilinear", align_corners=False)
-    if (f.top, f.left, f.height, f.width) != (0, 0, height, width):
-        probability = F.pad(probability, (f.left, width - f.left - f.width, f.top, height - f.top - f.height))
-    return probability[:, 0]
+        stack = _resized(stack, f.height, f.width, antialias=False)
+    if (f.top, f.left, f.height, f.width) != (0, 0, *size):
+        stack = _cut(stack, -f.top, -f.left, *size)
+    return stack

@@ -13,8 +13,9 @@ from lgg_demo.case import LggDemoError
 from lgg_demo.intensity import NORMALISATIONS
 from lgg_demo.network.calibration import Calibration
 from lgg_demo.network.frames import SIZE
-from lgg_demo.network.seed_unet import DEPTH, WIDTH
 
+WIDTH = 32  # filters of the first block of the report's network
+DEPTH = 5  # times an encoder halves the slice; its sides are multiples of 2 ** DEPTH
 LITE0 = "timm-tf_efficientnet_lite0"
 RECORD_FORMAT = 1
 STRIDE = 2**DEPTH  # the U-Nets halve a side five times
@@ -88,7 +89,7 @@ def _repeatability(value: Any) -> bool:
 
 
 def possible_views(views: Sequence[Any]) -> bool:
-    """Whether slices can be resized to these sides for a network; see `segmenter.predict_probability`."""
+    """Whether slices can be resized to these sides for a network; see `inference.predict_probability`."""
     return 0 < len(views) <= MOST_VIEWS and all(
         _whole(side, SMALLEST_VIEW, LARGEST_VIEW) and side % STRIDE == 0 for side in views
     )
@@ -115,6 +116,9 @@ _RULES: dict[str, _Rule] = {
     "threshold": _PROBABILITY,
     "best_threshold": _PROBABILITY,
     "calibration": _Rule(_calibration, "null, or two rising lists of as many logits, as this version writes it"),
+    "graph": _Rule(
+        lambda v: isinstance(v, dict) and all(isinstance(one, str) for one in v.values()), "an object with lines of text"
+    ),
     "repeatability": _Rule(_repeatability, "an object with relative, from 0 to 1, and absolute_ml, from 0"),
     "epoch": _Rule(lambda v: _whole(v, 1), "a whole number from 1"),
     "resumed_after_epochs": _Rule(
@@ -165,7 +169,7 @@ def _judge(entries: dict[str, Any], rules: dict[str, _Rule], where: str, complet
 class Record:
     """What serving reads of a checkpoint's record; `of` is the one place where a record is checked.
 
-    views: see `segmenter.predict_probability`. threshold: in [0, 1].
+    views: see `inference.predict_probability`. threshold: in [0, 1].
     """
 
     network: NetworkSettings

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-WIDTH = 32  # filters of the report's first block
-DEPTH = 5  # times the encoder halves the slice; its sides are multiples of 2 ** DEPTH
+from lgg_demo.network.record import DEPTH, WIDTH
 
 
 class _Block(nn.Sequential):

@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import ctypes
+import importlib.util
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from lgg_demo.case import Scan
 from lgg_demo.intensity import NORMALISATIONS
-from lgg_demo.network.checkpoint import load_checkpoint
-from lgg_demo.network.frames import SIZE, Frame, frame_of, to_model, to_source
-from lgg_demo.network.record import Record
+from lgg_demo.network.checkpoint_files import find_checkpoint, read_signed
+from lgg_demo.network.frames import Frame, frame_of, to_model, to_source
+from lgg_demo.network.record import CheckpointError, Record
 from lgg_demo.probability import LEVELS
 
-# Slices at a time. One is as fast on a CPU, to the same byte, and ends the work of a client that left at the next slice.
-BATCH_CPU, BATCH_GPU = 1, 8
+
+class Engine(Protocol):
+    """What runs a network: normalised slices (N, 3, 256, 256) to calibrated probability (N, 1, 256, 256), both float32."""
+
+    name: str  # what runs it, and where
+    batch: int  # slices at a time, at most
+
+    def __call__(self, x: np.ndarray, /) -> np.ndarray: ...
 
 
-def quantise(probability: torch.Tensor) -> np.ndarray:
+def quantise(probability: np.ndarray) -> np.ndarray:
     """Probability in [0, 1] to 255ths, uint8, nearest with halves up."""
-    return np.asarray((probability * LEVELS).add_(0.5).floor_().clamp_(0, LEVELS).to(torch.uint8).cpu().numpy())
+    return np.asarray(np.clip(np.floor(probability * np.float32(LEVELS) + np.float32(0.5)), 0, LEVELS).astype(np.uint8))
 
 
-def predict_probability(network: torch.nn.Module, x: torch.Tensor, scales: Sequence[int] = (SIZE,)) -> torch.Tensor:
-    """Network input (N, 3, H, W) to probability (N, 1, H, W): the mean over test-time augmentation scales.
-
-    scales: the sides that 256 pixels are resized to, multiples of 32; at every second one the slice is mirrored.
-    """
-    size = x.shape[-2:]
-    total = torch.zeros(len(x), 1, *size, dtype=torch.float32, device=x.device)
-    for n, side in enumerate(scales):
-        scaled = x.flip(-1) if n % 2 else x
-        if side != SIZE:
-            sides = [length * side // SIZE for length in size]
-            scaled = F.interpolate(scaled, size=sides, mode="bilinear", antialias=side < SIZE)
-            scaled = scaled.contiguous(memory_format=torch.channels_last)
-        p = torch.sigmoid(network(scaled).float())
-        if side != SIZE:
-            p = F.interpolate(p, size=size, mode="bilinear", antialias=side > SIZE)
-        total += p.flip(-1) if n % 2 else p
-    return total / len(scales)
+def has_gpu() -> bool:
+    """Whether PyTorch could use an NVIDIA GPU, told without importing it, which takes seconds and hundreds of megabytes."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    try:
+        driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+    except OSError:
+        return False
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
 def _frame(scan: Scan) -> Frame:
@@ -56,38 +53,53 @@ class Segmenter:
     Raises CheckpointError for a record that is not as it should be.
     """
 
-    def __init__(self, network: torch.nn.Module, record: dict[str, Any], device: str | torch.device | None = None) -> None:
+    def __init__(self, engine: Engine, record: dict[str, Any]) -> None:
         checked = Record.of(record)
-        self.record = record
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.batch = BATCH_CPU if self.device.type == "cpu" else BATCH_GPU
-        self.views, self.calibration = checked.views, checked.calibration
+        self.engine, self.record = engine, record
         self.scale_of = NORMALISATIONS[checked.normalisation]
         self.threshold = checked.threshold  # the one the network was recorded with, in [0, 1]
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None) -> Segmenter:
-        """From a checkpoint file, a Hub repository, or the shipped weights for None. Raises CheckpointError."""
-        return cls(*load_checkpoint(checkpoint))
+        """From a checkpoint file, a Hub repository, or the shipped weights for None. Raises CheckpointError.
 
-    def inputs(self, scan: Scan, frame: Frame | None = None) -> Iterator[torch.Tensor]:
-        """What the network is fed, some slices at a time: (at most `batch`, 3, 256, 256) float32.
+        The exported graph serves where one of these very weights lies beside them and no GPU is there, else PyTorch.
+        """
+        from lgg_demo.network.graph import GraphEngine, has_graph
+
+        path = find_checkpoint(checkpoint)
+        _, record = read_signed(path)
+        if has_graph(path, record) and not has_gpu():
+            return cls(GraphEngine(path), record)
+        if importlib.util.find_spec("torch") is None:
+            raise CheckpointError(
+                f"Beside {path} there is no graph of these weights, and PyTorch, which could run them, is not installed: "
+                "install requirements.txt."
+            )
+        from lgg_demo.network.checkpoint import load_checkpoint
+        from lgg_demo.network.inference import TorchEngine
+
+        network, record = load_checkpoint(path)
+        return cls(TorchEngine(network, Record.of(record)), record)
+
+    def inputs(self, scan: Scan, frame: Frame | None = None) -> Iterator[np.ndarray]:
+        """What the network is fed, some slices at a time: (at most the engine's batch, 3, 256, 256) float32.
 
         `frame` is the scan's own.
         """
         frame = frame or _frame(scan)
         scale = self.scale_of(frame.seen(scan.pixels) if scan.frame else scan.pixels)
-        for start in range(0, len(scan), self.batch):
-            yield to_model(scan.pixels[start : start + self.batch], frame, scale)
+        batch = self.engine.batch
+        for start in range(0, len(scan), batch):
+            yield to_model(scan.pixels[start : start + batch], frame, scale)
 
-    @torch.inference_mode()
-    def probabilities(self, scan: Scan) -> Iterator[torch.Tensor]:
-        """Calibrated probability on the grid of the scan, some at a time: (at most `batch`, H, W) float32 in [0, 1]."""
+    def probabilities(self, scan: Scan) -> Iterator[np.ndarray]:
+        """Calibrated probability on the grid of the scan, some at a time: (at most a batch, H, W) float32 in [0, 1]."""
         frame = _frame(scan)
         for x in self.inputs(scan, frame):
-            p = predict_probability(self.network, x.to(self.device, memory_format=torch.channels_last), self.views)
-            yield to_source(self.calibration.apply(p), scan.size, frame)
+            # Slices without any content, as volumes have at their ends, need no network.
+            p = self.engine(x) if x.any() else np.zeros((len(x), 1, *x.shape[2:]), dtype=np.float32)
+            yield to_source(p, scan.size, frame)
 
     def segment(self, scan: Scan, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """Probability of each pixel of a scan: (S, H, W) uint8, 255 for 1, on the scan's own grid.

@@ -7,7 +7,7 @@ from typing import Any
 
 from lgg_demo import WEIGHTS
 from lgg_demo.measure.patients import smallest_quarter_dice
-from lgg_demo.network.checkpoint import CHECKPOINT
+from lgg_demo.network.checkpoint_files import CHECKPOINT
 
 VALIDATION = WEIGHTS / "cross_validation.json"
 SHIPPED = (WEIGHTS / CHECKPOINT).with_suffix(".json")

@@ -15,9 +15,11 @@ from tqdm import tqdm
 
 from lgg_demo.atomic import write_json
 from lgg_demo.measure.overlap import Counts, count, pooled
-from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint
+from lgg_demo.network.checkpoint import load_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT
+from lgg_demo.network.inference import predict_probability
 from lgg_demo.network.record import Record
-from lgg_demo.network.segmenter import predict_probability, quantise
+from lgg_demo.network.segmenter import quantise
 from lgg_demo.probability import binarise
 from lgg_demo.train.data import PatientDataset, SliceDataset
 from lgg_demo.train.losses import report_figures
@@ -48,7 +50,7 @@ def predict_slices(
             probability = predict_probability(network, image, views)
             rows.append({name: float(value) for name, value in report_figures(probability, mask).items()})
         sizes.append(len(mask))
-        quantised.append(quantise(probability[:, 0]))
+        quantised.append(quantise(probability[:, 0].cpu().numpy()))
         references.append(mask[:, 0].bool().cpu().numpy())
     figures = {
         name: float(np.average([row[name] for row in rows], weights=sizes if name == "loss" else None)) for name in METRICS

@@ -13,6 +13,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from lgg_demo.network.calibration import FINE, RISE, TINY, Calibration
+from lgg_demo.network.inference import calibrated
 
 KNOTS = 45  # of a fitted curve, evenly spaced in logits: one each half
 BINS = 20
@@ -95,7 +96,7 @@ def reliability(tallies: list[tuple[Tally, Calibration]], doubtful_only: bool = 
     chosen = ((p > 0.01) & (p < 0.99)).numpy() if doubtful_only else np.ones(FINE + 1, dtype=bool)
     total, hits, said = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
     for tally, calibration in tallies:
-        q = calibration.apply(p).double().numpy()
+        q = calibrated(p, calibration).double().numpy()
         place = np.minimum((q * BINS).astype(int), BINS - 1)
         count = np.where(chosen, tally.inside + tally.outside, 0)
         total += np.bincount(place, count, BINS)

@@ -21,7 +21,9 @@ from tqdm import tqdm
 from lgg_demo import command
 from lgg_demo.atomic import write_json
 from lgg_demo.network.calibration import FINE
-from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint, write_checkpoint
+from lgg_demo.network.checkpoint import load_checkpoint, save_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT, write_checkpoint
+from lgg_demo.network.export import write_graph
 from lgg_demo.network.record import CheckpointError, NetworkSettings, epochs_of, lineage
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.network.unet import average_weights
@@ -134,8 +136,8 @@ def predict_fold(index: pd.DataFrame, checkpoint: Path, patients: list[str], fol
             fine = stored[name]
         else:
             segmenter = segmenter or Segmenter.load(checkpoint)
-            p = torch.cat([part.cpu() for part in segmenter.probabilities(scan)])
-            fine = (p * FINE).round().numpy().astype(np.uint16)
+            p = np.concatenate(list(segmenter.probabilities(scan)))
+            fine = (p * np.float32(FINE)).round().astype(np.uint16)
         out.append(Predicted(str(name), fold, fine, reference, " and ".join(missing_sequences(scan.pixels))))
     if segmenter is not None:
         partial = file.with_name("part.npz")
@@ -161,6 +163,7 @@ def release(checkpoint: Path, run: Path, result: dict[str, Any], to: Path) -> No
     record["training_minutes"] = round(minutes_of(run) + earlier, 1)
     record["hardware"] = hardware()
     write_checkpoint(to / checkpoint.name, checkpoint.read_bytes(), {k: v for k, v in record.items() if k != "name"})
+    write_graph(to / checkpoint.name)
     write_json(to / RESULT, result, indent=1)  # `card` sees by the calibration whether the two belong together
     draw_reliability(result["calibration"]["error"], to / RELIABILITY)
 

@@ -212,7 +212,7 @@ class PatientDataset(Dataset[dict[str, Any]]):
         scan, reference = read_patient(rows)
         return {
             "patient": scan.name,
-            "image": to_model(scan.pixels, scale=self.scale_of(scan.pixels)),
+            "image": torch.from_numpy(to_model(scan.pixels, scale=self.scale_of(scan.pixels))),
             "mask": torch.from_numpy(reference.astype(np.uint8))[:, None],
         }
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from lgg_demo.measure.overlap import Counts, count, pooled
-from lgg_demo.network.segmenter import predict_probability, quantise
+from lgg_demo.network.inference import predict_probability
+from lgg_demo.network.segmenter import quantise
 from lgg_demo.probability import binarise
 from lgg_demo.train.recipes import Recipe
 
@@ -58,7 +59,7 @@ class Learner(L.LightningModule):
             p = predict_probability(self.network, image.to(memory_format=torch.channels_last), self.recipe.views)
             loss = self.recipe.figures(torch.logit(p, eps=1e-6), mask.float())["loss"]
             losses.append(loss.item() * len(image))
-            quantised.append(quantise(p[:, 0]))
+            quantised.append(quantise(p[:, 0].cpu().numpy()))
         counts = count(binarise(np.concatenate(quantised), 0.5), batch["mask"][:, 0].bool().cpu().numpy())
         self.patient_counts[batch["patient"]] = counts
         slices = len(batch["image"])

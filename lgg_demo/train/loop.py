@@ -21,7 +21,8 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from matplotlib import pyplot as plt
 
 from lgg_demo.atomic import write_json, write_whole
-from lgg_demo.network.checkpoint import CHECKPOINT, save_checkpoint
+from lgg_demo.network.checkpoint import save_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT
 from lgg_demo.train.draws import Draws
 from lgg_demo.train.learner import Learner
 from lgg_demo.train.recipes import METRICS as FIGURES

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from lgg_demo.measure.intervals import bootstrap_ci95
 from lgg_demo.measure.patients import PROTOCOL, Scored, dice_by_level, score, summary
+from lgg_demo.network import inference
 from lgg_demo.network.calibration import FINE, Calibration
 from lgg_demo.network.segmenter import quantise
 from lgg_demo.probability import LEVELS, threshold_level
@@ -43,7 +44,7 @@ class Predicted:
 
 def calibrated(fine: np.ndarray, calibration: Calibration) -> np.ndarray:
     """The quantised probability, uint8, that the app would serve for a probability in 65535ths."""
-    table = quantise(calibration.apply(torch.arange(FINE + 1, dtype=torch.float32) / FINE))
+    table = quantise(inference.calibrated(torch.arange(FINE + 1, dtype=torch.float32) / FINE, calibration).numpy())
     return np.asarray(table[fine])
 
 

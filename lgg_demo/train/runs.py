@@ -22,7 +22,7 @@ import pandas as pd
 
 from lgg_demo import __version__
 from lgg_demo.atomic import write_json
-from lgg_demo.network.checkpoint import CHECKPOINT, UPCOMING, amend_record
+from lgg_demo.network.checkpoint_files import CHECKPOINT, UPCOMING, amend_record
 from lgg_demo.train.data import source_of
 from lgg_demo.train.settings import FORMER, as_json
 

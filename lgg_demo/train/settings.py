@@ -11,8 +11,7 @@ import tyro
 
 from lgg_demo.command import Folder, OptionalFile
 from lgg_demo.intensity import NORMALISATION
-from lgg_demo.network.record import LITE0, MOST_CHANNELS, MOST_WIDTH, VIEWS, possible_views
-from lgg_demo.network.seed_unet import WIDTH
+from lgg_demo.network.record import LITE0, MOST_CHANNELS, MOST_WIDTH, VIEWS, WIDTH, possible_views
 from lgg_demo.train.data import HELD_OUT_FOLD
 
 OptionalRun = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]

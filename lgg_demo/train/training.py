@@ -14,7 +14,7 @@ import lightning as L
 
 from lgg_demo import command
 from lgg_demo.atomic import write_json
-from lgg_demo.network.checkpoint import CHECKPOINT
+from lgg_demo.network.checkpoint_files import CHECKPOINT
 from lgg_demo.network.record import epochs_of
 from lgg_demo.train.assessment import RESULTS, assess
 from lgg_demo.train.data import PatientDataset, SliceDataset

@@ -24,15 +24,10 @@ from safetensors.torch import load_file, save, save_file
 
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.network import checkpoint
-from lgg_demo.network.checkpoint import (
-    CHECKPOINT,
-    amend_record,
-    find_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    write_checkpoint,
-)
-from lgg_demo.network.record import CheckpointError, NetworkSettings, lineage
+from lgg_demo.network.checkpoint import load_checkpoint, save_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT, WEIGHTS, amend_record, find_checkpoint, write_checkpoint
+from lgg_demo.network.inference import TorchEngine
+from lgg_demo.network.record import CheckpointError, NetworkSettings, Record, lineage
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.network.unet import build_network
 
@@ -90,7 +85,7 @@ def test_round_trip_in_half_precision(saved: Path) -> None:
     built_from = {"encoder": SMALL.encoder, "decoder_channels": [16, 8, 8, 8, 4]}
     assert record["network"] == {"family": "smp"} | built_from
     assert record["normalisation"] == NORMALISATION
-    assert record["threshold"] == 0.5 == Segmenter(after, record).threshold
+    assert record["threshold"] == 0.5 == Segmenter(TorchEngine(after, Record.of(record)), record).threshold
     assert record["name"] == "lgg-unet"
     assert record["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
     assert sorted(p.name for p in saved.parent.iterdir()) == ["lgg-unet.json", "lgg-unet.safetensors"]
@@ -261,7 +256,7 @@ def test_the_app_says_why_it_does_not_start(
         tiny.unlink()
     monkeypatch.setenv("LGG_DEMO_CHECKPOINT", str(tiny))
     with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(checkpoint.WEIGHTS.parent / "app.py"), run_name="__main__")
+        runpy.run_path(str(WEIGHTS.parent / "app.py"), run_name="__main__")
     assert caught.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("app: ") and len(said.strip().splitlines()) == 1
@@ -275,7 +270,7 @@ def test_a_name_that_cannot_be_looked_for_is_one_sentence() -> None:
 def test_a_checkpoint_is_found_by_file_by_folder_and_by_environment(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_checkpoint(tiny) == find_checkpoint(str(tiny)) == find_checkpoint(tiny.parent) == tiny
     monkeypatch.delenv("LGG_DEMO_CHECKPOINT", raising=False)
-    assert find_checkpoint() == checkpoint.WEIGHTS / CHECKPOINT
+    assert find_checkpoint() == WEIGHTS / CHECKPOINT
     monkeypatch.setenv("LGG_DEMO_CHECKPOINT", str(tiny))
     assert find_checkpoint() == tiny
     for missing in (tiny.parent / "other.safetensors", "./none", "none"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from drawn_heads import draw_head
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from lgg_demo.intensity import CEILING, landmark_scale, normalise
-from lgg_demo.network.frames import HEAD_MARGIN, SIZE, frame_of, to_model, to_source
+from lgg_demo.network.frames import HEAD_MARGIN, SIZE, Frame, frame_of, to_model, to_source
 
 SIZES = [(192, 192), (180, 256), (320, 240), (16, 200)]
 
@@ -18,7 +19,7 @@ SIZES = [(192, 192), (180, 256), (320, 240), (16, 200)]
 def test_network_sees_one_size_and_range(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).normal(100, 30, (2, *size, 3)).astype(np.float32)
     x = to_model(pixels)
-    assert x.shape == (2, 3, SIZE, SIZE) and x.dtype == torch.float32
+    assert x.shape == (2, 3, SIZE, SIZE) and x.dtype == np.float32
     assert float(x.min()) >= 0 and float(x.max()) <= CEILING + 1e-5
     assert to_source(x[:, :1], size).shape == (2, *size)
 
@@ -27,16 +28,16 @@ def test_dataset_size_is_left_alone() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.float32)
     x = to_model(pixels)
     scaled = normalise(pixels, landmark_scale(pixels))
-    np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), scaled)
-    np.testing.assert_array_equal(to_source(x[:, 1:2], (SIZE, SIZE)).numpy(), scaled[..., 1])
+    np.testing.assert_array_equal(x.transpose(0, 2, 3, 1), scaled)
+    np.testing.assert_array_equal(to_source(x[:, 1:2], (SIZE, SIZE)), scaled[..., 1])
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_way_back_keeps_the_range(size: tuple[int, int]) -> None:
-    probability = torch.rand((2, 1, SIZE, SIZE), generator=torch.Generator().manual_seed(0))
+    probability = np.random.default_rng(0).random((2, 1, SIZE, SIZE), dtype=np.float32)
     back = to_source(probability, size)
     assert float(back.min()) >= 0 and float(back.max()) <= 1 + 1e-6
-    assert bool((to_source(torch.ones_like(probability), size) > 1 - 1e-6).all())
+    assert bool((to_source(np.ones_like(probability), size) > 1 - 1e-6).all())
 
 
 def test_padding_lies_at_the_bottom_and_right() -> None:
@@ -58,7 +59,7 @@ def test_mask_comes_back_within_a_pixel(size: tuple[int, int]) -> None:
     # To the last row and column, as the far edges are where padding could move things.
     mask[-4:, -30:] = True
     drawn = np.repeat(mask[None, ..., None], 3, axis=-1).astype(np.float32)
-    back = to_source(to_model(drawn)[:, 1:2], size)[0].numpy() >= 0.5
+    back = to_source(to_model(drawn)[:, 1:2], size)[0] >= 0.5
     if max(size) == SIZE:
         np.testing.assert_array_equal(back, mask)
     reach = np.ones((5, 5)) if max(size) > 2 * SIZE else np.ones((3, 3))  # one pixel of the network's grid
@@ -93,13 +94,25 @@ def test_what_a_frame_cuts_comes_back_to_its_place() -> None:
     f = frame_of(pixels, (4.0, 1.5, 1.0))
     x = to_model(pixels, f)
     assert x.shape == (1, 3, SIZE, SIZE)
-    back = to_source((x[:, 1:2] > 0.5).float(), (200, 320), f)[0] > 0.5
-    wanted = torch.from_numpy(pixels[0, ..., 1] > 0)
+    back = to_source((x[:, 1:2] > 0.5).astype(np.float32), (200, 320), f)[0] > 0.5
+    wanted = pixels[0, ..., 1] > 0
     assert (back ^ wanted).sum() <= 0.05 * wanted.sum()
 
 
 def test_slices_of_a_scan_are_scaled_as_the_whole() -> None:
     head = np.stack([draw_head(3, size=128).flair.astype(np.float32)] * 3, axis=-1)
     whole = to_model(head)
-    parts = torch.cat([to_model(head[s : s + 1], frame_of(head), landmark_scale(head)) for s in range(len(head))])
-    assert torch.equal(whole, parts)
+    parts = np.concatenate([to_model(head[s : s + 1], frame_of(head), landmark_scale(head)) for s in range(len(head))])
+    assert np.array_equal(whole, parts)
+
+
+@pytest.mark.parametrize("size", [(192, 240), (300, 256), (700, 700), (64, 512), (1, 9)])
+def test_resizing_is_pytorchs(size: tuple[int, int]) -> None:
+    """The network was trained on what PyTorch made of other sizes, which places its taps in single precision."""
+    pixels = np.random.default_rng(0).random((2, *size, 3), dtype=np.float32)
+    scale = tuple(((0.0, 1.0), (0.0, 1.0)) for _ in range(3))
+    x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    theirs = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=max(size) > SIZE)
+    np.testing.assert_allclose(to_model(pixels, Frame(0, 0, *size), scale), theirs.numpy(), atol=2e-5)
+    back = F.interpolate(theirs[:, :1], size=size, mode="bilinear")[:, 0]
+    np.testing.assert_allclose(to_source(theirs[:, :1].numpy(), size, Frame(0, 0, *size)), back.numpy(), atol=2e-5)

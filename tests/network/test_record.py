@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from lgg_demo.intensity import NORMALISATION
-from lgg_demo.network import checkpoint
-from lgg_demo.network.checkpoint import CHECKPOINT
+from lgg_demo.network.checkpoint_files import CHECKPOINT, WEIGHTS
 from lgg_demo.network.record import LITE0, RECORD_FORMAT, CheckpointError, Record, lineage
 
 SMP = {"encoder": LITE0, "decoder_channels": [16, 8, 8, 8, 4]}
@@ -81,6 +80,6 @@ def test_a_record_as_versions_before_wrote_it_is_right() -> None:
         Record.of(RIGHT | more)
     for more, views in (({"views": [256, 320]}, (256, 320)), ({"test_time_flips": True}, (256, 256)), ({}, (256,))):
         assert Record.of(RIGHT | more).views == views
-    shipped = json.loads((checkpoint.WEIGHTS / CHECKPOINT).with_suffix(".json").read_text(encoding="utf-8"))
+    shipped = json.loads((WEIGHTS / CHECKPOINT).with_suffix(".json").read_text(encoding="utf-8"))
     assert len(shipped["sha256"]) == 64 and Record.of(shipped).calibration.given
     assert [one["epoch"] for one in lineage(shipped)] == [13, 8, 8]

@@ -15,9 +15,10 @@ from torch import nn
 from lgg_demo.case import Scan
 from lgg_demo.intensity import NORMALISATION
 from lgg_demo.network.frames import SIZE
-from lgg_demo.network.record import CheckpointError, NetworkSettings
+from lgg_demo.network.inference import TorchEngine, predict_probability
+from lgg_demo.network.record import CheckpointError, NetworkSettings, Record
 from lgg_demo.network.seed_unet import SeedUNet
-from lgg_demo.network.segmenter import Segmenter, predict_probability
+from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.network.unet import build_network
 
 SMALL = NetworkSettings(decoder_channels=(16, 8, 8, 8, 4))
@@ -158,11 +159,12 @@ def test_on_a_cpu_a_scan_ends_at_any_slice_and_several_at_once_change_nothing() 
             raise Left
 
     record = {"format": 1, "network": SMALL.as_record(), "normalisation": NORMALISATION}
-    cpu, told = Segmenter(build_network(SMALL), record, device="cpu"), list[tuple[int, int]]()
+    engine = TorchEngine(build_network(SMALL), Record.of(record), "cpu")
+    cpu, told = Segmenter(engine, record), list[tuple[int, int]]()
     scan = Scan(np.random.default_rng(0).uniform(0, 99, (9, 64, 64, 3)).astype(np.float32), (("a", 9),), "a", grey=False)
     one_by_one = cpu.segment(scan)
     with pytest.raises(Left):
         cpu.segment(scan, leave)
     assert told == [(1, 9), (2, 9)]
-    cpu.batch = 8
+    engine.batch = 8
     assert np.array_equal(cpu.segment(scan), one_by_one)

@@ -126,7 +126,7 @@ def test_saturation_cuts_off_what_is_bright_and_nothing_else() -> None:
 
 
 def test_a_jpeg_blurs_the_sequences_together_and_keeps_the_rest(head: np.ndarray) -> None:
-    image = to_model(head)[0]
+    image = torch.from_numpy(to_model(head))[0]
     for seed in range(3):
         read = RandJPEGd("image", prob=1.0).set_random_state(seed=seed)({"image": image})["image"]
         assert read.shape == image.shape
@@ -168,9 +168,9 @@ def test_lone_slice_is_normalised_as_the_page_would(head: np.ndarray) -> None:
     stack = np.zeros((3, SIZE, SIZE, 3), dtype=np.float32)
     stack[:, :128, :128] = head
     stack[0] *= 0.4
-    of_stack = to_model(stack)
+    of_stack = torch.from_numpy(to_model(stack))
     alone = RandLoneSliced("image", 1.0)({"image": of_stack[0]})["image"]
-    as_page = to_model(stack[:1])[0]
+    as_page = torch.from_numpy(to_model(stack[:1]))[0]
     # Landmarks of what has been scaled by landmarks lie in their places; between them the first scale's bends remain.
     np.testing.assert_allclose(alone.numpy(), as_page.numpy(), atol=0.1)
     assert float((alone - as_page).abs().mean()) < 0.003

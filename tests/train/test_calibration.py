@@ -10,6 +10,7 @@ import torch
 
 from lgg_demo.measure.overlap import expected_dice
 from lgg_demo.network.calibration import FINE, Calibration
+from lgg_demo.network.inference import calibrated
 from lgg_demo.probability import binarise
 from lgg_demo.train.calibration import Tally, fit_calibration, fit_temperature, reliability
 
@@ -27,7 +28,7 @@ def drawn(true: Calibration, pixels: int = 400_000, seed: int = 0) -> Tally:
     """Pixels whose chance to lie in the reference is the true curve of what they were given."""
     rng = np.random.default_rng(seed)
     fine = np.round(FINE / (1 + np.exp(-rng.uniform(-9, 9, pixels)))).astype(np.uint16)
-    chance = true.apply(torch.from_numpy(fine.astype(np.float32) / FINE)).numpy()
+    chance = calibrated(torch.from_numpy(fine.astype(np.float32) / FINE), true).numpy()
     return Tally.of(fine, rng.random(pixels) < chance)
 
 
@@ -35,15 +36,15 @@ def drawn(true: Calibration, pixels: int = 400_000, seed: int = 0) -> Tally:
 def test_the_fit_finds_the_curve(true: Calibration) -> None:
     p = torch.linspace(0.001, 0.999, 500)
     found = fit_calibration(drawn(true))
-    torch.testing.assert_close(found.apply(p), true.apply(p), atol=0.02, rtol=0)
-    assert torch.all(found.apply(p).diff() > 0), "two probabilities stay two, in their order"
+    torch.testing.assert_close(calibrated(p, found), calibrated(p, true), atol=0.02, rtol=0)
+    assert torch.all(calibrated(p, found).diff() > 0), "two probabilities stay two, in their order"
 
 
 def test_a_curve_rises_where_the_data_would_have_it_fall_or_flat() -> None:
     fine = np.repeat(np.round(FINE * np.array([0.2, 0.4, 0.6, 0.8])).astype(np.uint16), 1000)
     reference = np.tile(np.arange(1000), 4) < np.repeat([300, 200, 900, 900], 1000)
     found = fit_calibration(Tally.of(fine, reference))
-    low, lower, high, higher = found.apply(torch.tensor([0.2, 0.4, 0.6, 0.8])).tolist()
+    low, lower, high, higher = calibrated(torch.tensor([0.2, 0.4, 0.6, 0.8]), found).tolist()
     assert (low, lower) == pytest.approx((0.25, 0.25), abs=0.005)
     assert (high, higher) == pytest.approx((0.9, 0.9), abs=0.005)
     assert low < lower < high < higher
@@ -53,22 +54,22 @@ def test_a_pinned_curve_keeps_a_half_and_both_ends() -> None:
     found = fit_calibration(drawn(CURVED, seed=1))
     pinned = found.pinned()
     p = torch.linspace(0.0005, 0.9995, 2000)
-    q = pinned.apply(p)
-    assert pinned.apply(torch.tensor(0.5)).item() == pytest.approx(0.5, abs=1e-5)
+    q = calibrated(p, pinned)
+    assert calibrated(torch.tensor(0.5), pinned).item() == pytest.approx(0.5, abs=1e-5)
     assert torch.equal(q >= 0.5, p >= 0.5), "the outline at 0.5 is the network's own"
     assert torch.all(q.diff() > 0)
     ends = torch.sigmoid(torch.tensor([-9.0, 9.0]))
-    torch.testing.assert_close(pinned.apply(ends), found.apply(ends), atol=0.05, rtol=0)
-    assert Calibration().pinned() == Calibration() and Calibration().apply(p) is p
+    torch.testing.assert_close(calibrated(ends, pinned), calibrated(ends, found), atol=0.05, rtol=0)
+    assert Calibration().pinned() == Calibration() and calibrated(p, Calibration()) is p
     assert Calibration.from_record(json.loads(json.dumps(found.as_record()))) == found
-    assert HALF.pinned().apply(p).allclose(HALF.apply(p), atol=2e-3), "a temperature holds a half already"
+    assert calibrated(p, HALF.pinned()).allclose(calibrated(p, HALF), atol=2e-3), "a temperature holds a half already"
 
 
 def test_a_temperature_moves_nothing_across_a_half() -> None:
     found = fit_temperature(drawn(HALF))
     p = torch.tensor([0.0, 0.3, 0.5, 0.7, 1.0])
-    q = found.apply(p)
-    torch.testing.assert_close(q[1:4], HALF.apply(p)[1:4], atol=0.01, rtol=0)
+    q = calibrated(p, found)
+    torch.testing.assert_close(q[1:4], calibrated(p, HALF)[1:4], atol=0.01, rtol=0)
     assert q[2].item() == pytest.approx(0.5)
     assert torch.all(q.diff() > 0)
 
@@ -98,7 +99,7 @@ def test_every_lesion_counts_the_same() -> None:
         "plain": fit_calibration(large + small),
         "fair": fit_calibration(large.per_lesion() + small.per_lesion()),
     }
-    at = {name: curve.apply(torch.tensor(0.6)).item() for name, curve in found.items()}
+    at = {name: calibrated(torch.tensor(0.6), curve).item() for name, curve in found.items()}
     assert at["plain"] == pytest.approx(0.894, abs=0.003)
     assert at["fair"] == pytest.approx(2 / (1 / 0.9 + 1 / 0.3), abs=0.003)
     none = Tally.of(np.zeros(5, np.uint16), np.zeros(5, bool))

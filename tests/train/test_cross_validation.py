@@ -17,8 +17,11 @@ from conftest import PATIENTS
 from lgg_demo.experiments import card
 from lgg_demo.measure.overlap import count
 from lgg_demo.measure.patients import dice_by_level
+from lgg_demo.network import inference
 from lgg_demo.network.calibration import FINE, Calibration
-from lgg_demo.network.checkpoint import CHECKPOINT
+from lgg_demo.network.checkpoint import load_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT
+from lgg_demo.network.record import Record
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.probability import binarise
 from lgg_demo.train import cross_validation
@@ -67,12 +70,12 @@ def test_the_release_is_trained_on_all_and_served_with_the_calibration(cv_runs: 
     released = Segmenter.load(cv_runs / "weights")
     assert sorted(released.record["split"]["train"]) == sorted(NAMES[f] for f in (1, 2, 3, 4))
     assert released.record["epoch"] == 3, "two epochs of three folds out of four, three of all: as many looks at each"
-    assert released.calibration.as_record() == result["calibration"]["all_patients"]
+    assert Record.of(released.record).calibration.as_record() == result["calibration"]["all_patients"]
     plain = Segmenter.load(cv_runs / "all")
-    assert plain.calibration == Calibration()
+    assert Record.of(plain.record).calibration == Calibration()
     index = index_dataset(dataset)
     scan, _ = read_patient(index[index["patient"] == NAMES[0]])
-    fine = np.concatenate([(p * FINE).round().numpy() for p in plain.probabilities(scan)]).astype(np.uint16)
+    fine = np.concatenate([(p * np.float32(FINE)).round() for p in plain.probabilities(scan)]).astype(np.uint16)
     served = released.segment(scan).astype(int)
     assert np.abs(served - calibrated(fine, released.calibration)).max() <= 1
 
@@ -125,7 +128,7 @@ def test_the_mean_of_the_weights_is_scored_and_released(cv_runs: Path, second: P
     result = read_json(second / RESULT)
     assert result["blend"] == 0.25
     folders = (cv_runs / "all", second / "all", second.with_name("on-weights"))
-    before, after, both = (Segmenter.load(folder).network.state_dict() for folder in folders)
+    before, after, both = (load_checkpoint(folder)[0].state_dict() for folder in folders)
     for name, value in both.items():
         if value.is_floating_point():
             torch.testing.assert_close(value, 0.25 * before[name] + 0.75 * after[name], atol=2e-3, rtol=2e-3)
@@ -181,7 +184,7 @@ def test_calibration_and_threshold_of_a_fold_come_from_the_others() -> None:
         predicted.append(made(fold, str(fold), 1 - chance if fold == 3 else chance, reference))
     result = assess(predicted)
     by_fold = result["calibration"]["by_fold"]
-    said = {f: Calibration.from_record(by_fold[f]).apply(torch.tensor([0.9])).item() for f in ("1", "3")}
+    said = {f: inference.calibrated(torch.tensor([0.9]), Calibration.from_record(by_fold[f])).item() for f in ("1", "3")}
     assert said["3"] == pytest.approx(0.9, abs=0.03), "folds 1 and 2 are right as they are"
     assert said["1"] < 0.75, "the upside-down fold is among the others here"
     assert result["per_patient"][2]["dice"] < 0.3

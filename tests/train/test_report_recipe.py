@@ -193,7 +193,7 @@ def test_the_page_serves_it_with_its_own_normalisation(seed_run: Path, dataset: 
     segmenter = Segmenter.load(seed_run)
     scan = read_scan(list(index["image"]))
     slices = SliceDataset(PatientDataset(index, BYTE_NORMALISATION))
-    served = torch.cat(list(segmenter.inputs(scan)))
+    served = torch.from_numpy(np.concatenate(list(segmenter.inputs(scan))))
     assert all(torch.equal(slices[s]["image"], served[s]) for s in range(len(scan)))
     assert float(served.max()) <= 1
     assert segmenter.segment(scan).shape == (4, SIZE, SIZE)

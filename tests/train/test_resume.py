@@ -19,7 +19,8 @@ import pytest
 import torch
 from conftest import FAST, PATIENTS
 
-from lgg_demo.network.checkpoint import CHECKPOINT, load_checkpoint
+from lgg_demo.network.checkpoint import load_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT
 from lgg_demo.train import cross_validation, learner, runs, training
 from lgg_demo.train.augmentation import augmentation
 from lgg_demo.train.data import PatientDataset, SliceDataset, index_dataset

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save
 
 from lgg_demo import evaluate
 from lgg_demo.intensity import NORMALISATION
-from lgg_demo.network.checkpoint import CHECKPOINT, write_checkpoint
+from lgg_demo.network.checkpoint_files import CHECKPOINT, write_checkpoint
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.train import learner, loop, training
 from lgg_demo.train.data import PatientDataset, SliceDataset, index_dataset
@@ -113,7 +113,7 @@ def test_training_and_the_page_feed_the_network_the_same_tensor(dataset: Path, s
     for name in list(PATIENTS)[:3:2]:
         slices = SliceDataset(PatientDataset(index_dataset(dataset, [name])))
         (case,), problems, _ = read(dataset / name)
-        served = torch.cat(list(segmenter.inputs(case.scan)))
+        served = torch.from_numpy(np.concatenate(list(segmenter.inputs(case.scan))))
         assert problems == [] and case.reference is not None
         assert len(slices) == len(served) == PATIENTS[name][2]
         for s in range(len(slices)):
