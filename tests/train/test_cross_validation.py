@@ -77,7 +77,7 @@ def test_the_release_is_trained_on_all_and_served_with_the_calibration(cv_runs: 
     scan, _ = read_patient(index[index["patient"] == NAMES[0]])
     fine = np.concatenate([(p * np.float32(FINE)).round() for p in plain.probabilities(scan)]).astype(np.uint16)
     served = released.segment(scan).astype(int)
-    assert np.abs(served - calibrated(fine, released.calibration)).max() <= 1
+    assert np.abs(served - calibrated(fine, Record.of(released.record).calibration)).max() <= 1
 
 
 def test_the_same_command_goes_on_without_training_again(
