@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import numpy as np
 
@@ -85,8 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, {"Content-Type": "text/javascript"}, f"window.config = {json.dumps(CONFIG)};".encode())
         file = (FOLDER / path.lstrip("/")).resolve()
         if not file.is_file() and "." not in Path(path).name:
-            file = FOLDER / "index.html"  # a single-page application: /viewer?... is a place in it
-        if not file.is_file() or not file.is_relative_to(FOLDER):
+            file = FOLDER.resolve() / "index.html"  # a single-page application: /viewer?... is a place in it
+        if not file.is_file() or not file.is_relative_to(FOLDER.resolve()):
             return self._send(404, {}, b"")
         kinds = {".wasm": "application/wasm", ".js": "text/javascript"}
         kind = kinds.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
@@ -156,10 +156,15 @@ class Viewer:
     """One study, open in a page of Chromium."""
 
     def __init__(self, page: Any, address: str, study: str) -> None:
-        self.page, self.hosts = page, set()
-        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page = page
+        self.hosts: set[str] = set()  # that were asked for anything
+        page.on("request", lambda request: self._asks(urlsplit(request.url)))
         page.add_init_script("""localStorage.setItem("shownTours", '["basicViewerTour"]')""")
         page.goto(f"{address}/viewer?StudyInstanceUIDs={study}")
+
+    def _asks(self, url: SplitResult) -> None:
+        if url.scheme in ("http", "https", "ws", "wss"):  # Chromium shows a PDF by an extension of its own
+            self.hosts.add(url.netloc)
 
     def open(self, series: str) -> None:
         """Show a series by the beginning of its description."""
@@ -175,7 +180,7 @@ class Viewer:
     def measurements(self, series: str) -> list[dict[str, Any]]:
         """Open an SR; of each measurement its tracking UID, the lines drawn (mm, LPS), and what is written beside it."""
         self.open(series)
-        self.page.get_by_text("Volume:").wait_for(timeout=60_000)
+        self.page.get_by_text("Volume:").first.wait_for(timeout=60_000)
         return list(self.page.evaluate(MEASURED))
 
     def document(self, series: str) -> bytes:
