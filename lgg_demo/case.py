@@ -4,7 +4,8 @@ LggDemoError            whatever a user can mend, in one sentence
   ReadError             a file that cannot be used, in any language
   ManifestError         a manifest that cannot be followed            reading.manifest
   CheckpointError       weights or a record that cannot be served     network.record
-  NoSegmentation        headers that no DICOM SEG can refer to        output.dicom_seg
+  NoSegmentation        headers that no DICOM SEG can refer to        output.dicom_frames
+  DicomError            an archive, or the way to it                  dicom.archive
   DatasetError          a dataset that cannot be trained on           train.data
 
 A `Notice` is no error: nothing went wrong.
@@ -64,6 +65,7 @@ class Scan:
     grey: the file had one channel, taken as FLAIR. grid: where a volume's slices lie in its own file; None for pictures.
     instances: of a DICOM series the headers, without identity, that a segmentation refers to. frame: of pictures with a
     border, which is as dark as air, the square (top, left, height, width) to be looked at; it may reach beyond them.
+    patient: of a DICOM series the attributes of its patient and study, where a site asks for them.
     """
 
     pixels: np.ndarray
@@ -73,6 +75,7 @@ class Scan:
     grid: Grid | None = None
     instances: tuple[Dataset, ...] = ()
     frame: tuple[int, int, int, int] | None = None
+    patient: Dataset | None = field(default=None, repr=False)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:

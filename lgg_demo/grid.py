@@ -120,7 +120,12 @@ class Grid:
     @property
     def stack_affine(self) -> np.ndarray:
         """(4, 4) from the stack's indices (slice, row, column) to millimetres, RAS+."""
-        return np.asarray(self.affine @ inv_ornt_aff(self._turn, self.shape))
+        return np.asarray(self.affine @ self.from_stack)
+
+    @property
+    def from_stack(self) -> np.ndarray:
+        """(4, 4) from the stack's indices (slice, row, column) to those of the input's own array."""
+        return np.asarray(inv_ornt_aff(self._turn, self.shape))
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

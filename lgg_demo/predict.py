@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -17,10 +17,11 @@ from lgg_demo.case import Notice, ReadError, Role
 from lgg_demo.command import Checkpoint, Folder, OptionalFile, Threshold, run, threshold_or
 from lgg_demo.messages import Sentence
 from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output.dicom import KINDS, DicomChoice, Kind
 from lgg_demo.output.display import grey
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.follow_up import follow_up_of
-from lgg_demo.output.names import exists, output_names
+from lgg_demo.output.names import every_name, exists
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import Result, result_of
 from lgg_demo.output.timeline import register_visits
@@ -43,10 +44,11 @@ class PredictSettings:
     """Segment the FLAIR abnormality in files, folders or studies.
 
     Writes for each picture NAME_mask (0 or 255, PNG or TIFF as the input was) and NAME_probability (8 bit, 255 for
-    probability 1); for each NIfTI or DICOM volume the same as NIfTI on its own grid, and a DICOM segmentation of a DICOM
-    series; one report.json, report.csv and report.pdf. A mask among the inputs, as NAME_mask of its image, or one given
-    with --reference, is scored. Exit code 0, or 2 with one line for each file that could not be used or written, the
-    others being done all the same.
+    probability 1); for each NIfTI or DICOM volume the same as NIfTI on its own grid; of a DICOM series also DICOM objects:
+    segmentation, measurements (SR), the page as Encapsulated PDF, and Secondary Captures with the outline burned in; one
+    report.json, report.csv and report.pdf. A mask among the inputs, as NAME_mask of its image, or one given with
+    --reference, is scored. Exit code 0, or 2 with one line for each file that could not be used or written, the others
+    being done all the same.
     """
 
     inputs: Inputs = ()
@@ -73,6 +75,14 @@ class PredictSettings:
     """between 0 and 1; the checkpoint's, 0.5 as shipped, without"""
     dates: bool = False
     """write the dates of a patient's visits into the report, not only the months between them"""
+    dicom: tuple[Kind, ...] = KINDS
+    """the DICOM objects to write of a DICOM series; sr needs seg"""
+    segments: Literal["whole", "lesions"] = "whole"
+    """one segment for all that is abnormal, or one a lesion"""
+    seg_type: Literal["binary", "fractional", "labelmap"] = "binary"
+    """the type of a DICOM segmentation; not every viewer reads the other two"""
+    keep_patient: bool = False
+    """put the DICOM objects into the patient's own study: with the patient's name and number, as the images have them"""
     checkpoint: Checkpoint = None
     """weights to use: a file or a Hub repository; those in weights/ without"""
 
@@ -93,7 +103,14 @@ def request_of(given: PredictSettings) -> Request:
             choose[role] = name
     if not inputs:
         raise ValueError("give files to segment: INPUT, --flair or --manifest")
-    return Request(tuple(inputs), given.reference, choose, register=given.register, layout=given.layout)
+    return Request(
+        tuple(inputs),
+        given.reference,
+        choose,
+        register=given.register,
+        layout=given.layout,
+        keep_patient=given.keep_patient,
+    )
 
 
 def refuse_to_overwrite(out: Path, names: Iterable[str], written: Collection[str], read: Collection[Path] = ()) -> None:
@@ -106,9 +123,15 @@ def refuse_to_overwrite(out: Path, names: Iterable[str], written: Collection[str
 
 
 def predict(
-    request: Request, out: Path, segmenter: Segmenter, threshold: float, dates: bool = False
+    request: Request,
+    out: Path,
+    segmenter: Segmenter,
+    threshold: float,
+    dates: bool = False,
+    choice: DicomChoice | None = None,
 ) -> tuple[list[ReadError | Sentence], list[Notice]]:
-    """Segment, write, and return what could not be used or written, and what was left out. dates: see `FollowUp.report`.
+    """Segment, write, and return what could not be used or written, and what was left out. dates: see `FollowUp.report`;
+    choice: see `write_outputs`.
 
     Raises FileExistsError rather than write over a file that no earlier run of its own wrote, or that it read.
     """
@@ -130,15 +153,15 @@ def predict(
             results.append(result_of(event, segmenter.segment(event.scan)))
     given = [file for path in request.references for file in (visible_files(path) if path.is_dir() else [path])]
     was_read = {p.resolve() for p in (*(p for r in results for p in r.paths), *given)}
-    own = {REPORT, TABLE, PAGE, *(name for result in output_names(results) for names in result for name in names)}
+    own = {REPORT, TABLE, PAGE, *every_name(results)}
     refuse_to_overwrite(out, sorted(own), written, was_read)
     follow_up = follow_up_of(results, register_visits(results, pictures), threshold, segmenter.record, dates=dates)
     report = build_report(results, threshold, segmenter.record, problems, notices=notices, follow_up=follow_up)
     report[WRITTEN] = sorted(own | written)
-    _, failures = write_outputs(results, threshold, report, out, pictures, documents=True)
+    _, failures = write_outputs(results, threshold, report, out, pictures, documents=True, choice=choice)
     print(f"{told(report['total'], threshold)}; see {report_file}")
-    # A segmentation that these headers do not allow is a warning of the report: the mask is there.
-    return [*problems, *(s for s in failures if s.key != "seg_refused")], notices
+    # A DICOM object that these headers do not allow is a warning of the report: the mask is there.
+    return [*problems, *(s for s in failures if s.key not in ("seg_refused", "dicom_refused"))], notices
 
 
 def told(total: dict[str, Any], threshold: float) -> str:
@@ -153,11 +176,11 @@ def told(total: dict[str, Any], threshold: float) -> str:
 def segment_files(given: PredictSettings) -> int:
     """What the command does; returns its exit code."""
     clear_left_behind([tempfile.gettempdir()])
-    request = request_of(given)
+    request, choice = request_of(given), DicomChoice(given.dicom, given.segments, given.seg_type)
     segmenter = Segmenter.load(given.checkpoint)
     threshold = threshold_or(given.threshold, segmenter.threshold)
     given.out.mkdir(parents=True, exist_ok=True)  # said now, not after the work, where it cannot be
-    problems, notices = predict(request, given.out, segmenter, threshold, given.dates)
+    problems, notices = predict(request, given.out, segmenter, threshold, given.dates, choice)
     for said in (*(notice.sentence for notice in notices), *problems):
         print(f"predict: {said}", file=sys.stderr)
     return 2 if problems else 0

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import tifffile
 from drawn_heads import draw_head
+from orthanc import orthanc
 
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.train import cross_validation, training
+
+__all__ = ("orthanc",)  # a fixture of its own file
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")

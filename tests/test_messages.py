@@ -23,7 +23,7 @@ PUT_TOGETHER = (
     "drop_", "choose_", "folder_", "again_", "run_", "role_", "visit_", "growth_", "rano_",
 )  # fmt: skip
 # The place of the key among the arguments of what makes a sentence; those with 1 name a file first.
-MAKERS = {"Sentence": 0, "say": 0, "refusal": 0, "said": 0, "ReadError": 1, "Notice": 1}
+MAKERS = {"Sentence": 0, "say": 0, "refusal": 0, "said": 0, "DicomError": 0, "ReadError": 1, "Notice": 1}
 
 
 def placeholders(text: str) -> set[str]:

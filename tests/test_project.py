@@ -22,7 +22,7 @@ LAYERS = (
     ("output",),
     ("page",),
     ("train",),
-    ("predict", "evaluate"),
+    ("predict", "evaluate", "dicom"),
     ("experiments",),
 )
 LAYER_OF = {module: n for n, modules in enumerate(LAYERS) for module in modules}

@@ -5,14 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
-from lgg_demo.output.dicom_seg import why_no_segmentation
+from lgg_demo.output.dicom_frames import why_no_segmentation
 from lgg_demo.output.result import Result
 from lgg_demo.reading.limits import MASK_ENDING, TIFF_SUFFIXES
 
 LONGEST_NAME = 255  # bytes of UTF-8 that Linux takes; Windows and macOS take as many letters
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".zip")
 
+
+# Of a report's entry, in the order of `dicom_subject.KINDS`.
+DICOM_KEYS = ("segmentation", "measurements", "encapsulated_report", "capture")
+SEGMENTATION = "_seg.dcm"
 
 PREDICTION = "_pred"  # what a download is called after, where `_mask` may be the ground truth beside the image
 
@@ -33,6 +38,25 @@ def output_names(results: Sequence[Result], download: bool = False) -> list[list
     return [[_unused(whole, endings, taken) for whole, endings in _wanted(result, download)] for result in results]
 
 
+def dicom_names(segmentation: str, slices: int) -> dict[str, Any]:
+    """The names of all DICOM objects beside a segmentation's, by `DICOM_KEYS`: captures are several, one a slice."""
+    stem = segmentation.removesuffix(SEGMENTATION)
+    captures = [f"{stem}_capture/{n:03d}.dcm" for n in range(1, slices + 1)]
+    return dict(zip(DICOM_KEYS, (segmentation, f"{stem}_sr.dcm", f"{stem}_report.dcm", captures), strict=True))
+
+
+def every_name(results: Sequence[Result]) -> set[str]:
+    """All files that may be written of some results, beside the report's own."""
+    names: set[str] = set()
+    for result, outputs in zip(results, output_names(results), strict=True):
+        for (_, place), own in zip(result.entries, outputs, strict=True):
+            names |= set(own)
+            if own[-1].endswith(SEGMENTATION):
+                *single, captures = dicom_names(own[-1], place.stop - place.start).values()
+                names |= {*single, *captures}
+    return names
+
+
 def _wanted(result: Result, download: bool) -> Iterator[tuple[str, list[str]]]:
     """For each entry of the report what its outputs are named after, and how they end."""
     for name, place in result.entries:
@@ -48,7 +72,7 @@ def _wanted(result: Result, download: bool) -> Iterator[tuple[str, list[str]]]:
         else:
             endings = [f"{mask}.nii.gz", f"{probability}.nii.gz"]
             referable = result.instances and why_no_segmentation(result.grid, result.instances) is None
-            yield _volume_stem(path), [*endings, f"{said}_seg.dcm"] if referable else endings
+            yield _volume_stem(path), [*endings, f"{said}{SEGMENTATION}"] if referable else endings
 
 
 def _unused(whole: str, endings: Sequence[str], taken: set[str]) -> tuple[str, ...]:

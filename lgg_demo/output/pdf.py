@@ -36,15 +36,24 @@ def write_pdf(
     report: Mapping[str, Any],
     language: Language = "en",
 ) -> None:
-    """A report of one or several A4 pages.
+    """`pdf_of` as a file. Raises OSError where it cannot be written."""
+    path.write_bytes(pdf_of(results, pictures, report, language))
+
+
+def pdf_of(
+    results: Sequence[Result],
+    pictures: Sequence[np.ndarray | None] | None,
+    report: Mapping[str, Any],
+    language: Language = "en",
+) -> bytes:
+    """A report of one or several A4 pages as PDF.
 
     pictures: (S, H, W) uint8 of each result, see `display.grey`; None where a result has none. report: what `build_report`
-    made of the same results in the same language. Raises OSError where the file cannot be written.
+    made of the same results in the same language.
     """
     with _ALONE:
         paper.register_fonts()
-        pages = _Report(report, language).pages(results, pictures)
-    path.write_bytes(pages)
+        return _Report(report, language).pages(results, pictures)
 
 
 def chosen_slices(results: Sequence[Result], threshold: float, most: int = MOST_PICTURES) -> list[tuple[int, int]]:

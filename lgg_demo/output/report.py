@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,14 +17,16 @@ from lgg_demo.measure.surfaces import compare_surfaces
 from lgg_demo.measure.units import area_mm2, voxel_ml
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.output.edits import changes, manual_edits
-from lgg_demo.output.names import output_names
+from lgg_demo.output.names import dicom_names, output_names
 from lgg_demo.output.result import Result
 from lgg_demo.output.table import BY_HAND
+from lgg_demo.output.timeline import timelines
 from lgg_demo.reading.earlier import OUTPUTS, SOFTWARE
 from lgg_demo.reading.limits import DICOM_SUFFIXES, IMAGE_SUFFIXES, NIFTI_SUFFIXES
 from lgg_demo.rounding import rounded
 
 NAMED = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, ".zip")
+SCORES = ("dice", "iou", "precision", "recall")
 NO_DICOM = ("not_found", "empty_file", "unknown_type", "no_images")  # said before a file is known to be DICOM
 
 
@@ -50,7 +52,7 @@ def pooled_figures(parts: Sequence[tuple[Counts, bool]]) -> dict[str, Any]:
     if scored:
         whole = pooled(scored)
         figures["reference_pixels"] = whole.reference
-        figures |= {key: getattr(whole, key) for key in ("dice", "iou", "precision", "recall")}
+        figures |= {key: getattr(whole, key) for key in SCORES}
     return figures
 
 
@@ -146,20 +148,19 @@ def build_report(
     over several of `series`: they may be visits of one patient. follow_up: of each patient with several visits, see
     `FollowUp.report`. download: see `output_names`.
     """
-    images, series, warnings = [], [], []
+    images: list[dict[str, Any]] = []
+    series, warnings = [], []
     everything: list[tuple[Counts, bool]] = []
     for result, outputs in zip(results, output_names(results, download), strict=True):
+        before = len(images)
         parts = slice_counts(result, threshold)
         everything += parts
         files = [name for name, _ in result.files]
         figures = {**pooled_figures(parts), **_expected([result], threshold), **measure_lesions(result, threshold)}
         series.append({"files": files, "slices": len(parts), **figures})
-        warnings += [*result.warnings, *result.reference_warnings]
         for (name, place), names in zip(result.entries, outputs, strict=True):
-            entry = _entry(result, name, place, names, parts[place], threshold)
-            if "corrected" in entry:
-                warnings.append(Sentence("corrected_by_hand", {"file": name, "pixels": entry["corrected_pixels"]}))
-            images.append(entry)
+            images.append(_entry(result, name, place, names, parts[place], threshold))
+        warnings += _warnings(result, images[before:])
     return {
         "notice": say("not_for_diagnosis", language),
         "threshold": threshold,
@@ -172,6 +173,37 @@ def build_report(
         "warnings": [s.say(language) for s in warnings],
         "unreadable": [_told(p, language) for p in problems],
         "notices": [_told(n, language) for n in notices],
+    }
+
+
+def _warnings(result: Result, entries: Iterable[Mapping[str, Any]]) -> list[Sentence]:
+    """What is doubtful of a result, and that it was corrected."""
+    corrected = [e for e in entries if "corrected" in e]
+    by_hand = [Sentence("corrected_by_hand", {"file": e["file"], "pixels": e["corrected_pixels"]}) for e in corrected]
+    return [*result.warnings, *result.reference_warnings, *by_hand]
+
+
+def report_of(report: dict[str, Any], results: Sequence[Result], n: int, language: Language = "en") -> dict[str, Any]:
+    """What the report of several volumes says of one of them and of its patient's visits, as if nothing else had been
+    there: it goes into that patient's study.
+    """
+    if len(results) == 1:
+        return report
+    first = sum(len(result.entries) for result in results[:n])
+    images = report["images"][first : first + len(results[n].entries)]
+    figures = {
+        key: value for key, value in images[0].items() if key in (*SCORES, "slices", "predicted_pixels", "volume_ml")
+    }
+    of_patients = zip(timelines([r.visit for r in results]), report["follow_up"], strict=False)
+    return {
+        **report,
+        "images": images,
+        "series": [report["series"][n]],
+        "total": {"images": 1, **figures},
+        "follow_up": [said for timeline, said in of_patients if n in timeline.cases],
+        "warnings": [s.say(language) for s in _warnings(results[n], images)],
+        "unreadable": [],
+        "notices": [],
     }
 
 
@@ -190,6 +222,8 @@ def _entry(
         **_expected([result], threshold, place),
         **dict(zip(OUTPUTS, names, strict=False)),
     }
+    if "segmentation" in entry:
+        entry |= dicom_names(entry["segmentation"], len(parts))
     if result.physical is not None:
         entry |= measure_volume(result, result.physical, threshold)
     elif lines := diameter_figures(largest_diameters(result.mask(threshold, place))):

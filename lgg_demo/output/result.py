@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from pydicom import Dataset
 from lgg_demo.case import Case, Visit
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.output.dicom_seg import why_no_segmentation
+from lgg_demo.output.dicom_frames import why_no_segmentation
 from lgg_demo.probability import binarise
 
 TINTED = 0.995  # correlation of all channels from which on they are one picture in a tint: sequences differ by far more
@@ -28,6 +28,7 @@ class Result:
     paths: where each file was read, to match a reference by name. probability: quantised, (S, H, W) uint8, 255 for 1.
     reference, referenced, warnings, reference_warnings and visit: as in `Case`.
     grid, instances: as in `Scan`; None and empty for pictures.
+    patient: as in `Scan`.
     edits: corrections by hand, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
     """
 
@@ -42,6 +43,7 @@ class Result:
     edits: np.ndarray | None = None
     reference_warnings: tuple[Sentence, ...] = ()
     visit: Visit | None = None
+    patient: Dataset | None = field(default=None, repr=False)
 
     def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
         """The mask at a threshold in [0, 1], with the corrections: (S, H, W) bool, of these slices alone."""
@@ -104,6 +106,7 @@ def result_of(case: Case, probability: np.ndarray, names: Sequence[str] | None =
         scan.instances,
         reference_warnings=case.reference_warnings,
         visit=case.visit,
+        patient=scan.patient,
     )
 
 

@@ -17,7 +17,9 @@ OUTPUTS = ("mask", "probability", "segmentation")  # of an entry, in the order o
 MOST_JSON = 10_000_000  # bytes; a report of thousands of files has less
 REDRAWN = 60.0  # seconds that a file is newer than the report that lists it, at least, if a hand has drawn over it
 # What a run can write beside its report.
-_WRITABLE = re.compile(r"(_(mask|pred|probability)\.(nii\.gz|png|tiff?)|_seg\.dcm)$", re.IGNORECASE)
+_WRITABLE = re.compile(
+    r"(_(mask|pred|probability)\.(nii\.gz|png|tiff?)|_(seg|sr|report)\.dcm|_capture/\d{3,}\.dcm)$", re.IGNORECASE
+)
 
 
 def earlier_outputs(files: Mapping[PurePath, Path]) -> set[PurePath]:

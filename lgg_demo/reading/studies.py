@@ -18,6 +18,7 @@ from lgg_demo.reading.layout import Key, Layout, folded, key_of, key_of_picture,
 from lgg_demo.reading.limits import CHANNELS, MOST_PICTURE_VALUES, MOST_SLICES, MOST_VALUES
 from lgg_demo.reading.matching import Target, match
 from lgg_demo.reading.movement import laid_on
+from lgg_demo.reading.patient import read_patient
 from lgg_demo.reading.pictures import Pages, read_pages, stack_pages
 from lgg_demo.reading.pictures import told as told_of_pages
 from lgg_demo.reading.plan import (
@@ -44,7 +45,8 @@ class Request:
     """What is to be read. references: given as that, whatever they are called. choose: see `plan.plan_cases`. layout: the
     public one that the names of the inputs are in; of `auto` by the grammar of `layout`. choices: as
     choose for single studies, each for the one whose volumes it names. register: whether a sequence that does not lie on
-    FLAIR, as the patient has moved, is registered to it.
+    FLAIR, as the patient has moved, is registered to it. keep_patient: whether DICOM results are to go into the patient's
+    own study, so that the attributes of patient and study are read; nothing else here ever knows them.
 
     skip: places that ended an earlier try, and `done`: how many cases of it were read before. most_slices: of all cases
     together; most_files: of all inputs; None is no bound.
@@ -60,6 +62,7 @@ class Request:
     skip: frozenset[PurePath] = frozenset()
     done: int = 0
     layout: Layout = "auto"
+    keep_patient: bool = False
 
 
 def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Notice | int]:
@@ -161,7 +164,7 @@ class _Reader:
 
     def __init__(self, request: Request) -> None:
         self.errors: list[ReadError] = []
-        self._register = request.register
+        self._register, self._keep_patient = request.register, request.keep_patient
         self._bounded = request.most_slices is not None  # then what comes of all cases is held at once
         self._slices_left = request.most_slices
         self._values_left = MOST_VALUES
@@ -230,7 +233,8 @@ class _Reader:
         pixels = np.broadcast_to(stack[..., None], (*stack.shape, 3))  # one stack in memory, not three
         if others:
             pixels = np.stack([others.get(role, stack) for role in CHANNELS], axis=-1)
-        scan = Scan(pixels, flair.name, ((flair.name, len(stack)),), not others, grid, instances)
+        patient = read_patient(flair.paths[0]) if self._keep_patient and flair.dicom else None
+        scan = Scan(pixels, flair.name, ((flair.name, len(stack)),), not others, grid, instances, patient=patient)
         sequences = tuple(
             Listed(h.found.name, h.found.description, h.role, h.found.grid.stack_shape[0]) for h in plan.volumes
         )

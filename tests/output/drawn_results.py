@@ -10,7 +10,11 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from lgg_demo.grid import Grid
+from lgg_demo.output.dicom_seg import segmentation_of
+from lgg_demo.output.dicom_subject import DicomChoice, Subject
+from lgg_demo.output.report import build_report
 from lgg_demo.output.result import Result
+from lgg_demo.output.tracking import tracks_of
 
 RECORD = {"name": "lgg-unet", "sha256": "ab12" * 16, "created_by": "a test", "split": {"train": ["nobody"]}}
 IDENTITY = {
@@ -76,6 +80,19 @@ def volume_result(
     truth = rng.random(stack.shape) < 0.3 if reference else None
     known = np.ones(len(stack), bool) if reference else None
     return Result(((name, len(stack)),), (Path(name),), stack, truth, known, (), grid, tuple(instances))
+
+
+def subject_of(mask: np.ndarray, grid: Grid, instances: Any, record: dict[str, Any] = RECORD, **choice: Any) -> Subject:
+    """A result whose mask (S, H, W) is this one, on its way into DICOM. choice: fields of `DicomChoice`."""
+    name = (("series-3", len(mask)),)
+    result = Result(name, (Path("series-3"),), np.uint8(mask) * 255, None, None, (), grid, tuple(instances))
+    report = build_report([result], 0.5, record)
+    return Subject(result, report, tracks_of(result, 0.5), DicomChoice(**choice))
+
+
+def write_seg(path: Path, mask: np.ndarray, grid: Grid, instances: Any, record: dict[str, Any] = RECORD) -> None:
+    """The segmentation of a mask (S, H, W) as a file."""
+    segmentation_of(subject_of(mask, grid, instances, record)).save_as(path)
 
 
 def picture_result(

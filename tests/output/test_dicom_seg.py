@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from dicom_files import STACK, read_dicom
 from dicom_files import series as files_of_a_series
-from drawn_results import ORIENTATIONS, RECORD, ROWS, SLICES, WIDTH, series
+from drawn_results import ORIENTATIONS, RECORD, ROWS, SLICES, WIDTH, series, write_seg
 from nibabel.orientations import inv_ornt_aff
 from pydicom import Dataset
 from pydicom.uid import generate_uid
@@ -24,7 +24,7 @@ from pydicom.uid import generate_uid
 from lgg_demo.case import Case, Scan
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
-from lgg_demo.output.dicom_seg import NoSegmentation, source_frames, why_no_segmentation, write_segmentation
+from lgg_demo.output.dicom_frames import NoSegmentation, frames_of_source, why_no_segmentation
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import result_of
@@ -65,12 +65,12 @@ def lies_on_its_source(path: Path, grid: Grid, own: np.ndarray) -> dict[int, tup
 def test_segmentation_lies_where_its_source_does(tmp_path: Path, orientation: str, enhanced: bool, empty: bool) -> None:
     instances, grid = series(orientation, enhanced)
     own = random_mask(grid) & (not empty)
-    own[..., 2] = False
+    own[..., -1] = False
     path = tmp_path / "seg.dcm"
-    write_segmentation(path, grid.to_stack(own), grid, instances, RECORD)
+    write_seg(path, grid.to_stack(own), grid, instances)
     named = lies_on_its_source(path, grid, own)
     uids = [instances[0 if enhanced else k].SOPInstanceUID for k in range(SLICES)]
-    assert named == {k: (uids[k], k + 1 if enhanced else None) for k in range(SLICES) if empty or k != 2}
+    assert named == {k: (uids[k], k + 1 if enhanced else None) for k in range(SLICES) if empty or k < SLICES - 1}
     seg = hd.seg.segread(path)
     assert seg.SegmentationType == "BINARY" and (seg.Rows, seg.Columns) == (ROWS, WIDTH)
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
@@ -93,7 +93,7 @@ def test_segmentation_lies_where_its_source_does(tmp_path: Path, orientation: st
 
 def test_the_validator_would_say_so(tmp_path: Path) -> None:
     instances, grid = series()
-    write_segmentation(tmp_path / "a.dcm", np.ones((SLICES, ROWS, WIDTH), bool), grid, instances, RECORD)
+    write_seg(tmp_path / "a.dcm", np.ones((SLICES, ROWS, WIDTH), bool), grid, instances)
     damaged = pydicom.dcmread(tmp_path / "a.dcm")
     del damaged.SegmentSequence[0].SegmentLabel
     damaged.save_as(tmp_path / "b.dcm")
@@ -110,8 +110,8 @@ def test_frames_are_found_whatever_the_axes_of_the_grid() -> None:
         turn = np.stack([np.array(order), np.array(signs)], axis=1).astype(float)
         other = nib.orientations.apply_orientation(volume, turn)
         own = Grid(other.shape, grid.affine @ inv_ornt_aff(turn, grid.shape))
-        np.testing.assert_array_equal(source_frames(other, own, instances), wanted)
-        np.testing.assert_array_equal(source_frames(other, own, instances[::-1]), wanted[::-1])
+        np.testing.assert_array_equal(frames_of_source(own, instances).of(other), wanted)
+        np.testing.assert_array_equal(frames_of_source(own, instances[::-1]).of(other), wanted[::-1])
 
 
 def test_slices_that_are_not_quite_evenly_spaced_stay_in_their_frames() -> None:
@@ -121,7 +121,7 @@ def test_slices_that_are_not_quite_evenly_spaced_stay_in_their_frames() -> None:
         x, y, _ = header.ImagePositionPatient
         header.ImagePositionPatient = [x + 0.9 * (k % 3), y - 1.3 * (k % 2), -20.125 + 3.3 * k + (0.9 if k % 2 else 0)]
     volume = np.arange(np.prod(grid.shape)).reshape(grid.shape)
-    np.testing.assert_array_equal(source_frames(volume, grid, instances), volume.transpose(2, 1, 0))
+    np.testing.assert_array_equal(frames_of_source(grid, instances).of(volume), volume.transpose(2, 1, 0))
 
 
 def one_more(instances: list[Dataset]) -> None:
@@ -152,7 +152,7 @@ def test_headers_that_do_not_fit_give_no_segmentation_and_the_true_reason(
     damage(instances)
     assert why_no_segmentation(grid, instances) == why
     with pytest.raises(NoSegmentation, match=why):
-        write_segmentation(tmp_path / "a.dcm", np.zeros((SLICES, ROWS, WIDTH), bool), grid, instances, RECORD)
+        write_seg(tmp_path / "a.dcm", np.zeros((SLICES, ROWS, WIDTH), bool), grid, instances)
     pixels = np.random.default_rng(0).random((SLICES, ROWS, WIDTH, 3)).astype(np.float32)
     case = Case(Scan(pixels, "series-3", (("series-3", SLICES),), True, grid, tuple(instances)), (Path("series-3"),))
     r = result_of(case, np.zeros(pixels.shape[:3], np.uint8))
@@ -172,7 +172,7 @@ def test_frames_of_several_enhanced_files_name_their_own(tmp_path: Path, parts: 
         files.append(copy.deepcopy(whole))
         files[-1].SOPInstanceUID, files[-1].NumberOfFrames = generate_uid(), len(part)
         files[-1].PerFrameFunctionalGroupsSequence = [whole.PerFrameFunctionalGroupsSequence[k] for k in part]
-    write_segmentation(tmp_path / "a.dcm", grid.to_stack(own), grid, files, RECORD)
+    write_seg(tmp_path / "a.dcm", grid.to_stack(own), grid, files)
     assert lies_on_its_source(tmp_path / "a.dcm", grid, own) == {
         k: (file.SOPInstanceUID, n + 1) for file, part in zip(files, parts, strict=True) for n, k in enumerate(part)
     }
@@ -185,7 +185,7 @@ def test_slices_of_series_of_their_own_are_named_by_series(tmp_path: Path) -> No
     for instance in instances:
         instance.SeriesInstanceUID = generate_uid()
     own = random_mask(grid)
-    write_segmentation(tmp_path / "a.dcm", grid.to_stack(own), grid, instances, RECORD)
+    write_seg(tmp_path / "a.dcm", grid.to_stack(own), grid, instances)
     named = {k: (instance.SOPInstanceUID, None) for k, instance in enumerate(instances)}
     assert lies_on_its_source(tmp_path / "a.dcm", grid, own) == named
     assert series_named(tmp_path / "a.dcm") == [(i.SeriesInstanceUID, i.SOPInstanceUID) for i in instances]
@@ -204,7 +204,7 @@ def series_named(path: Path) -> list[tuple[str, str]]:
 def test_a_model_with_an_odd_name(tmp_path: Path) -> None:
     instances, grid = series()
     mask = np.ones((SLICES, ROWS, WIDTH), bool)
-    write_segmentation(tmp_path / "a.dcm", mask, grid, instances, {"name": "modèle\\王" * 20, "sha256": None})
+    write_seg(tmp_path / "a.dcm", mask, grid, instances, {"name": "modèle\\王" * 20, "sha256": None})
     assert pydicom.dcmread(tmp_path / "a.dcm").ManufacturerModelName.startswith("mod?le/?")
     dciodvfy(tmp_path / "a.dcm")
 
@@ -227,7 +227,7 @@ def test_a_source_that_was_compressed_with_loss_is_said_to_be(
         header.save_as(path)
     (volume,), problems = read_dicom(files)
     assert not problems
-    write_segmentation(tmp_path / "a.dcm", np.ones(STACK.shape, bool), volume.grid, volume.instances, RECORD)
+    write_seg(tmp_path / "a.dcm", np.ones(STACK.shape, bool), volume.grid, volume.instances)
     made = pydicom.dcmread(tmp_path / "a.dcm")
     assert made.LossyImageCompression == "01" and made.get("LossyImageCompressionMethod") == kept
     assert list(np.atleast_1d(made.LossyImageCompressionRatio)) == ratio

@@ -7,19 +7,20 @@ import json
 import zlib
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import numpy as np
 import pydicom
 import pytest
 import tifffile
 from dicom_files import series as files_of_a_series
-from drawn_results import IDENTITY, RECORD, SIDES, picture_result, series, volume_result
+from drawn_results import IDENTITY, RECORD, SIDES, SLICES, picture_result, series, volume_result
 from PIL import Image
 
 from lgg_demo.case import ReadError
 from lgg_demo.messages import Sentence
 from lgg_demo.network.segmenter import Segmenter
-from lgg_demo.output import files
+from lgg_demo.output import dicom, files
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.report import build_report
 from lgg_demo.predict import predict
@@ -84,14 +85,16 @@ def test_nobody_is_named_in_any_output(tmp_path: Path) -> None:
     instances, grid = series()
     r = volume_result(grid, instances, reference=True)
     written, _ = write_outputs([r], 0.5, build_report([r], 0.5, RECORD), tmp_path, [np.zeros_like(r.probability)])
-    endings = ("_mask.nii.gz", "_probability.nii.gz", "_seg.dcm")
-    assert {p.name for p in written} == {*(f"series-3{ending}" for ending in endings), TABLE, PAGE, REPORT}
+    endings = ("_mask.nii.gz", "_probability.nii.gz", "_seg.dcm", "_sr.dcm", "_report.dcm")
+    captures = {f"{n:03d}.dcm" for n in range(1, SLICES + 1)}
+    assert {p.name for p in written} == {*(f"series-3{ending}" for ending in endings), *captures, TABLE, PAGE, REPORT}
     planted = [str(v).encode() for v in IDENTITY.values() if len(str(v)) > 3]
     for path in written:
         content = path.read_bytes() + (zlib.decompress(path.read_bytes(), 47) if path.suffix == ".gz" else b"")
         assert not any(name in content or name in path.name.encode() for name in planted), path
-    seg = pydicom.dcmread(tmp_path / "series-3_seg.dcm")
-    assert all(not seg[k].value for k in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"))
+    for path in tmp_path.rglob("*.dcm"):
+        ds = pydicom.dcmread(path)
+        assert all(not ds[k].value for k in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"))
 
 
 @pytest.mark.parametrize("name", ["cassé.png", b"\xe9t\xe9.png".decode("utf-8", "surrogateescape")])  # as old disks have it
@@ -126,7 +129,10 @@ def test_what_a_report_lists_is_what_a_run_writes_below_it(tmp_path: Path, monke
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, writer: str, error: BaseException, ending: str = "") -> None:
-    """Let a writer of the report's raise for files of an ending, having begun them."""
+    """Let a writer of the report's raise for files of an ending, having begun them; or what makes a DICOM object."""
+    if hasattr(dicom, writer):
+        monkeypatch.setattr(dicom, writer, Mock(side_effect=error))
+        return
     true = getattr(files, writer)
 
     def write(path: Path, *given: Any, **more: Any) -> None:
@@ -141,8 +147,11 @@ def refuse(monkeypatch: pytest.MonkeyPatch, writer: str, error: BaseException, e
 @pytest.mark.parametrize(
     ("writer", "ending", "error", "key"),
     [
-        ("write_segmentation", "", ValueError("highdicom will not"), "seg_refused"),
-        ("write_segmentation", "", OSError(errno.ENOSPC, "full"), "output_no_room"),
+        ("segmentation_of", "", ValueError("highdicom will not"), "seg_refused"),
+        ("segmentation_of", "", OSError(errno.ENOSPC, "full"), "output_no_room"),
+        ("measurements_of", "", ValueError("highdicom will not"), "dicom_refused"),
+        ("encapsulated", "", OSError(errno.ENOSPC, "full"), "output_no_room"),
+        ("capture_of", "", ValueError("pydicom will not"), "dicom_refused"),
         ("write_pdf", "", RuntimeError("a font"), "output_failed"),
         ("write_pdf", "", MemoryError(), "output_failed"),
         ("write_csv", "", PermissionError(errno.EACCES, "no"), "output_not_allowed"),
@@ -158,16 +167,22 @@ def test_what_a_file_cannot_be_costs_that_file_alone(
     instances, grid = series()
     results = [volume_result(grid, instances), picture_result(("a.png", 1)), picture_result(("b.png", 1))]
     whole = build_report(results, 0.5, RECORD)
-    every, none = write_outputs(results, 0.5, whole, tmp_path / "whole", documents=True)
-    assert none == [] and whole["warnings"] == [] and len(every) == 10
+    pictures = [results[0].probability, None, None]
+    every, none = write_outputs(results, 0.5, whole, tmp_path / "whole", pictures, documents=True)
+    assert none == [] and whole["warnings"] == [] and len(every) == 12 + SLICES
     refuse(monkeypatch, writer, error, ending)
     report = build_report(results, 0.5, RECORD) | {"written": [p.name for p in every]}
-    written, (failure,) = write_outputs(results, 0.5, report, tmp_path / "out", documents=True)
-    (lost,) = {p.name for p in every} - {p.name for p in written}
-    assert {p.name for p in written} == {p.name for p in (tmp_path / "out").iterdir()}, "nothing half is left"
-    assert failure.key == key and failure.values["file"] == ("series-3" if key == "seg_refused" else lost)
+    written, (failure,) = write_outputs(results, 0.5, report, tmp_path / "out", pictures, documents=True)
+    lost = [p.name for p in every if tmp_path / "out" / p.relative_to(tmp_path / "whole") not in written]
+    assert set(written) == {p for p in (tmp_path / "out").rglob("*") if p.is_file()}, "nothing half is left"
+    beside = {"segmentation_of": ["series-3_sr.dcm"], "capture_of": [f"{n:03d}.dcm" for n in range(2, SLICES + 1)]}
+    assert lost[1:] == beside.get(writer, []), "measurements need the segmentation, one capture the others"
+    assert failure.key == key and failure.values["file"] == (
+        "series-3" if key in ("seg_refused", "dicom_refused") else lost[0]
+    )
     assert stored(tmp_path / "out") == report and report["warnings"] == [str(failure)]
-    assert lost not in json.dumps({k: v for k, v in report.items() if k != "warnings"}), "nor listed"
+    listed = json.dumps({k: v for k, v in report.items() if k != "warnings"})
+    assert not any(name in listed for name in lost), "nor listed"
 
 
 def test_a_place_that_is_taken_costs_its_file_alone(tmp_path: Path) -> None:
@@ -218,7 +233,7 @@ def test_predict_says_what_it_could_not_write_and_does_the_rest(tmp_path: Path, 
     assert isinstance(failure, Sentence) and failure.key == "output_no_room"
     assert ["mask" in image for image in stored(out)["images"]] == [True, False]
     assert set(stored(out)["written"]) == {p.name for p in out.iterdir()}, "nor is the mask of the first run left"
-    refuse(monkeypatch, "write_segmentation", ValueError("unknown"))
+    refuse(monkeypatch, "segmentation_of", ValueError("unknown"))
     files_of_a_series(tmp_path / "in")
     assert predict(Request((tmp_path / "in",)), tmp_path / "seg", SEGMENTER, 0.5) == ([], [])
     assert stored(tmp_path / "seg")["warnings"] == [str(Sentence("seg_refused", {"file": "series-3"}))]

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
+from drawn_results import write_seg
 from helpers import (
     HEAD,
     SCAN,
@@ -31,7 +32,6 @@ from PIL import Image
 from scipy import ndimage
 
 from lgg_demo.case import Case, Scan, Study
-from lgg_demo.output.dicom_seg import write_segmentation
 from lgg_demo.output.result import result_of
 
 Spacing = tuple[float, ...]
@@ -156,7 +156,7 @@ def test_a_segmentation_of_a_series_with_a_gap_comes_back_where_it_was(tmp_path:
     assert warned(case) == ["series_missing"] and case.scan.grid is not None
     wanted = HEAD.mask.copy()
     wanted[3] = False
-    write_segmentation(tmp_path / "seg.dcm", wanted, case.scan.grid, case.scan.instances, {"name": "m"})
+    write_seg(tmp_path / "seg.dcm", wanted, case.scan.grid, case.scan.instances)
     (attached,), errors = attach([case], [tmp_path / "seg.dcm"], tmp_path / "w1")
     assert not errors
     np.testing.assert_array_equal(attached.reference, wanted)

@@ -14,7 +14,7 @@ from drawn_heads import draw_head
 from pydicom.uid import generate_uid
 
 from lgg_demo.case import Volume
-from lgg_demo.output.dicom_seg import why_no_segmentation
+from lgg_demo.output.dicom_frames import why_no_segmentation
 
 
 def slices(folder: Path, stack: np.ndarray = STACK, **tags: object) -> list[Path]:

@@ -1,5 +1,0 @@
-"""What the tests of this folder share."""
-
-from orthanc import orthanc
-
-__all__ = ("orthanc",)
