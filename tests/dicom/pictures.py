@@ -25,7 +25,7 @@ from tests.orthanc import Orthanc
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 IN_OHIF, IN_ORTHANC = "pacs-ohif.webp", "pacs-orthanc.webp"
-WIDTH, HEIGHT = 1440, 900
+WIDTH, HEIGHT, TALL = 1440, 900, 1240  # pixels; TALL: a list of seven series
 SECOND = '[data-cy="viewport-pane"] >> nth=1'
 # Show beside the first viewport a second one; bring the first to the slice that the second one shows.
 SPLIT = "commandsManager.runCommand('setViewportGridLayout', { numRows: 1, numCols: 2 })"
@@ -36,7 +36,9 @@ ALIKE = """() => { const [first, second] = cornerstone.getEnabledElements().map(
 def save(page: Any, name: str) -> None:
     page.wait_for_timeout(2000)  # all of it is drawn
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.resize((WIDTH * 3 // 4, HEIGHT * 3 // 4), Image.Resampling.LANCZOS).save(DOCS / name, quality=80, method=6)
+    picture.resize((picture.width * 3 // 4, picture.height * 3 // 4), Image.Resampling.LANCZOS).save(
+        DOCS / name, quality=80, method=6
+    )
 
 
 def store(orthanc: Orthanc, folder: Path) -> str:
@@ -71,8 +73,10 @@ def main() -> None:
         orthanc.start()
         try:
             study = store(orthanc, Path(folder))
+            page.set_viewport_size({"width": WIDTH, "height": TALL})
             page.goto(f"{orthanc.url}/app/explorer.html#study?uuid={orthanc.studies()[0]['ID']}")
             save(page, IN_ORTHANC)
+            page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
             with served(orthanc.url) as address:
                 picture_ohif(page, address, study)
         finally:
