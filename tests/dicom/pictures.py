@@ -36,9 +36,8 @@ ALIKE = """() => { const [first, second] = cornerstone.getEnabledElements().map(
 def save(page: Any, name: str) -> None:
     page.wait_for_timeout(2000)  # all of it is drawn
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.resize((picture.width * 3 // 4, picture.height * 3 // 4), Image.Resampling.LANCZOS).save(
-        DOCS / name, quality=80, method=6
-    )
+    smaller = picture.resize((picture.width * 3 // 4, picture.height * 3 // 4), Image.Resampling.LANCZOS)
+    smaller.save(DOCS / name, quality=80, method=6)
 
 
 def store(orthanc: Orthanc, folder: Path) -> str:
