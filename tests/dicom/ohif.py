@@ -1,6 +1,7 @@
 """OHIF, the viewer, on an Orthanc: fetched once by `python -m tests.dicom.ohif`, served on loopback, driven in Chromium.
 
-The npm package brings the built viewer. It is 46 MB, so that it is no dependency of anything, and is not in the repository.
+With the URL of an Orthanc the command serves it too, until Ctrl-C. The npm package brings the built viewer. It is 46 MB, so
+that it is no dependency of anything, and is not in the repository.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -199,5 +200,13 @@ class Viewer:
         return str(self.page.evaluate(VIEWED))
 
 
+def main(arguments: list[str]) -> None:
+    fetch()
+    for orthanc in arguments[:1]:
+        with served(orthanc) as address, suppress(KeyboardInterrupt):
+            print(f"{address} shows what {orthanc} has", flush=True)
+            threading.Event().wait()
+
+
 if __name__ == "__main__":
-    sys.exit(fetch())
+    main(sys.argv[1:])
