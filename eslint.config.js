@@ -16,5 +16,5 @@ export default [
     languageOptions: { sourceType: "script", globals: globals.browser },
     rules: { "no-unused-vars": ["error", { vars: "local" }] },
   },
-  { files: ["tests/page/viewer/*.mjs", "*.js"], languageOptions: { globals: globals.nodeBuiltin } },
+  { files: ["tests/**/*.mjs", "*.js"], languageOptions: { globals: globals.nodeBuiltin } },
 ];

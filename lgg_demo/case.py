@@ -122,13 +122,29 @@ class Visit:
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """What an earlier DICOM object of ours calls a lesion, or the abnormality as a whole.
+
+    identifier, uid: which always go together. study, patient: whose, the patient as `dicom.Head` has it. at: where a lesion
+    is: an image by its UID, its frame from 0, and (column, row) of a pixel; None for the whole.
+    """
+
+    identifier: str
+    uid: str
+    study: str
+    patient: bytes
+    at: tuple[str, int, float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """A scan with what is known of its reference.
 
     reference: (S, H, W) bool, or None where no slice has one; `referenced` (S,) bool says which slices do. A slice
     without a reference is never scored: to take it as empty would be a guess. paths: where the user has its files, inside
     a zip too, to match references by. warnings: what its user should know of the scan; reference_warnings: of the
-    reference, which go with it. visit: None where nothing says which patient's others it belongs to.
+    reference, which go with it. visit: None where nothing says which patient's others it belongs to. tracked: what
+    earlier objects of ours say of the same patient.
     """
 
     scan: Scan
@@ -138,6 +154,7 @@ class Case:
     warnings: tuple[Sentence, ...] = ()
     reference_warnings: tuple[Sentence, ...] = ()
     visit: Visit | None = field(default=None, kw_only=True)
+    tracked: tuple[Tracked, ...] = field(default=(), kw_only=True)
 
     @property
     def size(self) -> tuple[int, int]:

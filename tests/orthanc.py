@@ -22,7 +22,6 @@ import pytest
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 LOOP = Path(__file__).with_name("loop.c")
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy the machine has for others
 START_SECONDS = 60
 
 
@@ -52,15 +51,17 @@ def until(true: Callable[[], Any], seconds: float = 60) -> bool:
 class Orthanc:
     """One server. aet, dicom_port: of its DIMSE side; url: of REST; web: of DICOMweb.
 
-    settings: of its configuration, over those that all have; `DicomModalities` says to whom it may send.
+    settings: of its configuration, over those that all have; `DicomModalities` says to whom it may send. headers: of
+    each request by REST.
     """
 
     aet = "ORTHANC"
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, headers: Mapping[str, str] | None = None, **settings: Any) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.headers: dict[str, str] = {}  # of each request
+        self._headers = dict(headers or {})
+        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # whatever proxy there is for others
         self.dicom_port, self.http_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.web = f"{self.url}/dicom-web"
@@ -127,8 +128,8 @@ class Orthanc:
     def call(self, method: str, path: str, content: bytes | Mapping[str, Any] | None = None) -> Any:
         """An answer of REST. Raises urllib.error.HTTPError."""
         data = json.dumps(content).encode() if isinstance(content, Mapping) else content
-        request = urllib.request.Request(f"{self.url}{path}", data, self.headers, method=method)
-        with DIRECT.open(request, timeout=60) as answer:
+        request = urllib.request.Request(f"{self.url}{path}", data, self._headers, method=method)
+        with self._open(request, timeout=60) as answer:
             got = answer.read()
             return json.loads(got) if "json" in answer.headers.get("Content-Type", "") else got
 
@@ -182,11 +183,11 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, **settings: Any) -> Iterator[Orthanc]:
-    """A server of one's own; skips the test where there is no Orthanc."""
+def running(folder: Path, headers: Mapping[str, str] | None = None, **settings: Any) -> Iterator[Orthanc]:
+    """A server of one's own, see `Orthanc`; skips the test where there is none."""
     if why := why_no_orthanc():
         pytest.skip(why)
-    server = Orthanc(folder, **settings)
+    server = Orthanc(folder, headers, **settings)
     server.start()
     try:
         yield server

@@ -16,11 +16,11 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 class DicomError(LggDemoError):
-    """What an archive, or whoever set up the way to it, can mend. passing: the same may succeed later."""
+    """What an archive, or whoever set up the way to it, can mend."""
 
-    def __init__(self, key: str, /, *, passing: bool = False, **values: object) -> None:
+    def __init__(self, key: str, /, **values: object) -> None:
         super().__init__(key)
-        self.sentence, self.passing = Sentence(key, values), passing
+        self.sentence = Sentence(key, values)
 
     def __str__(self) -> str:
         return str(self.sentence)

@@ -62,7 +62,7 @@ FIND, MOVE, GET = (UID(f"{_STUDY_ROOT}.{n}") for n in (1, 2, 3))
 SUCCESS, PENDING, CANNOT_UNDERSTAND, NOT_AUTHORISED = 0x0000, (0xFF00, 0xFF01), 0xC000, 0x0124
 _WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, if not to the last element
 _PASSING = (0x0110, 0x0124)
-_UNKNOWN_DESTINATION = 0xA801
+SOME_FAILED = 0xB000  # sub-operations
 _PEER = re.compile(r"(?P<aet>[^@\\]{1,16})@(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@:\[\]]+):(?P<port>[0-9]{1,5})")
 
 
@@ -72,6 +72,9 @@ class Listening:
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 class DimsePeer:
@@ -91,7 +94,7 @@ class DimsePeer:
     ) -> None:
         match = _PEER.fullmatch(peer)
         if match is None:
-            raise DicomError("dicom_peer_form", peer=peer)
+            raise DicomError("dicom_peer_form", peer=peer, form="ARCHIVE@10.0.0.5:104")
         self.name, self._aet, self._context = peer, aet, context
         self._peer_aet, self._host, self._port = match["aet"], match["host"].strip("[]"), int(match["port"])
         self._retrieve, self._listen = retrieve, listen
@@ -121,7 +124,7 @@ class DimsePeer:
         failed = self._get(asked, received) if self._retrieve == "get" else self._move(asked, received)
         if failed or (study.instances is not None and len(received.files) < study.instances):
             of = max(len(received.files) + failed, study.instances or 0)
-            raise DicomError("dicom_fetched_some", server=self.name, got=len(received.files), of=of, passing=True)
+            raise DicomError("dicom_fetched_some", server=self.name, got=len(received.files), of=of)
         return sorted(received.files)
 
     def _get(self, asked: Dataset, received: _Received) -> int:
@@ -144,7 +147,7 @@ class DimsePeer:
         try:
             server = here.start_server(address, block=False, evt_handlers=handlers)
         except OSError as error:
-            raise DicomError("dicom_no_port", host=self._listen.host, port=self._listen.port) from error
+            raise DicomError("dicom_no_port", address=str(self._listen)) from error
         try:
             with self._associated([build_context(MOVE, PLAIN)]) as association:
                 self._offered(association, MOVE, "C-MOVE")
@@ -156,13 +159,14 @@ class DimsePeer:
     def _sub_operations(self, answers: Iterator[tuple[Dataset, Dataset | None]], service: str) -> int:
         """How many sub-operations failed, once all are over."""
         failed = 0
-        for status, _ in answers:
-            code = self._code(status)
-            failed = int(status.get("NumberOfFailedSuboperations") or 0)
-            if code == _UNKNOWN_DESTINATION:
-                raise DicomError("dicom_move_unknown", server=self.name, aet=self._aet)
-            if code not in (SUCCESS, *PENDING, 0xB000) and not failed:
-                raise DicomError("dicom_status", server=self.name, service=service, status=f"0x{code:04X}")
+        for answer, _ in answers:
+            code = self._code(answer)
+            failed = int(answer.get("NumberOfFailedSuboperations") or 0)
+            if code not in (SUCCESS, *PENDING, SOME_FAILED) and not failed:
+                status = f"0x{code:04X}"
+                if service == "C-MOVE":
+                    raise DicomError("dicom_move_refused", server=self.name, aet=self._aet, status=status)
+                raise DicomError("dicom_status", server=self.name, service=service, status=status)
         return failed
 
     def store(self, files: Sequence[Path]) -> Iterator[Sent]:
@@ -173,22 +177,34 @@ class DimsePeer:
             yield from self._store([f for f in files if kinds[f] in some], kinds)
 
     def _store(self, files: Sequence[Path], kinds: Mapping[Path, Kind]) -> Iterator[Sent]:
-        """Files of at most as many kinds as an association may have presentation contexts."""
-        contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in dict.fromkeys(kinds[f] for f in files)]
-        taken: set[Kind] = set()
-        with self._associated(contexts, may_be_empty=True) as association:
-            taken = {(UID(c.abstract_syntax or ""), c.transfer_syntax[0]) for c in association.accepted_contexts}
-            for file in (f for f in files if kinds[f] in taken):
-                yield self._sent(file, kinds[file][0], self._code(association.send_c_store(file)))
-        for file in (f for f in files if kinds[f] not in taken):
-            values = {"file": file.name, "server": self.name, "kind": name_of(kinds[file][0])}
-            yield Sent(file, Sentence("dicom_kind_refused", values))
+        """Files of at most as many kinds as an association may have presentation contexts.
 
-    def _sent(self, file: Path, sop_class: UID, code: int) -> Sent:
+        An archive may break off the association over an object that it does not like: the others go in a new one.
+        """
+        contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in dict.fromkeys(kinds[f] for f in files)]
+        left = list(files)
+        while left:
+            with self._associated(contexts, may_be_empty=True) as association:
+                taken = {(UID(c.abstract_syntax or ""), c.transfer_syntax[0]) for c in association.accepted_contexts}
+                whole = True
+                while left and whole:
+                    file = left.pop(0)
+                    sent, whole = self._send(association, file, kinds[file], taken)
+                    yield sent
+
+    def _send(self, association: Association, file: Path, kind: Kind, taken: set[Kind]) -> tuple[Sent, bool]:
+        """What became of a file, and whether the association is still there."""
+        values = {"file": file.name, "server": self.name, "kind": name_of(kind[0])}
+        if kind not in taken:
+            return Sent(file, Sentence("dicom_kind_refused", values)), True
+        try:
+            code = self._code(association.send_c_store(file))
+        except (DicomError, RuntimeError):  # the latter of pynetdicom, where the association has gone before
+            return Sent(file, Sentence("dicom_stored_none", values), passing=True), False
         if code == SUCCESS or code in _WARNINGS:
-            return Sent(file)
-        values = {"file": file.name, "kind": name_of(sop_class), "server": self.name, "status": f"0x{code:04X}"}
-        return Sent(file, Sentence("dicom_not_stored", values), code in _PASSING or code >> 8 == 0xA7)
+            return Sent(file), True
+        refused = Sentence("dicom_not_stored", values | {"status": f"0x{code:04X}"})
+        return Sent(file, refused, code in _PASSING or code >> 8 == 0xA7), True
 
     @contextmanager
     def _associated(
@@ -217,17 +233,17 @@ class DimsePeer:
         try:
             yield association
         except (RuntimeError, ValueError) as error:  # of pynetdicom, where the other side has gone
-            raise DicomError("dicom_broken_off", server=self.name, passing=True) from error
+            raise DicomError("dicom_broken_off", server=self.name, aet=self._aet) from error
         finally:
             if association.is_established:
                 association.release()
 
     def _why_not(self, association: Association) -> DicomError:
         if association.is_rejected:
-            return DicomError("dicom_association_rejected", server=self.name, aet=self._aet, passing=True)
+            return DicomError("dicom_association_rejected", server=self.name, aet=self._aet)
         if _answered(association):
             return DicomError("dicom_no_service", server=self.name, service="C-FIND, C-GET, C-MOVE")
-        return DicomError("dicom_no_answer", server=self.name, passing=True)
+        return DicomError("dicom_no_answer", server=self.name)
 
     def _offered(self, association: Association, model: str, service: str) -> None:
         if not any(context.abstract_syntax == model for context in association.accepted_contexts):
@@ -236,7 +252,7 @@ class DimsePeer:
     def _code(self, status: Dataset) -> int:
         """Of an answer. Raises DicomError where there was none."""
         if "Status" not in status:
-            raise DicomError("dicom_broken_off", server=self.name, passing=True)
+            raise DicomError("dicom_broken_off", server=self.name, aet=self._aet)
         return int(status.Status)
 
 

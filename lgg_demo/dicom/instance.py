@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import _read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from lgg_demo.dicom.archive import checked_uid
@@ -28,9 +31,8 @@ class Instance:
 def instance_of(content: bytes) -> Instance:
     """From a Part 10 file. Raises ValueError where it does not say who it is, whatever is wrong with it."""
     try:
-        meta = pydicom.filereader.read_file_meta_info(io.BytesIO(content))  # type: ignore[arg-type]
-        if meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:  # would be unpacked here, however large
-            raise ValueError("deflated")
+        if _meta_of(io.BytesIO(content)).TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+            raise ValueError("deflated")  # reading would unpack it here, however large it is
         ds = pydicom.dcmread(io.BytesIO(content), specific_tags=list(_TAGS), stop_before_pixels=True)
         sop_class, uid, study = (checked_uid(ds.get(keyword)) for keyword in _TAGS[:3])
         return Instance(sop_class, uid, study, str(ds.get("Manufacturer", "")).strip() == MANUFACTURER)
@@ -41,15 +43,20 @@ def instance_of(content: bytes) -> Instance:
 def kind_of(file: Path) -> tuple[UID, UID]:
     """SOP class and transfer syntax of a Part 10 file, by its file meta information. Raises ValueError and OSError."""
     with file.open("rb") as opened:
-        if opened.read(132)[128:] != b"DICM":
-            raise ValueError("no Part 10 file")
-    try:
-        meta = pydicom.filereader.read_file_meta_info(file)
-        return UID(meta.MediaStorageSOPClassUID), UID(meta.TransferSyntaxUID)
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError("no Part 10 file") from error
+        try:
+            meta = _meta_of(opened)
+            return UID(meta.MediaStorageSOPClassUID), UID(meta.TransferSyntaxUID)
+        except OSError:
+            raise
+        except Exception as error:
+            raise ValueError("no Part 10 file") from error
+
+
+def _meta_of(file: BinaryIO) -> FileMetaDataset:
+    """The file meta information alone. Raises ValueError for another format, and whatever pydicom raises."""
+    if file.read(132)[128:] != b"DICM":
+        raise ValueError("no Part 10 file")
+    return _read_file_meta_info(file)
 
 
 def name_of(sop_class: str) -> str:

@@ -131,7 +131,7 @@ def serve(
             (listen.host, listen.port), block=False, evt_handlers=reception.handlers, ssl_context=context
         )
     except OSError as error:
-        raise DicomError("dicom_no_port", host=listen.host, port=listen.port) from error
+        raise DicomError("dicom_no_port", address=str(listen)) from error
     assert server is not None
     hands = [_Hand(worker.run, stop), _Hand(sender.run, stop)]
     _LOG.info("%s listens on %s:%d%s", aet, *server.server_address[:2], " with TLS" if context else "")
@@ -139,13 +139,13 @@ def serve(
         for key in reception.whole():
             entry = spool.enqueue(key)
             count = sum(1 for _ in entry.images.iterdir())
-            told = ", though its sender broke off" if entry.aborted else ""
-            _LOG.info("study %s: arrived with %d instances%s; %d in the queue", key, count, told, len(spool.queue()))
+            told = ", but its sender broke off" if entry.aborted else ""
+            _LOG.info("study %s: arrived, instances: %d%s; in the queue: %d", key, count, told, len(spool.queue()))
     here.shutdown()
     for hand in hands:
         hand.join(STOP_SECONDS)
     spool.close()
-    _LOG.info("stopped; %d studies wait in the spool", len(spool.arriving()) + len(spool.queue()) + len(spool.outbox()))
+    _LOG.info("stopped; studies in the spool: %d", len(spool.arriving()) + len(spool.queue()) + len(spool.outbox()))
     return 1 if any(hand.failed for hand in hands) else 0
 
 

@@ -67,10 +67,11 @@ class Pipeline:
             if stop():
                 raise Stopped
 
+        known = {file.name for file in own}
         for event in read(Request((images,), keep_patient=self.keep_patient), stop):
             if isinstance(event, Case):
                 self._segment(event, out, own, go_on, notices, outcome)
-            else:
+            elif event.file not in known:
                 outcome.said.append(event.sentence)
                 outcome.lost |= isinstance(event, ReadError) and event.sentence.key not in NO_FLAIR
         return outcome

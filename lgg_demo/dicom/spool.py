@@ -195,6 +195,7 @@ class Spool:
         entry.path.replace(posted.path)
         _synchronise(self._outbox, self._queue)
         shutil.rmtree(posted.images)
+        _unmark(posted)
 
     def remove(self, entry: Entry) -> None:
         """A study is done. It leaves its folder by one rename first, so that half of it is never taken for the whole."""
@@ -206,8 +207,7 @@ class Spool:
         """Put what is left of a study among the dead letters, with one line why; its folder there."""
         shutil.rmtree(entry.partial, ignore_errors=True)
         _write(entry.path / REASON, f"{reason}\n".encode())
-        for name in (TRIES, ABORTED):
-            (entry.path / name).unlink(missing_ok=True)
+        _unmark(entry)
         grave = self._dead / entry.path.name
         entry.path.replace(grave)
         _synchronise(self._dead)
@@ -216,6 +216,11 @@ class Spool:
 
 def _entries(folder: Path) -> list[Entry]:
     return [Entry(path) for path in sorted(folder.iterdir())]
+
+
+def _unmark(entry: Entry) -> None:
+    for name in (TRIES, ABORTED):
+        (entry.path / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -16,6 +16,7 @@ from lgg_demo.dicom.spool import Entry, Spool
 from lgg_demo.reading import Stopped
 
 MOST_TRIES = 3  # beginnings of a study that end the process, before it is a dead letter
+MOST_SENTENCES = 5  # of one study, in the log
 LOOK_SECONDS = 0.2
 LONGEST_PAUSE = 600.0
 _LOG = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Worker:
         self._finish(entry, outcome, time.monotonic() - begun)
 
     def _finish(self, entry: Entry, outcome: Outcome, seconds: float) -> None:
-        told = "; ".join(str(sentence) for sentence in outcome.said)
+        told = "; ".join(str(sentence) for sentence in outcome.said[:MOST_SENTENCES])
         if outcome.files:
             _LOG.info("study %s: %d results in %.0f s. %s", entry.key, len(outcome.files), seconds, told)
             self.spool.post(entry)
@@ -129,7 +130,7 @@ class Sender:
         times = self._failed.get(entry.path, (0, 0.0))[0]
         pause = min(self.pause * 2**times, LONGEST_PAUSE)
         self._failed[entry.path] = times + 1, time.monotonic() + pause
-        _LOG.warning("study %s: %d results wait %.0f s: %s", entry.key, left, pause, reason)
+        _LOG.warning("study %s: %d results wait %.1f s: %s", entry.key, left, pause, reason)
 
 
 def where_of(error: Exception) -> str:

@@ -14,10 +14,11 @@ from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
 from lgg_demo import __version__
 from lgg_demo.grid import Grid
 from lgg_demo.output.dicom_frames import RAS, REFERRED, every_frame, plane_of
-from lgg_demo.output.dicom_subject import EMPTY, MANUFACTURER, SERIES_NUMBERS, Segment, Subject, by_series, reference_to
+from lgg_demo.output.dicom_subject import EMPTY, SERIES_NUMBERS, Segment, Subject, by_series, reference_to
 from lgg_demo.output.display import BLUE
 from lgg_demo.output.result import ADDED, REMOVED
 from lgg_demo.probability import LEVELS
+from lgg_demo.reading.own_objects import MANUFACTURER
 
 _KINDS = hd.seg.SegmentationTypeValues
 

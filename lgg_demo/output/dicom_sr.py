@@ -17,8 +17,9 @@ from lgg_demo.measure.diameters import Diameters
 from lgg_demo.measure.lesions import Lesion
 from lgg_demo.measure.rano import measurable
 from lgg_demo.output.dicom_frames import RAS
-from lgg_demo.output.dicom_subject import EMPTY, MANUFACTURER, SERIES_NUMBERS, Subject
+from lgg_demo.output.dicom_subject import EMPTY, SERIES_NUMBERS, Subject
 from lgg_demo.output.tracking import Tracking
+from lgg_demo.reading.own_objects import MANUFACTURER
 
 LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Label Map Segmentation Storage
 MILLILITRE = sr.CodedConcept("mL", "UCUM", "milliliter")

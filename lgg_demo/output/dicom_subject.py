@@ -23,13 +23,13 @@ from lgg_demo.measure.lesions import Lesion, find_lesions, lesion_labels
 from lgg_demo.messages import Language, Sentence
 from lgg_demo.output.dicom_frames import Frames, frames_of_source
 from lgg_demo.output.result import Result
-from lgg_demo.output.tracking import ABNORMALITY, Tracking, Tracks, derived_uid, sources_of
+from lgg_demo.output.tracking import Tracking, Tracks, derived_uid, sources_of
+from lgg_demo.reading.own_objects import ABNORMALITY, MANUFACTURER
 from lgg_demo.reading.patient import UTF_8
 
 Kind = Literal["seg", "sr", "pdf", "capture"]
 KINDS: tuple[Kind, ...] = ("seg", "sr", "pdf", "capture")
 SERIES_NUMBERS: dict[Kind, int] = {kind: 9000 + n for n, kind in enumerate(KINDS)}  # after a scanner's own
-MANUFACTURER = "LGG Demo"
 # What every object must have, empty where nobody asks for the patient.
 EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from lgg_demo.case import Case, Visit
+from lgg_demo.case import Case, Tracked, Visit
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.output.dicom_frames import why_no_segmentation
@@ -28,7 +28,7 @@ class Result:
     paths: where each file was read, to match a reference by name. probability: quantised, (S, H, W) uint8, 255 for 1.
     reference, referenced, warnings, reference_warnings and visit: as in `Case`.
     grid, instances: as in `Scan`; None and empty for pictures.
-    patient: as in `Scan`.
+    patient: as in `Scan`. tracked: as in `Case`.
     edits: corrections by hand, (S, H, W) uint8 of UNTOUCHED, ADDED and REMOVED; None where nobody did.
     """
 
@@ -44,6 +44,7 @@ class Result:
     reference_warnings: tuple[Sentence, ...] = ()
     visit: Visit | None = None
     patient: Dataset | None = field(default=None, repr=False)
+    tracked: tuple[Tracked, ...] = ()
 
     def mask(self, threshold: float, place: slice = slice(None)) -> np.ndarray:
         """The mask at a threshold in [0, 1], with the corrections: (S, H, W) bool, of these slices alone."""
@@ -107,6 +108,7 @@ def result_of(case: Case, probability: np.ndarray, names: Sequence[str] | None =
         reference_warnings=case.reference_warnings,
         visit=case.visit,
         patient=scan.patient,
+        tracked=case.tracked,
     )
 
 

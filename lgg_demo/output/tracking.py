@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 
+from lgg_demo.measure.lesion_matching import NEAR_MM
 from lgg_demo.measure.lesions import lesion_labels
+from lgg_demo.output.dicom_frames import NoSegmentation, frames_of_source
 from lgg_demo.output.result import Result
 from lgg_demo.output.timeline import Timeline, timelines
+from lgg_demo.reading.own_objects import ABNORMALITY
 
-ABNORMALITY = "FLAIR abnormality"
 _NAMESPACE = uuid.UUID("6f1c3a0e-5f0b-4c57-9d0c-3b1c6a1f6b52")  # of nobody else's UUIDs
 
 
@@ -29,10 +32,11 @@ def derived_uid(*parts: str | bytes) -> str:
 
 @dataclass(frozen=True)
 class Tracking:
-    """What is tracked: an identifier for people and a UID, which always go together."""
+    """What is tracked: an identifier for people and a UID, which always go together. earlier: from an object before."""
 
     identifier: str
     uid: str
+    earlier: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,48 @@ def tracks_of(result: Result, threshold: float) -> Tracks:
 
     The whole abnormality of some images stays what it is, whatever outlines it; a lesion is known by its voxels.
     """
-    labels = lesion_labels(result.mask(threshold)).ravel()
+    labels = lesion_labels(result.mask(threshold))
+    sources = sources_of(result)
+    whole, earlier = _earlier(result, labels)
+    labels = labels.ravel()
     inside = np.flatnonzero(labels)
     numbers = labels[inside]
-    sources = sources_of(result)
-    lesions = (
-        Tracking(f"{ABNORMALITY} {n}", derived_uid("lesion", *sources, inside[numbers == n].astype("<i8").tobytes()))
-        for n in range(1, int(numbers.max(initial=0)) + 1)
-    )
-    return Tracks(Tracking(ABNORMALITY, derived_uid("abnormality", *sources)), tuple(lesions))
+    taken = {tracking.identifier for tracking in earlier.values()}
+    lesions = []
+    for n in range(1, int(numbers.max(initial=0)) + 1):
+        voxels = inside[numbers == n].astype("<i8").tobytes()
+        own = earlier.get(n) or Tracking(_free(taken, n), derived_uid("lesion", *sources, voxels))
+        taken.add(own.identifier)
+        lesions.append(own)
+    return Tracks(whole or Tracking(ABNORMALITY, derived_uid("abnormality", *sources)), tuple(lesions))
+
+
+def _earlier(result: Result, labels: np.ndarray) -> tuple[Tracking | None, dict[int, Tracking]]:
+    """What earlier objects call the whole abnormality, and lesions by their numbers in the labels (S, H, W).
+
+    Those of the same study come first. A lesion is the one that a place in it, as it was then, is in or near.
+    """
+    if result.grid is None or not result.tracked:
+        return None, {}
+    try:
+        frames = frames_of_source(result.grid, result.instances)
+    except NoSegmentation:
+        return None, {}
+    study = result.instances[0].StudyInstanceUID
+    known = sorted(result.tracked, key=lambda tracked: (tracked.study != study, tracked.uid))
+    whole = next((Tracking(t.identifier, t.uid, True) for t in known if t.at is None), None)
+    planes = frames.of(result.grid.to_own(labels))
+    steps = np.linalg.norm(result.grid.affine[:3, [frames.rows, frames.columns]], axis=0)
+    sources = {(str(header.SOPInstanceUID), n): k for k, (header, n) in enumerate(frames.sources)}
+    lesions: dict[int, Tracking] = {}
+    for tracked in known:
+        if tracked.at is not None and (place := sources.get(tracked.at[:2])) is not None:
+            inside = np.argwhere(planes[place])
+            apart = np.linalg.norm((inside - tracked.at[:1:-1]) * steps, axis=1)
+            if len(inside) and apart.min() <= NEAR_MM and tracked.uid not in (t.uid for t in lesions.values()):
+                row, column = inside[int(apart.argmin())]
+                lesions.setdefault(int(planes[place, row, column]), Tracking(tracked.identifier, tracked.uid, True))
+    return whole, lesions
 
 
 def tracked(
@@ -90,10 +127,10 @@ def tracked(
     for timeline, said in zip(timelines([r.visit for r in results]), follow_up, strict=False):
         own = [tracks[case] for case in timeline.cases]
         lesions = _over_visits(own, said["lesions"])
-        first = next((t for t in own if t is not None), None)
+        whole = min((t.whole for t in own if t is not None), key=lambda tracking: not tracking.earlier, default=None)
         for n, (case, track) in enumerate(zip(timeline.cases, own, strict=True)):
-            if track is not None and first is not None:
-                tracks[case] = Tracks(first.whole, lesions[n], _time_point(timeline, n))
+            if track is not None and whole is not None:
+                tracks[case] = Tracks(whole, lesions[n], _time_point(timeline, n))
     return tracks
 
 
@@ -109,19 +146,17 @@ def _over_visits(own: Sequence[Tracks | None], lesions: Sequence[Mapping[str, An
         parts = [(v, n - 1) for v, visit in enumerate(lesion["visits"]) for n in visit["parts"] if n <= len(known[v])]
         if not parts:
             continue
-        first, part = min(parts)
+        first, part = min(parts, key=lambda place: (not known[place[0]][place[1]].earlier, place))
         called = known[first][part]
-        if first:  # a number that a lesion of the first visit has is taken
-            called = Tracking(next(_free(taken | {t.identifier for t in known[0]})), called.uid)
+        if first and not called.earlier:  # a number that a lesion of the first visit has is taken
+            called = replace(called, identifier=_free(taken | {t.identifier for t in known[0]}))
         taken.add(called.identifier)
         for v, n in parts:
             known[v][n] = called
     return [tuple(k) for k in known]
 
 
-def _free(taken: set[str]) -> Iterator[str]:
-    n = 1
-    while True:
-        if (name := f"{ABNORMALITY} {n}") not in taken:
-            yield name
-        n += 1
+def _free(taken: Collection[str], first: int = 1) -> str:
+    """A lesion's identifier that nothing has yet: with this number, else the lowest that is free."""
+    numbers = chain([first], count(1))
+    return next(name for n in numbers if (name := f"{ABNORMALITY} {n}") not in taken)

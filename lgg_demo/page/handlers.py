@@ -24,6 +24,7 @@ from gradio.utils import get_upload_folder
 from lgg_demo.case import Case, Notice, ReadError, Visit
 from lgg_demo.messages import Language, Sentence, say
 from lgg_demo.network.segmenter import Segmenter
+from lgg_demo.output.dicom import DicomChoice
 from lgg_demo.output.display import grey
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.follow_up import follow_up_of, repeatability_of
@@ -48,6 +49,7 @@ from lgg_demo.scratch import scratch
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
 HELD_VALUES = 20_000_000  # of the scans of a request that are held together, float32
 READING = "reading"  # before the network begins
+WITHOUT_CAPTURES = DicomChoice(("seg", "sr", "pdf"))  # of the API, which returns each file by itself
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 
 
@@ -100,10 +102,13 @@ class Asked:
 
 
 class Page:
-    """Handlers of the page and of the API around one `Segmenter`; all that differs between users is in `Session`."""
+    """Handlers of the page and of the API around one `Segmenter`; all that differs between users is in `Session`.
 
-    def __init__(self, segmenter: Segmenter) -> None:
-        self.segmenter = segmenter
+    keep_patient: see `studies.Request`.
+    """
+
+    def __init__(self, segmenter: Segmenter, keep_patient: bool = False) -> None:
+        self.segmenter, self.keep_patient = segmenter, keep_patient
         self.folder = UploadFolder(Path(get_upload_folder()))
         self.memory = Memory()
         self._alone = threading.Lock()
@@ -137,7 +142,9 @@ class Page:
 
         request: further fields of `Request`.
         """
-        asked = Request(tuple(paths), most_slices=MOST_SLICES, most_files=MOST_FILES, **request)
+        asked = Request(
+            tuple(paths), most_slices=MOST_SLICES, most_files=MOST_FILES, keep_patient=self.keep_patient, **request
+        )
         read, values = Read([], [], []), 0
         try:
             with closing(guard.read(asked, stop.over)) as events:
@@ -406,7 +413,7 @@ class Page:
 
         Returns:
             The report (the same as `python -m lgg_demo.predict` writes) and the mask files; of volumes also the
-            probability, the DICOM segmentation, the table and the page.
+            probability, the DICOM segmentation with its measurements and the page as DICOM, the table and the page.
         """
         language, stop = language_of(request), Stop()
         images, masks = self.folder.take(scan), self.folder.take(reference)
@@ -429,7 +436,7 @@ class Page:
         report = build_report(results, threshold, record, problems, language, notices, follow_up=follow_up)
         folder = self.folder.new_result()
         try:
-            files, _ = write_outputs(results, threshold, report, folder, pictures, language)
+            files, _ = write_outputs(results, threshold, report, folder, pictures, language, choice=WITHOUT_CAPTURES)
             return report, [str(f) for f in without_spare(folder, files, results)]
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

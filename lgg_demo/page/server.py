@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from lgg_demo.network.record import CheckpointError
+from lgg_demo.case import LggDemoError
+from lgg_demo.messages import Sentence
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.page.allocator import few_arenas
 from lgg_demo.page.blocks import VIEWER, build
@@ -25,6 +27,7 @@ from lgg_demo.reading import guard
 from lgg_demo.scratch import clear_left_behind, scratch
 
 UPLOAD_LIMIT = "500mb"
+KEEP_PATIENT = "LGG_DEMO_KEEP_PATIENT"
 THEME = gr.themes.Base(
     primary_hue="blue", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 ).set(  # Gradio's own pairs stay below a contrast of 4.5
@@ -55,8 +58,21 @@ def launch_page(demo: PageBlocks, **options: Any) -> Any:
     )
 
 
-def serve(segmenter: Segmenter) -> None:
-    """Serve the page until it is stopped, and leave nothing of its users behind.
+def keeps_patient(environment: Mapping[str, str]) -> bool:
+    """Whether DICOM results go into the patient's own study, with name and number: a site says so of its own server.
+
+    Raises LggDemoError on a Space, where patients' names have no place, and for what is neither yes nor no.
+    """
+    said = environment.get(KEEP_PATIENT, "")
+    if said not in ("", "0", "1"):
+        raise LggDemoError(str(Sentence("keep_patient_value", {"variable": KEEP_PATIENT})))
+    if said == "1" and environment.get("SPACE_ID"):
+        raise LggDemoError(str(Sentence("keep_patient_space", {"variable": KEEP_PATIENT})))
+    return said == "1"
+
+
+def serve(segmenter: Segmenter, keep_patient: bool = False) -> None:
+    """Serve the page until it is stopped, and leave nothing of its users behind. keep_patient: see `keeps_patient`.
 
     All temporary files are in one folder, for its user alone, that goes with the process, or where that is killed at the
     next start. A container is stopped by SIGTERM, which is taken as Ctrl-C.
@@ -73,7 +89,7 @@ def serve(segmenter: Segmenter) -> None:
             (house / name).mkdir()
             os.environ[variable] = str(house / name)
         tempfile.tempdir = os.environ["TMPDIR"]
-        page = Page(segmenter)
+        page = Page(segmenter, keep_patient)
         showcase = Showcase(page)
         demo = build(page, showcase)
         showcase.start()
@@ -96,9 +112,10 @@ def allow_open_files() -> None:
 def main() -> int:
     """Serve the page on the shipped weights, or those that LGG_DEMO_CHECKPOINT names; returns the exit code."""
     try:
+        keep_patient = keeps_patient(os.environ)
         segmenter = Segmenter.load()
-    except CheckpointError as error:
+    except LggDemoError as error:
         print(f"app: {error}", file=sys.stderr)
         return 2
-    serve(segmenter)
+    serve(segmenter, keep_patient)
     return 0

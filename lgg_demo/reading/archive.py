@@ -66,7 +66,7 @@ class Walk:
     """What a walk found. incomplete: something could not be read that may have held a scan.
 
     answered: the inputs that something came of, be it an error. skipped: those that had what another has too, or an
-    earlier run wrote. aliases: the names of what came out of zips.
+    earlier run wrote. aliases: the names of what came out of zips. outputs: whether what earlier runs wrote is wanted.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -76,6 +76,7 @@ class Walk:
     answered: set[PurePath] = field(default_factory=set)
     skipped: set[PurePath] = field(default_factory=set)
     aliases: Aliases = field(default_factory=Aliases)
+    outputs: bool = False
 
     def refuse(self, error: ReadError, root: PurePath) -> None:
         self.errors.append(error)
@@ -98,7 +99,7 @@ def walk(
 
     work: an empty folder of the caller's for what zips hold. skip: places that are left out. most_files: in all.
     """
-    found = Walk()
+    found = Walk(outputs=outputs)
     unzip = _Unzip(work, skip, found)
     by_place: dict[PurePath, Item] = {}
     for item in (i for given in dict.fromkeys(inputs) for i in _listed(given, found)):

@@ -255,7 +255,7 @@ def _head(path: Path, ds: Dataset, segmentation: bool) -> Head:
         describe(text(ds, "SeriesDescription"), text(ds, "ProtocolName")),
         text(ds, "PhotometricInterpretation") == "MONOCHROME1",
         text(ds, "BurnedInAnnotation").upper() == "YES",
-        patient=_patient(ds),
+        patient=patient_of(ds),
         date=_date(ds),
     )
     if not segmentation:
@@ -270,7 +270,7 @@ def _head(path: Path, ds: Dataset, segmentation: bool) -> Head:
     )
 
 
-def _patient(ds: Dataset) -> bytes:
+def patient_of(ds: Dataset) -> bytes:
     """What tells a patient from others here, and is of no use elsewhere; empty where the file has no number of one."""
     own = text(ds, "PatientID").strip("\0 ").encode("utf-8", "surrogatepass")
     return hashlib.blake2b(own, key=_SECRET, digest_size=16).digest() if own else b""

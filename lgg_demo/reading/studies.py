@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
 
-from lgg_demo.case import Case, Listed, Notice, ReadError, Role, Scan, Study
+from lgg_demo.case import Case, Listed, Notice, ReadError, Role, Scan, Study, Tracked
 from lgg_demo.grid import Grid
 from lgg_demo.messages import Sentence
 from lgg_demo.reading.archive import Given, Item, Walk, walk
@@ -18,6 +18,7 @@ from lgg_demo.reading.layout import Key, Layout, folded, key_of, key_of_picture,
 from lgg_demo.reading.limits import CHANNELS, MOST_PICTURE_VALUES, MOST_SLICES, MOST_VALUES
 from lgg_demo.reading.matching import Target, match
 from lgg_demo.reading.movement import laid_on
+from lgg_demo.reading.own_objects import leave_out_own
 from lgg_demo.reading.patient import read_patient
 from lgg_demo.reading.pictures import Pages, read_pages, stack_pages
 from lgg_demo.reading.pictures import told as told_of_pages
@@ -79,6 +80,7 @@ def read_cases(request: Request, work: Path) -> Iterator[Case | ReadError | Noti
 
 def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | ReadError | Notice | int]:
     """What `read_cases` gives, under the names that the files have on the disk."""
+    tracked = [*leave_out_own(scans), *leave_out_own(references)]
     found, given = sort_items(scans, request.layout), sort_items(references)
     plans, masks, pictures = plan_cases(found, request.choose, request.layout, request.choices)
     visits = visits_of(plans)
@@ -97,11 +99,20 @@ def _events(request: Request, scans: Walk, references: Walk) -> Iterator[Case | 
             case, masks = _with_masks(case, plan, own.volumes.get(n, []))
             case, problems = attach(case, own.pictures.get(n, {}), masks)
             yield from problems
-            yield replace(case, warnings=(*case.warnings, *inspect(case.scan)), visit=visit)
+            warnings = (*case.warnings, *inspect(case.scan))
+            yield replace(case, warnings=warnings, visit=visit, tracked=_tracked(plan, tracked))
             visit = None  # pictures of another size are no other visit
         yield from read.errors
         read.errors.clear()
         yield n + 1
+
+
+def _tracked(plan: Plan, tracked: Iterable[Tracked]) -> tuple[Tracked, ...]:
+    """What earlier objects of ours say of the patient of a DICOM study."""
+    if not isinstance(plan, StudyPlan) or not plan.flair.found.dicom:
+        return ()
+    flair = plan.flair.found
+    return tuple(t for t in tracked if t.study == flair.study or (t.patient and t.patient == flair.patient))
 
 
 def _with_masks(case: Case, plan: Plan, masks: list[Header]) -> tuple[Case, list[Header]]:

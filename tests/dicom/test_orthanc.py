@@ -16,6 +16,7 @@ def listening(port: int) -> set[str]:
 
 def test_it_listens_on_loopback_alone_and_keeps_its_files(orthanc: Orthanc, tmp_path: Path) -> None:
     assert [listening(port) for port in (orthanc.http_port, orthanc.dicom_port)] == [{"0100007F"}] * 2
+    orthanc.clear()
     orthanc.upload(series(tmp_path, PatientID="KEPT", PatientName="KEPT")[:2])
     orthanc.restart()
     assert [p["MainDicomTags"]["PatientID"] for p in orthanc.patients()] == ["KEPT"]

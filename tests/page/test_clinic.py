@@ -110,8 +110,8 @@ def test_dicom_through_predict_names_nobody(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lgg_demo.predict", str(tmp_path / "study"), "--out", str(out)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    told = ran.stdout + ran.stderr + "".join(f.name for f in out.iterdir())
-    told += "".join(f.read_bytes().decode("latin-1") for f in out.iterdir())
+    told = ran.stdout + ran.stderr + "".join(f.name for f in out.rglob("*"))
+    told += "".join(f.read_bytes().decode("latin-1") for f in out.rglob("*") if f.is_file())
     assert not [w for w in ("ZZTOP", "PLANTED", "19010203") if w in told.upper()]
     own = json.loads((out / REPORT).read_text(encoding="utf-8"))["images"][0]
     seg = pydicom.dcmread(out / own["segmentation"])
