@@ -13,7 +13,7 @@ from pydicom.filereader import _read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from lgg_demo.dicom.archive import checked_uid
-from lgg_demo.output.dicom_subject import MANUFACTURER
+from lgg_demo.reading.own_objects import MANUFACTURER
 
 _TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Manufacturer"]
 

@@ -23,7 +23,7 @@ UNLABELLED = ("role_unknown", "no_flair", "named_other")
 # What a study may hold beside a FLAIR, or instead of one; whatever else cannot be read might have been it.
 NO_FLAIR = (
     "dicom_no_picture", "dicom_contours", "dicom_modality", "volume_colour", "volume_few_slices", "nothing_inside",
-    "others_beside", "outputs_beside",
+    "flair_missing", "others_beside", "outputs_beside",
 )  # fmt: skip
 
 

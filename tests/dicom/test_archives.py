@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
 from certificates import Certificates, tunnel
-from dicom_files import change, series
+from dicom_files import STACK, change, series
 from orthanc import Orthanc, basic, free_port, running
+from pydicom.uid import MRImageStorage, SegmentationStorage
+from pynetdicom import AE, evt
 
 from lgg_demo.dicom.__main__ import main
 from lgg_demo.dicom.web import PASSWORD, TOKEN, USER
@@ -121,6 +123,52 @@ def test_an_archive_that_does_not_know_us(orthanc: Orthanc, study: list[Path], t
     assert "C-MOVE" in told and "SOMEBODY" in told
 
 
+def test_an_archive_that_breaks_off_over_one_object_gets_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, last = series(tmp_path / "in")[:3]
+    hated = pydicom.dcmread(bad).SOPInstanceUID
+    stored = []
+
+    def take(event: evt.Event) -> int:
+        if event.request.AffectedSOPInstanceUID == hated:
+            event.assoc.abort()
+        else:
+            stored.append(event.request.AffectedSOPInstanceUID)
+        return 0
+
+    archive = AE("ARCHIVE")
+    archive.add_supported_context(MRImageStorage)
+    server = archive.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
+    where = ["--peer", f"ARCHIVE@127.0.0.1:{server.server_address[1]}"]
+    seg = tmp_path / "in" / "seg.dcm"
+    shutil.copy(good, seg)
+    ds = pydicom.dcmread(seg)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = SegmentationStorage
+    ds.save_as(seg)
+    assert main(["store", *where, *map(str, (good, bad, seg, last))]) == 2
+    server.shutdown()
+    said = capsys.readouterr()
+    assert "2 of 4 instances stored" in said.out and len(stored) == 2
+    broken, refused = said.err.splitlines()
+    assert bad.name in broken and "broke off" in broken and "seg.dcm" in refused and "Segmentation" in refused
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_segment_fetches_segments_and_stores(orthanc: Orthanc, tmp_path: Path, keep: bool) -> None:
+    orthanc.clear()
+    files = series(tmp_path / "in", STACK[3:9], PatientID="SEGMENT", AccessionNumber="A7")
+    orthanc.upload(files)
+    where = ["--web", orthanc.web] if keep else ways(orthanc)["get"]
+    flags = [] if keep else ["--no-keep-patient", "--dicom", "seg"]
+    assert main(["segment", *where, "--study", uid_of(files[0]), *flags]) == 0
+    found = Counter(i["Modality"] for i in orthanc.instances())
+    assert found == ({"MR": 6, "SEG": 1, "SR": 1, "DOC": 1, "OT": 6} if keep else {"MR": 6, "SEG": 1})
+    assert len({i["StudyInstanceUID"] for i in orthanc.instances()}) == 1
+    patients = sorted(p["MainDicomTags"].get("PatientID", "") for p in orthanc.patients())
+    assert patients == (["SEGMENT"] if keep else ["", "SEGMENT"])
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
@@ -166,8 +214,3 @@ def test_dicom_over_tls(secured: Orthanc, certificates: Certificates, tmp_path: 
     assert main(["store", *where, *us, *map(str, files)]) == 0
     fetch = ["fetch", *where, "--cert", str(own.both), "--study", uid_of(files[0]), "--out", str(tmp_path / "out")]
     assert main(fetch) == 0 and len(list((tmp_path / "out").iterdir())) == 2
-
-
-def test_a_command_line_of_its_own() -> None:
-    done = subprocess.run([sys.executable, "-m", "lgg_demo.dicom", "fetch"], capture_output=True, text=True)
-    assert done.returncode == 2 and "--out" in done.stderr
