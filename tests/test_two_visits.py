@@ -11,6 +11,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from helpers import series
 from scipy import ndimage
@@ -139,6 +140,16 @@ def test_two_patients_given_as_visits_of_one_are_warned_of(tmp_path: Path) -> No
     assert one["lesions"] == [] and one["changes"][0]["rano_2_0"]["new_lesion"] is None
 
 
+def numbers_of(content: pydicom.Dataset, code: str) -> set[float]:
+    """The values that the items of an SR have under a code."""
+    found = set()
+    for item in content.get("ContentSequence", []):
+        if item.ConceptNameCodeSequence[0].CodeValue == code:
+            found.add(float(item.MeasuredValueSequence[0].NumericValue))
+        found |= numbers_of(item, code)
+    return found
+
+
 @pytest.mark.parametrize("dates", [False, True])
 def test_dicom_studies_of_one_patient_are_compared_and_nobody_is_named(
     tmp_path: Path, dates: bool, run: Path, capsys: pytest.CaptureFixture[str]
@@ -153,6 +164,12 @@ def test_dicom_studies_of_one_patient_are_compared_and_nobody_is_named(
     assert [v["months"] for v in one["visits"]] == [0, 12.9]
     assert [v.get("date") for v in one["visits"]] == (["2001-05-03", "2002-06-01"] if dates else [None, None])
     assert one["changes"][0]["volume_ml"] == 0
+    visits = [pydicom.dcmread(out / f"{visit['file']}_seg.dcm") for visit in one["visits"]]
+    assert len({seg.StudyInstanceUID for seg in visits}) == 2
+    assert len({(seg.SegmentSequence[0].TrackingID, seg.SegmentSequence[0].TrackingUID) for seg in visits}) == 1
+    measured = [pydicom.dcmread(out / f"{visit['file']}_sr.dcm") for visit in one["visits"]]
+    assert [numbers_of(sr, "126073") for sr in measured] == [{1.0}, {2.0}], "TID 1502: order of the time point"
+    assert [numbers_of(sr, "128740") for sr in measured] == [set(), {12.9}], "months since the first"
     said = capsys.readouterr()
     for planted in (b"PLANTED", b"ZZ-7", *(() if dates else (b"2001-05-03", b"20010503"))):
         assert not any(planted in file.read_bytes() for file in out.rglob("*") if file.is_file())

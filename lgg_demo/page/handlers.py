@@ -49,7 +49,7 @@ from lgg_demo.scratch import scratch
 HOLD_SECONDS = 600  # the files of a study with several sequences, while another choice may be made
 HELD_VALUES = 20_000_000  # of the scans of a request that are held together, float32
 READING = "reading"  # before the network begins
-WITHOUT_CAPTURES = DicomChoice(("seg", "sr", "pdf"))  # of the API, which returns each file by itself
+OF_API = DicomChoice(("seg",))  # it returns each file by itself, and the figures and the page beside it
 SHOW_EARLY = 16  # slices from which on a scan is shown before the network has run
 
 
@@ -413,7 +413,7 @@ class Page:
 
         Returns:
             The report (the same as `python -m lgg_demo.predict` writes) and the mask files; of volumes also the
-            probability, the DICOM segmentation with its measurements and the page as DICOM, the table and the page.
+            probability, the DICOM segmentation, the table and the page.
         """
         language, stop = language_of(request), Stop()
         images, masks = self.folder.take(scan), self.folder.take(reference)
@@ -436,7 +436,7 @@ class Page:
         report = build_report(results, threshold, record, problems, language, notices, follow_up=follow_up)
         folder = self.folder.new_result()
         try:
-            files, _ = write_outputs(results, threshold, report, folder, pictures, language, choice=WITHOUT_CAPTURES)
+            files, _ = write_outputs(results, threshold, report, folder, pictures, language, choice=OF_API)
             return report, [str(f) for f in without_spare(folder, files, results)]
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
