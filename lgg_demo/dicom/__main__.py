@@ -15,6 +15,7 @@ import tyro
 
 from lgg_demo.command import Checkpoint, Folder, OptionalFile, Threshold, run, threshold_or
 from lgg_demo.dicom import tls
+from lgg_demo.dicom.archive import DicomError
 from lgg_demo.dicom.client import Fetch, Segment, Store
 from lgg_demo.dicom.connection import Aet, Connection, Host, Port
 from lgg_demo.dicom.dimse import Listening
@@ -79,6 +80,8 @@ class Node:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
         logging.getLogger("lgg_demo.dicom").setLevel(logging.INFO)
         clear_left_behind([tempfile.gettempdir()])
+        if self.cert is None and (self.key or self.ca):
+            raise DicomError("dicom_tls_no_cert")
         peers = read_peers(self.peers)
         archive = self.to.open(self.aet)
         context = tls.listening(self.cert, self.key, self.ca, peers.admits) if self.cert else None

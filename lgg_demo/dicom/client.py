@@ -55,16 +55,17 @@ class Which(Connection):
         """What is asked for. Raises DicomError and ValueError."""
         if self.study is None and self.patient is None:
             raise DicomError("dicom_no_query")
-        if self.study is not None:
+        study = self.study
+        if study is not None:
             try:
-                checked_uid(self.study)
+                study = checked_uid(study)
             except ValueError:
                 raise DicomError("dicom_no_uid", study=self.study) from None
         try:
             date = datetime.date.fromisoformat(self.date) if self.date else None
         except ValueError:
             raise DicomError("dicom_no_date", date=str(self.date)) from None
-        return Query(self.study, self.patient, date)
+        return Query(study, self.patient, date)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,9 @@ class Connection:
                 raise DicomError("dicom_certificate", file=str(file), reason="no such file")
         if (self.web is None) == (self.peer is None):
             raise DicomError("dicom_one_archive")
+        secure = self.web.startswith("https:") if self.web else self.tls
+        if not secure and (self.tls or self.ca or self.cert or self.key):
+            raise DicomError("dicom_tls_not_asked")
         if self.web is not None:
             return WebArchive(self.web, self.ca, self.cert, self.key)
         assert self.peer is not None

@@ -59,7 +59,8 @@ class Worker:
     def _finish(self, entry: Entry, outcome: Outcome, seconds: float) -> None:
         told = "; ".join(str(sentence) for sentence in outcome.said[:MOST_SENTENCES])
         if outcome.files:
-            _LOG.info("study %s: %d results in %.0f s. %s", entry.key, len(outcome.files), seconds, told)
+            level = logging.WARNING if outcome.lost else logging.INFO
+            _LOG.log(level, "study %s: %d results in %.0f s. %s", entry.key, len(outcome.files), seconds, told)
             self.spool.post(entry)
         elif outcome.lost:
             self._bury(entry, told)
@@ -107,7 +108,7 @@ class Sender:
                     refused.append(sent)
                 if self.stop.is_set():
                     return
-        except (DicomError, OSError) as error:
+        except Exception as error:  # whatever it is, it is over one day, or this study is given up
             reason = str(error) if isinstance(error, DicomError) else where_of(error)
         left = len(entry.results)
         if stored:

@@ -108,6 +108,10 @@ def test_each_refused_instance_is_named(
         (["--web", "http://127.0.0.1:9/x", "--study", "../x"], "not a StudyInstanceUID"),
         (["--web", "http://127.0.0.1:9/x", "--patient", "p", "--date", "2.1.2025"], "not a date"),
         (["--web", "https://127.0.0.1:9/x", "--study", "1.2", "--ca", "none.pem"], "none.pem"),
+        (["--web", "http://127.0.0.1:9/x", "--study", "1.2", "--ca", __file__], "not over TLS"),
+        (["--peer", "A@127.0.0.1:9", "--study", "1.2", "--cert", __file__], "not over TLS"),
+        (["--peer", "A@127.0.0.1:9", "--study", "1.2", "--tls", "--ca", __file__], "cannot be used"),
+        (["--peer", "A@127.0.0.1:9", "--aet", "MUCH-TOO-LONG-A-TITLE", "--study", "1.2"], "not an AE title"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(sentence: Sentence, tmp_path: Path, flags: list[str], told: str) -> None:
