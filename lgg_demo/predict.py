@@ -17,7 +17,7 @@ from lgg_demo.case import Notice, ReadError, Role
 from lgg_demo.command import Checkpoint, Folder, OptionalFile, Threshold, run, threshold_or
 from lgg_demo.messages import Sentence
 from lgg_demo.network.segmenter import Segmenter
-from lgg_demo.output.dicom import KINDS, DicomChoice, Kind
+from lgg_demo.output.dicom import ALL_OBJECTS, KINDS, DicomChoice, Kind
 from lgg_demo.output.display import grey
 from lgg_demo.output.files import write_outputs
 from lgg_demo.output.follow_up import follow_up_of
@@ -128,7 +128,7 @@ def predict(
     segmenter: Segmenter,
     threshold: float,
     dates: bool = False,
-    choice: DicomChoice | None = None,
+    choice: DicomChoice = ALL_OBJECTS,
 ) -> tuple[list[ReadError | Sentence], list[Notice]]:
     """Segment, write, and return what could not be used or written, and what was left out. dates: see `FollowUp.report`;
     choice: see `write_outputs`.

@@ -17,7 +17,7 @@ from lgg_demo.output.dicom_frames import why_no_segmentation
 from lgg_demo.output.dicom_pdf import encapsulated
 from lgg_demo.output.dicom_seg import segmentation_of
 from lgg_demo.output.dicom_sr import measurements_of
-from lgg_demo.output.dicom_subject import KINDS, DicomChoice, Kind, Subject
+from lgg_demo.output.dicom_subject import ALL_OBJECTS, KINDS, DicomChoice, Kind, Subject
 from lgg_demo.output.names import DICOM_KEYS
 from lgg_demo.output.pdf import pdf_of
 from lgg_demo.output.result import Result
@@ -25,7 +25,7 @@ from lgg_demo.output.tracking import Tracks, tracks_of
 from lgg_demo.output.writing import Written
 from lgg_demo.reading.earlier import OUTPUTS
 
-__all__ = ("KINDS", "DicomChoice", "Kind", "write_dicom", "write_objects")
+__all__ = ("ALL_OBJECTS", "KINDS", "DicomChoice", "Kind", "write_dicom", "write_objects")
 
 KEYS = dict(zip(KINDS, DICOM_KEYS, strict=True))  # of a report's entry
 CALLED: dict[Kind, str] = {"sr": "DICOM SR", "pdf": "Encapsulated PDF", "capture": "Secondary Capture"}
@@ -36,7 +36,7 @@ def write_dicom(
     report: Mapping[str, Any],
     folder: Path,
     picture: np.ndarray | None = None,
-    choice: DicomChoice | None = None,
+    choice: DicomChoice = ALL_OBJECTS,
     language: Language = "en",
     tracks: Tracks | None = None,
 ) -> tuple[list[Path], list[Sentence]]:
@@ -51,7 +51,7 @@ def write_dicom(
     beside = Written(folder)
     if result.grid is not None and result.instances and why_no_segmentation(result.grid, result.instances) is None:
         own = tracks or tracks_of(result, report["threshold"])
-        subject = Subject(result, report, own, choice or DicomChoice(), language)
+        subject = Subject(result, report, own, choice, language)
         write_objects(beside, subject, dict(report["images"][0]), picture)
     return beside.files, beside.failures
 

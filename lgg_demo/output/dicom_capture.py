@@ -16,7 +16,7 @@ from lgg_demo.messages import say
 from lgg_demo.output.dicom_subject import Subject, new_object, reference_to
 from lgg_demo.output.display import BLUE
 
-SMALLEST = 256  # pixels of the shorter side: a smaller slice is enlarged, so that outline and label can be seen
+SIDE = 320  # pixels of the shorter side: of a small slice label and outline can be seen, and hundreds of large ones fit
 BAND = 22  # pixels below the slice, which the label lies on
 LETTERS = 11
 
@@ -37,7 +37,8 @@ def capture_of(subject: Subject, s: int, picture: np.ndarray) -> Dataset:
     ds.BurnedInAnnotation = subject.burned_in
     ds.PatientOrientation = ["L", "P"]  # of the stack's rows and columns, as all are turned
     ds.BodyPartExamined = "BRAIN"
-    ds.SourceImageSequence = [reference_to(instance) for instance in subject.instances]
+    if (source := _source_of(subject, s)) is not None:
+        ds.SourceImageSequence = [source]
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
     ds.Rows, ds.Columns = pixels.shape[:2]
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
@@ -47,9 +48,21 @@ def capture_of(subject: Subject, s: int, picture: np.ndarray) -> Dataset:
     return ds
 
 
+def _source_of(subject: Subject, s: int) -> Dataset | None:
+    """A reference to the image that a slice of the stack is; None where it lies across the images, or one is missing."""
+    corners = np.array([[0, 0], subject.result.size]) - [[0, 0], [1, 1]]
+    if (on_image := subject.frames.pixels(subject.on_grid(s, corners)[:, :3])) is None:
+        return None
+    instance, frame = subject.frames.sources[on_image[0]]
+    source = reference_to(instance)
+    if "PerFrameFunctionalGroupsSequence" in instance:
+        source.ReferencedFrameNumber = frame + 1
+    return source
+
+
 def drawn(subject: Subject, s: int, picture: np.ndarray) -> np.ndarray:
     """A slice (H, W) uint8 with its outline and a label below: (rows, columns, 3) uint8."""
-    scale, size = _enlarged(subject)
+    scale, size = _scaled(subject)
     image = Image.new("RGB", (size[0], size[1] + BAND))
     image.paste(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR), (0, 0))
     pen = ImageDraw.Draw(image)
@@ -61,13 +74,11 @@ def drawn(subject: Subject, s: int, picture: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
-def _enlarged(subject: Subject) -> tuple[np.ndarray, tuple[int, int]]:
+def _scaled(subject: Subject) -> tuple[np.ndarray, tuple[int, int]]:
     """Pixels of the capture a pixel of the slice, (x, y), and the size (width, height) of the picture."""
     height, width = subject.result.size
     _, down, right = subject.grid.spacing_mm
-    finest = min(down, right)
-    shorter = min(height * down, width * right) / finest
-    scale = np.array([right, down]) / finest * max(1.0, SMALLEST / shorter)
+    scale = np.array([right, down]) * SIDE / min(height * down, width * right)
     return scale, (round(width * float(scale[0])), round(height * float(scale[1])))
 
 

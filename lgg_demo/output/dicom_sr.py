@@ -179,8 +179,7 @@ def _line(subject: Subject, s: int, ends: np.ndarray) -> Any:
     """A line in a slice of the stack, ends (2, 2) of (row, column): on its image, where slices of the stack are images of
     the series, else in space.
     """
-    in_stack = np.column_stack([np.full(len(ends), s), ends, np.ones(len(ends))])
-    in_grid = in_stack @ subject.grid.from_stack.T
+    in_grid = subject.on_grid(s, ends)
     on_image = subject.frames.pixels(in_grid[:, :3])
     if on_image is None:
         points = (in_grid @ subject.grid.affine.T)[:, :3] @ RAS

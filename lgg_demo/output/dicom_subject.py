@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -54,6 +54,9 @@ class DicomChoice:
             raise LggDemoError(str(Sentence("dicom_sr_alone")))
 
 
+ALL_OBJECTS = DicomChoice()
+
+
 class Segment(NamedTuple):
     """A segment by its number from 1: what it is called and tracked as."""
 
@@ -72,7 +75,7 @@ class Subject:
     result: Result
     report: Mapping[str, Any]
     tracks: Tracks
-    choice: DicomChoice = field(default_factory=DicomChoice)
+    choice: DicomChoice = ALL_OBJECTS
     language: Language = "en"
 
     @property
@@ -131,6 +134,11 @@ class Subject:
             rest = f"{ABNORMALITY}, smallest parts"
             own.append(Tracking(rest, derived_uid(rest, *sources_of(self.result))))
         return tuple(Segment(n, tracking) for n, tracking in enumerate(own, 1))
+
+    def on_grid(self, s: int, points: np.ndarray) -> np.ndarray:
+        """Points in slice s of the stack, (N, 2) of (row, column), on the input's own grid: (N, 4) with a 1 at the end."""
+        in_stack = np.column_stack([np.full(len(points), s), points, np.ones(len(points))])
+        return np.asarray(in_stack @ self.grid.from_stack.T)
 
     # What made it
 

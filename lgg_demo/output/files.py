@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from lgg_demo.messages import Language, Sentence
-from lgg_demo.output.dicom import DicomChoice, write_objects
+from lgg_demo.output.dicom import ALL_OBJECTS, DicomChoice, write_objects
 from lgg_demo.output.dicom_subject import Subject
 from lgg_demo.output.names import DICOM_KEYS, exists
 from lgg_demo.output.nifti import write_nifti
@@ -36,7 +36,7 @@ def write_outputs(
     pictures: Sequence[np.ndarray | None] | None = None,
     language: Language = "en",
     documents: bool | None = None,
-    choice: DicomChoice | None = None,
+    choice: DicomChoice = ALL_OBJECTS,
 ) -> tuple[list[Path], list[Sentence]]:
     """Write every mask, every probability and report.json; returns the files, report.json last, and what could not be made.
 
@@ -51,28 +51,29 @@ def write_outputs(
     not even a first report can be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    planned = {TABLE, PAGE, *report.get(WRITTEN, ()), *(name for entry in report["images"] for name in _names_in(entry))}
     path = folder / REPORT
-    _write_json(path, {"software": report["software"], "images": [], WRITTEN: sorted(planned)})  # ours, if cut off
+    _write_json(path, {"software": report["software"], "images": [], WRITTEN: _planned(report)})  # ours, if cut off
     beside = Written(folder)
     shown = pictures or [None] * len(results)
     tracks = tracked(results, threshold, report["follow_up"])
     entries = iter(report["images"])
     for n, result in enumerate(results):
-        own = [next(entries) for _ in result.entries]
-        _write_masks(beside, result, own, threshold)
-        if "segmentation" in own[0] and (track := tracks[n]) is not None:
-            subject = Subject(result, report_of(report, results, n, language), track, choice or DicomChoice(), language)
-            write_objects(beside, subject, own[0], shown[n])
+        first, *more = (next(entries) for _ in result.entries)
+        _write_masks(beside, result, [first, *more], threshold)
+        if "segmentation" in first:
+            part = report_of(report, results, n, language)
+            write_objects(beside, Subject(result, part, tracks[n], choice, language), first, shown[n])
         path.touch()  # nothing it lists is newer: what is, a hand has drawn since
     report["warnings"] += [failure.say(language) for failure in beside.failures]
     if any(r.grid is not None for r in results) if documents is None else documents:
-        before = len(beside.failures)
-        beside.write(TABLE, lambda file: write_csv(file, slice_rows(results, threshold)))
-        beside.write(PAGE, lambda file: write_pdf(file, results, pictures, report, language))
-        report["warnings"] += [failure.say(language) for failure in beside.failures[before:]]
+        _write_documents(beside, results, report, pictures, language)
+    return _finished(beside, path, report)
+
+
+def _finished(beside: Written, path: Path, report: dict[str, Any]) -> tuple[list[Path], list[Sentence]]:
+    """The report as a file, with what is there; all files and failures."""
     if WRITTEN in report:
-        report[WRITTEN] = [name for name in report[WRITTEN] if name == REPORT or exists(folder / name)]
+        report[WRITTEN] = [name for name in report[WRITTEN] if name == REPORT or exists(path.parent / name)]
     try:
         _write_json(path, report)
     except OSError as error:  # the first one is still there
@@ -80,10 +81,27 @@ def write_outputs(
     return [*beside.files, path], beside.failures
 
 
-def _names_in(entry: dict[str, Any]) -> list[str]:
-    """All files that an entry of the report names."""
-    found = [entry[key] for key in dict.fromkeys((*OUTPUTS, *DICOM_KEYS)) if key in entry]
-    return [name for own in found for name in (own if isinstance(own, list) else [own])]
+def _write_documents(
+    beside: Written,
+    results: Sequence[Result],
+    report: dict[str, Any],
+    pictures: Sequence[np.ndarray | None] | None,
+    language: Language,
+) -> None:
+    """Write report.csv and report.pdf; what cannot be written is a warning of the report."""
+    before = len(beside.failures)
+    beside.write(TABLE, lambda file: write_csv(file, slice_rows(results, report["threshold"])))
+    beside.write(PAGE, lambda file: write_pdf(file, results, pictures, report, language))
+    report["warnings"] += [failure.say(language) for failure in beside.failures[before:]]
+
+
+def _planned(report: dict[str, Any]) -> list[str]:
+    """All files that a report names, and those of earlier runs."""
+    planned = {TABLE, PAGE, *report.get(WRITTEN, ())}
+    for entry in report["images"]:
+        for key in {*OUTPUTS, *DICOM_KEYS} & set(entry):
+            planned |= set(entry[key]) if isinstance(entry[key], list) else {entry[key]}
+    return sorted(planned)
 
 
 def _write_masks(beside: Written, result: Result, entries: Sequence[dict[str, Any]], threshold: float) -> None:

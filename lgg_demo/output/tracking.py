@@ -15,7 +15,7 @@ from lgg_demo.measure.lesion_matching import NEAR_MM
 from lgg_demo.measure.lesions import lesion_labels
 from lgg_demo.output.dicom_frames import NoSegmentation, frames_of_source
 from lgg_demo.output.result import Result
-from lgg_demo.output.timeline import Timeline, timelines
+from lgg_demo.output.timeline import timelines
 from lgg_demo.reading.own_objects import ABNORMALITY
 
 _NAMESPACE = uuid.UUID("6f1c3a0e-5f0b-4c57-9d0c-3b1c6a1f6b52")  # of nobody else's UUIDs
@@ -61,9 +61,12 @@ class Tracks:
     visit: TimePoint | None = None
 
 
+NOTHING = Tracks(Tracking(ABNORMALITY, ""), ())  # of what is no DICOM series
+
+
 def sources_of(result: Result) -> tuple[str, ...]:
     """The UIDs of the files that a result was made of."""
-    return tuple(sorted(str(instance.SOPInstanceUID) for instance in result.instances))
+    return tuple(sorted(str(instance.get("SOPInstanceUID", "")) for instance in result.instances))
 
 
 def tracks_of(result: Result, threshold: float) -> Tracks:
@@ -115,37 +118,28 @@ def _earlier(result: Result, labels: np.ndarray) -> tuple[Tracking | None, dict[
     return whole, lesions
 
 
-def tracked(
-    results: Sequence[Result], threshold: float, follow_up: Sequence[Mapping[str, Any]] = ()
-) -> list[Tracks | None]:
-    """What is tracked of each result, over the visits of each patient; None where it has no DICOM headers.
+def tracked(results: Sequence[Result], threshold: float, follow_up: Sequence[Mapping[str, Any]] = ()) -> list[Tracks]:
+    """What is tracked of each result, over the visits of each patient; nothing of what has no DICOM headers.
 
     follow_up: what `follow_up_of` says of the same results, whose lesions are matched there. A lesion keeps what it was
     called at the first visit that shows it.
     """
-    tracks = [tracks_of(r, threshold) if r.instances else None for r in results]
+    tracks = [tracks_of(r, threshold) if r.instances else NOTHING for r in results]
     for timeline, said in zip(timelines([r.visit for r in results]), follow_up, strict=False):
         own = [tracks[case] for case in timeline.cases]
         lesions = _over_visits(own, said["lesions"])
-        whole = min((t.whole for t in own if t is not None), key=lambda tracking: not tracking.earlier, default=None)
-        for n, (case, track) in enumerate(zip(timeline.cases, own, strict=True)):
-            if track is not None and whole is not None:
-                tracks[case] = Tracks(whole, lesions[n], _time_point(timeline, n))
+        whole = min((t.whole for t in own), key=lambda tracking: (not tracking.uid, not tracking.earlier))
+        for n, case in enumerate(timeline.cases):
+            visit = TimePoint(timeline.labels[n], n + 1, timeline.months[n])
+            tracks[case] = Tracks(whole, lesions[n], visit)
     return tracks
 
 
-def _time_point(timeline: Timeline, n: int) -> TimePoint:
-    return TimePoint(timeline.labels[n], n + 1, timeline.months[n])
-
-
-def _over_visits(own: Sequence[Tracks | None], lesions: Sequence[Mapping[str, Any]]) -> list[tuple[Tracking, ...]]:
+def _over_visits(own: Sequence[Tracks], lesions: Sequence[Mapping[str, Any]]) -> list[tuple[Tracking, ...]]:
     """What the parts of each visit are tracked as. lesions: matched, with the numbers of their parts at each visit."""
-    known = [list(t.lesions) if t is not None else [] for t in own]
+    known = [list(t.lesions) for t in own]
     taken: set[str] = set()
-    for lesion in lesions:
-        parts = [(v, n - 1) for v, visit in enumerate(lesion["visits"]) for n in visit["parts"] if n <= len(known[v])]
-        if not parts:
-            continue
+    for parts in filter(None, (_parts(lesion, known) for lesion in lesions)):
         first, part = min(parts, key=lambda place: (not known[place[0]][place[1]].earlier, place))
         called = known[first][part]
         if first and not called.earlier:  # a number that a lesion of the first visit has is taken
@@ -154,6 +148,11 @@ def _over_visits(own: Sequence[Tracks | None], lesions: Sequence[Mapping[str, An
         for v, n in parts:
             known[v][n] = called
     return [tuple(k) for k in known]
+
+
+def _parts(lesion: Mapping[str, Any], known: Sequence[Sequence[Tracking]]) -> list[tuple[int, int]]:
+    """Visit and place in its list of each part of a matched lesion that is tracked."""
+    return [(v, n - 1) for v, visit in enumerate(lesion["visits"]) for n in visit["parts"] if n <= len(known[v])]
 
 
 def _free(taken: Collection[str], first: int = 1) -> str:

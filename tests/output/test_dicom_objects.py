@@ -19,6 +19,7 @@ from lgg_demo import predict
 from lgg_demo.case import LggDemoError
 from lgg_demo.messages import Sentence, say
 from lgg_demo.output.dicom import KINDS, DicomChoice, write_dicom
+from lgg_demo.output.dicom_capture import capture_of
 from lgg_demo.output.dicom_frames import frames_of_source
 from lgg_demo.output.dicom_sr import measurements_of
 from lgg_demo.output.display import BLUE
@@ -142,6 +143,10 @@ def test_axes_lie_on_their_image_or_in_space(tmp_path: Path, orientation: str, e
         assert (inside[:3] >= [1.4, 2.4, 0.4]).all() and (inside[:3] <= [6.6, 8.6, 3.6]).all()
     assert not any(str(v).encode() in (tmp_path / "a.dcm").read_bytes() for v in IDENTITY.values() if len(str(v)) > 3)
     dciodvfy(tmp_path / "a.dcm")
+    capture = capture_of(subject, 1, np.zeros(subject.result.size, np.uint8))
+    assert ("SourceImageSequence" in capture) == (orientation == "tilted"), "across the images it is of none"
+    capture.save_as(tmp_path / "b.dcm", enforce_file_format=True)
+    dciodvfy(tmp_path / "b.dcm")
 
 
 def test_points_on_the_grid_are_pixels_of_their_frame() -> None:
@@ -167,8 +172,10 @@ def test_a_capture_shows_the_outline_and_says_what_it_is(study: DicomStudy, tmp_
     assert len({ds.SOPInstanceUID for ds in made}) == SHAPE[0] and len({ds.SeriesInstanceUID for ds in made}) == 1
     outlined = [bool((ds.pixel_array == BLUE).all(axis=-1).any()) for ds in made]
     assert outlined == two_lesions().any(axis=(1, 2)).tolist()
+    sources = [ds.SourceImageSequence[0].ReferencedSOPInstanceUID for ds in made]
+    assert sources == [instance.SOPInstanceUID for instance in study.result.instances]
     ds = made[3]
-    assert ds.pixel_array.shape == (ds.Rows, ds.Columns, 3) and ds.Columns >= 256
+    assert ds.pixel_array.shape == (ds.Rows, ds.Columns, 3) and ds.Columns == 320
     assert list(ds.ImageType) == ["DERIVED", "SECONDARY"] and "not for diagnosis" in ds.SeriesDescription
     assert ds.BurnedInAnnotation == "NO", "nobody's name: the standard's meaning of it"
     assert "PixelSpacing" not in ds, "nothing is to be measured on it"
