@@ -101,6 +101,8 @@ class DimsePeer:
 
     def find(self, query: Query) -> list[FoundStudy]:
         asked = Dataset()
+        if not (query.patient or "").isascii():
+            asked.SpecificCharacterSet = "ISO_IR 192"
         asked.QueryRetrieveLevel = "STUDY"
         asked.StudyInstanceUID = query.study or ""
         asked.PatientID = query.patient or ""

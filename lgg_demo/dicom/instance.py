@@ -45,6 +45,7 @@ def kind_of(file: Path) -> tuple[UID, UID]:
     with file.open("rb") as opened:
         try:
             meta = _meta_of(opened)
+            checked_uid(meta.MediaStorageSOPInstanceUID)
             return UID(meta.MediaStorageSOPClassUID), UID(meta.TransferSyntaxUID)
         except OSError:
             raise

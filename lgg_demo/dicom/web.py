@@ -84,6 +84,8 @@ class WebArchive:
             for part in self._client._decode_multipart_message(response, stream=True):
                 try:
                     instance = instance_of(part)
+                    if instance.study != study.uid:
+                        raise ValueError("another study's")
                 except ValueError as error:
                     raise DicomError("dicom_fetched_none", server=self.name) from error
                 files.append(folder / f"{instance.uid}.dcm")
@@ -124,6 +126,8 @@ class WebArchive:
             if status in (401, 403):
                 raise DicomError("dicom_web_login", server=self.name, status=status, user=USER, token=TOKEN) from error
             raise DicomError("dicom_web_status", server=self.name, status=status) from error
+        except requests.exceptions.JSONDecodeError as error:
+            raise DicomError("dicom_web_answer", server=self.name) from error
         except requests.exceptions.SSLError as error:
             raise DicomError("dicom_tls", server=self.name) from error
         except OSError as error:  # of requests, as all others are: no connection, too late, cut off

@@ -15,7 +15,7 @@ from lgg_demo.dicom.results import Outcome, Pipeline
 from lgg_demo.dicom.spool import Entry, Spool
 from lgg_demo.reading import Stopped
 
-MOST_TRIES = 3  # beginnings of a study that end the process, before it is a dead letter
+MOST_TRIES = 5  # beginnings of a study that end the process, before it is a dead letter
 MOST_SENTENCES = 5  # of one study, in the log
 LOOK_SECONDS = 0.2
 LONGEST_PAUSE = 600.0
