@@ -16,9 +16,11 @@ from pydicom.uid import UID, SegmentationStorage
 from lgg_demo.measure.diameters import Diameters
 from lgg_demo.measure.lesions import Lesion
 from lgg_demo.measure.rano import measurable
+from lgg_demo.messages import say
 from lgg_demo.output.dicom_frames import RAS
 from lgg_demo.output.dicom_subject import EMPTY, SERIES_NUMBERS, Subject
 from lgg_demo.output.tracking import Tracking
+from lgg_demo.output.wording import Wording
 from lgg_demo.reading.own_objects import MANUFACTURER
 
 LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Label Map Segmentation Storage
@@ -49,14 +51,16 @@ def measurements_of(subject: Subject) -> Dataset:
     """A Comprehensive 3D SR of a result, with the figures of its report, to the digit.
 
     Of each segment a group with its volume, which refers to the segmentation, and one with both diameters as lines, under
-    the same tracking UID: in this order, as viewers show the two as one. The lesions of a segmentation that has one segment
-    for all of them have a group each that refers to images alone. Raises as `segmentation_of`.
+    the same tracking UID: in this order, as viewers show the two as one. Several lesions that share a segment have a group
+    each that refers to images alone, and the whole is a comment: a viewer would write its volume over that of the lesion
+    whose diameters it has. Raises as `segmentation_of`.
     """
-    groups = [group for n in range(len(subject.segments)) for group in _of_segment(subject, n)]
-    if subject.choice.segments == "whole" and len(subject.lesions) > 1:
-        groups += [_plain(subject, one, with_volume=True) for one in _lesions(subject)]
+    if _shared(subject):
+        groups = [_plain(subject, one, with_volume=True) for one in _lesions(subject)]
+    else:
+        groups = [group for n in range(len(subject.segments)) for group in _of_segment(subject, n)]
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=subject.uid("sr", "device"), name=MANUFACTURER, manufacturer_name=MANUFACTURER, model_name=subject.model
+        uid=subject.device_uid, name=MANUFACTURER, manufacturer_name=MANUFACTURER, model_name=subject.model
     )
     observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     value, meaning = LANGUAGES[subject.language]
@@ -85,6 +89,11 @@ def measurements_of(subject: Subject) -> Dataset:
     )
     subject.sign(document, "sr")
     return document
+
+
+def _shared(subject: Subject) -> bool:
+    """Whether several lesions are one segment."""
+    return subject.choice.segments == "whole" and len(subject.lesions) > 1
 
 
 # Groups
@@ -226,9 +235,16 @@ def _bare(instance: Dataset) -> Dataset:
 
 
 def _sentences(subject: Subject) -> list[str]:
-    """That it is no diagnosis, and all that the report warns of and leaves out."""
+    """The volume of all lesions together, that it is no diagnosis, and all that the report warns of and leaves out."""
     report = subject.report
     told: Sequence[str] = [report["notice"], *report["warnings"], *(n["message"] for n in report["notices"])]
+    volume = report["images"][0].get("volume_ml")
+    if _shared(subject) and volume is not None:
+        lesions = report["series"][0]["lesion_count"]
+        told = [
+            say("sr_in_all", subject.language, volume=Wording(subject.language).number(volume, 4), lesions=lesions),
+            *told,
+        ]
     return [subject.text(sentence) for sentence in told]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.charset import convert_encodings
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from lgg_demo import __version__
@@ -208,6 +209,31 @@ class Subject:
         ds.SeriesNumber = SERIES_NUMBERS[kind]
         ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, self.model
         ds.DeviceSerialNumber, ds.SoftwareVersions = self.weights, f"lgg-demo {__version__}"
+        now = datetime.datetime.now()
+        ds.SeriesDate = ds.ContentDate = now.strftime("%Y%m%d")
+        ds.SeriesTime = ds.ContentTime = now.strftime("%H%M%S")
+        ds.ContributingEquipmentSequence = [self._equipment()]
+
+    def _equipment(self) -> Dataset:
+        """The network, as IHE's AI Results ask for it: other weights are another device."""
+        equipment, purpose = Dataset(), Dataset()
+        code = codes.DCM.ProcessingEquipment
+        purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = (
+            code.value,
+            code.scheme_designator,
+            code.meaning,
+        )
+        equipment.PurposeOfReferenceCodeSequence = [purpose]
+        equipment.Manufacturer, equipment.ManufacturerModelName = MANUFACTURER, self.model
+        equipment.SoftwareVersions = [f"lgg-demo {__version__}", f"weights {self.weights}"]
+        equipment.DeviceSerialNumber = self.weights
+        equipment.DeviceUID = self.device_uid
+        return equipment
+
+    @property
+    def device_uid(self) -> str:
+        """Of the network with these weights."""
+        return derived_uid("device", self.model, self.weights)
 
     @property
     def burned_in(self) -> str:
@@ -226,9 +252,7 @@ def new_object(subject: Subject, kind: Kind, sop_class: str, *more: str | bytes)
     meta.MediaStorageSOPInstanceUID = UID(subject.uid(kind, *more))
     ds = FileDataset("", Dataset(), preamble=bytes(128), file_meta=meta)
     subject.sign(ds, kind)
-    now = datetime.datetime.now()
     ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    ds.ContentDate, ds.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     return ds
 
 

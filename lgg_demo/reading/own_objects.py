@@ -92,18 +92,24 @@ def _of_segments(path: Path, ds: Dataset) -> Iterator[Tracked]:
     shared = _segment_of(item(ds, "SharedFunctionalGroupsSequence"), -1)  # where there is one segment alone
     for n, group in enumerate(items(ds, "PerFrameFunctionalGroupsSequence")):
         frames.setdefault(_segment_of(group, shared), []).append((n, group))
+    segments = list(items(ds, "SegmentSequence"))[:_MOST_SEGMENTS]
+    lesions = {int(number(s, "SegmentNumber", -2)) for s in segments if text(s, "TrackingID") != ABNORMALITY}
+    middle = {of: own[len(own) // 2] for of, own in frames.items() if of in lesions}
     size = int(number(ds, "Rows")), int(number(ds, "Columns"))
-    for segment in list(items(ds, "SegmentSequence"))[:_MOST_SEGMENTS]:
-        own = frames.get(int(number(segment, "SegmentNumber", -2)), [])
-        identifier, at = text(segment, "TrackingID"), None
-        if identifier != ABNORMALITY and own:
-            n, group = own[len(own) // 2]
-            source = item(item(group, "DerivationImageSequence"), "SourceImageSequence")
-            (frame,) = decode(path, [n], size)
-            if (inside := np.argwhere(frame)).size:
-                row, column = inside[np.abs(inside - inside.mean(axis=0)).sum(axis=1).argmin()].tolist()
-                at = _file_of(source), _frame_of(source), column, row
-        yield from _tracked(ds, identifier, uid(segment, "TrackingUID"), at)
+    pixels = decode(path, [n for n, _ in middle.values()], size) if middle else ()
+    places = {of: _place_in(frame, group) for (of, (_, group)), frame in zip(middle.items(), pixels, strict=True)}
+    for segment in segments:
+        at = places.get(int(number(segment, "SegmentNumber", -2)))
+        yield from _tracked(ds, text(segment, "TrackingID"), uid(segment, "TrackingUID"), at)
+
+
+def _place_in(frame: np.ndarray, group: Dataset) -> tuple[str, int, float, float] | None:
+    """The pixel of a segment's frame that is closest to its middle, in its source."""
+    source = item(item(group, "DerivationImageSequence"), "SourceImageSequence")
+    if not (inside := np.argwhere(frame)).size:
+        return None
+    row, column = inside[np.abs(inside - inside.mean(axis=0)).sum(axis=1).argmin()].tolist()
+    return _file_of(source), _frame_of(source), column, row
 
 
 def _of_measurements(ds: Dataset) -> Iterator[Tracked]:

@@ -75,12 +75,15 @@ def test_measurements_are_the_report_s_to_the_digit(study: DicomStudy, tmp_path:
     for segments in ("whole", "lesions"):
         made = study.write(tmp_path / segments, segments=segments)
         tracked = {s.TrackingUID: s.TrackingID for s in made["seg"].SegmentSequence}
+        if segments == "whole":  # of several lesions it has no group: its axes would be drawn over those of one of them
+            tracked = {}
+            comments = [i.TextValue for i in items(made["sr"]) if i.ValueType == "TEXT" and meaning(i) == "Comment"]
+            assert comments[0] == f"{report['images'][0]['volume_ml']} mL in 2 lesions in all."
         groups = groups_of(made["sr"])
         volumes, axes = [g for g in groups if "Volume" in g], [g for g in groups if "Long Axis" in g]
-        whole, each = report["images"][0], report["series"][0]["lesions"]
-        measured = [whole, *each] if segments == "whole" else each
-        assert [g["Volume"] for g in volumes] == [m["volume_ml"] for m in measured]
-        for group, wanted in zip(axes, measured, strict=True):
+        each = report["series"][0]["lesions"]
+        assert [g["Volume"] for g in volumes] == [m["volume_ml"] for m in each]
+        for group, wanted in zip(axes, each, strict=True):
             lines = wanted["diameters_mm"]
             assert (group["Long Axis"], group["Short Axis"]) == (lines["longest"], lines["perpendicular"])
             assert (group["Volume unit"] if "Volume" in group else "mL", group["Long Axis unit"]) == ("mL", "mm")
@@ -105,12 +108,32 @@ def test_references_and_warnings(study: DicomStudy, tmp_path: Path) -> None:
     for language in ("en", "fr"):
         made = own.write(tmp_path / language, language=language)
         comments = [i.TextValue for i in items(made["sr"]) if i.ValueType == "TEXT" and meaning(i) == "Comment"]
-        assert comments == [say("not_for_diagnosis", language), warned.say(language)]
+        assert comments[1:] == [say("not_for_diagnosis", language), warned.say(language)]
     (evidence,) = made["sr"].CurrentRequestedProcedureEvidenceSequence
     referred = {s.SeriesInstanceUID: len(s.ReferencedSOPSequence) for s in evidence.ReferencedSeriesSequence}
     assert referred == {study.result.instances[0].SeriesInstanceUID: SHAPE[0], made["seg"].SeriesInstanceUID: 1}
     assert made["pdf"].EncapsulatedDocument[:5] == b"%PDF-" and "diagnosis" in made["pdf"].SeriesDescription
     assert len({ds.SeriesInstanceUID for ds in made.values()}) == 4, "a series of each"
+
+
+def test_one_lesion_is_measured_by_its_segment(study: DicomStudy, tmp_path: Path) -> None:
+    own = study.with_mask(two_lesions() & (np.arange(SHAPE[0]) < 6)[:, None, None])
+    made = own.write(tmp_path)
+    volume, axes = groups_of(made["sr"])
+    (segment,) = made["seg"].SegmentSequence
+    assert volume["Volume"] == own.report()["images"][0]["volume_ml"] and "Long Axis" in axes
+    for group in (volume, axes):
+        assert group["Tracking Unique Identifier"] == segment.TrackingUID
+        assert group["Tracking Identifier"] == segment.TrackingID
+
+
+def test_each_object_says_what_made_it_and_when(study: DicomStudy, tmp_path: Path) -> None:
+    made = study.write(tmp_path)
+    for ds in made.values():
+        (equipment,) = ds.ContributingEquipmentSequence
+        assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102" and ds.Manufacturer == "LGG Demo"
+        assert (ds.SeriesDate, ds.SeriesTime) == (ds.ContentDate, ds.ContentTime)
+    assert len({ds.ContributingEquipmentSequence[0].DeviceUID for ds in made.values()}) == 1
 
 
 def test_nothing_abnormal_is_measured_as_nothing(study: DicomStudy, tmp_path: Path) -> None:
@@ -221,7 +244,7 @@ def test_a_study_without_a_character_set_is_told_in_utf_8(tmp_path: Path) -> Non
     assert {ds.SpecificCharacterSet for ds in made.values()} == {"ISO_IR 192"}
     assert {str(ds.PatientName) for ds in made.values()} == {"Doe^Jane"}
     comments = [i.TextValue for i in items(made["sr"]) if i.ValueType == "TEXT" and meaning(i) == "Comment"]
-    assert comments[0] == say("not_for_diagnosis", "fr"), "accents and all"
+    assert comments[1] == say("not_for_diagnosis", "fr"), "accents and all"
 
 
 def test_the_command_keeps_the_patient_on_request_alone(study: DicomStudy, run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
-from drawn_results import write_seg
 from helpers import (
     HEAD,
     SCAN,
@@ -32,6 +31,8 @@ from PIL import Image
 from scipy import ndimage
 
 from lgg_demo.case import Case, Scan, Study
+from lgg_demo.output.dicom import DicomChoice, write_dicom
+from lgg_demo.output.report import build_report
 from lgg_demo.output.result import result_of
 
 Spacing = tuple[float, ...]
@@ -156,11 +157,13 @@ def test_a_segmentation_of_a_series_with_a_gap_comes_back_where_it_was(tmp_path:
     assert warned(case) == ["series_missing"] and case.scan.grid is not None
     wanted = HEAD.mask.copy()
     wanted[3] = False
-    write_seg(tmp_path / "seg.dcm", wanted, case.scan.grid, case.scan.instances)
-    (attached,), errors = attach([case], [tmp_path / "seg.dcm"], tmp_path / "w1")
+    result = result_of(case, np.uint8(wanted) * 255)
+    report = build_report([result], 0.5, {"name": "m"})
+    (seg,), _ = write_dicom(result, report, tmp_path, choice=DicomChoice(("seg",)))
+    (attached,), errors = attach([case], [seg], tmp_path / "w1")
     assert not errors
     np.testing.assert_array_equal(attached.reference, wanted)
-    (whole,), _ = attach([only(paths)], [tmp_path / "seg.dcm"], tmp_path / "w2")
+    (whole,), _ = attach([only(paths)], [seg], tmp_path / "w2")
     np.testing.assert_array_equal(whole.reference, wanted, "on the series without a gap it lies in the same place")
     t1 = series(tmp_path / "t", (HEAD.flair * 0.5).round(), SeriesDescription="AX T1", SeriesNumber=2)
     for path in t1:
