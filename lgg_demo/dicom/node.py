@@ -137,8 +137,8 @@ def serve(
     _LOG.info("%s listens on %s:%d%s", aet, *server.server_address[:2], " with TLS" if context else "")
     while not stop.wait(LOOK_SECONDS):
         for key in reception.whole():
+            count = spool.instances(key)
             entry = spool.enqueue(key)
-            count = sum(1 for _ in entry.images.iterdir())
             told = ", but its sender broke off" if entry.aborted else ""
             _LOG.info("study %s: arrived, instances: %d%s; in the queue: %d", key, count, told, len(spool.queue()))
     here.shutdown()

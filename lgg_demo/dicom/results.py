@@ -16,7 +16,7 @@ from lgg_demo.output.display import grey
 from lgg_demo.output.report import build_report
 from lgg_demo.output.result import result_of
 from lgg_demo.reading import Request, Stopped, read
-from lgg_demo.reading.dicom import SEGMENTATIONS, read_tags
+from lgg_demo.reading.dicom import read_tags
 
 # Of a series of which nobody says that it is FLAIR, or who says that it is another sequence.
 UNLABELLED = ("role_unknown", "no_flair", "named_other")
@@ -58,7 +58,7 @@ class Pipeline:
     ) -> Outcome:
         """Segment the images of a folder and write the objects into another.
 
-        own: earlier results among the images; a FLAIR of which they have an outline by these weights is left out.
+        own: earlier results among the images; a FLAIR of which they have results by these weights is left out.
         notices: what the report says beside what is found. Raises reading.Stopped once `stop` says so.
         """
         outcome = Outcome()
@@ -89,8 +89,8 @@ class Pipeline:
         if self.labelled and unlabelled:
             outcome.said += unlabelled
             return
-        if any(_drawn_on(seg, case.scan.instances, self.segmenter.record) for seg in own):
-            outcome.said.append(Sentence("dicom_outlined_before", {"file": case.scan.name}))
+        if _results_of(own, case.scan.instances, self.segmenter.record):
+            outcome.said.append(Sentence("dicom_results_before", {"file": case.scan.name}))
             return
         result = result_of(case, self.segmenter.segment(case.scan, go_on))
         outcome.said += result.warnings
@@ -101,12 +101,15 @@ class Pipeline:
         outcome.lost |= bool(failures) or not files
 
 
-def _drawn_on(file: Path, instances: Sequence[Dataset], record: dict[str, object]) -> bool:
-    """Whether a file of ours is an outline of these images by the weights of a record."""
-    try:
-        ds = read_tags(file, ("SOPClassUID", "DeviceSerialNumber", "ReferencedSeriesSequence"))
-        referred = {i.ReferencedSOPInstanceUID for s in ds.ReferencedSeriesSequence for i in s.ReferencedInstanceSequence}
-        own = str(ds.DeviceSerialNumber) == str(record.get("sha256") or "")[:16]
-        return ds.SOPClassUID in SEGMENTATIONS and own and referred == {i.SOPInstanceUID for i in instances}
-    except Exception:  # whatever pydicom raises on a file that only says that it is ours
-        return False
+def _results_of(files: Sequence[Path], instances: Sequence[Dataset], record: dict[str, object]) -> bool:
+    """Whether files of ours, of any kind, are by the weights of a record and refer to all of these images."""
+    referred: set[str] = set()
+    for file in files:
+        try:
+            ds = read_tags(file, ("DeviceSerialNumber", "SourceImageSequence", "SourceInstanceSequence"))
+            sources = [*ds.get("SourceImageSequence", ()), *ds.get("SourceInstanceSequence", ())]
+            if str(ds.DeviceSerialNumber) == str(record.get("sha256") or "")[:16]:
+                referred |= {str(source.ReferencedSOPInstanceUID) for source in sources}
+        except Exception:  # whatever pydicom raises on a file that only says that it is ours
+            continue
+    return bool(instances) and {str(instance.SOPInstanceUID) for instance in instances} <= referred

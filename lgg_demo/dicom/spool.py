@@ -142,6 +142,10 @@ class Spool:
         """The studies that still arrive, and whether their senders broke off."""
         return {study.name: (study / ABORTED).exists() for study in self._incoming.iterdir()}
 
+    def instances(self, key: str) -> int:
+        """How many have come of a study that still arrives."""
+        return sum(1 for _ in (self._incoming / key / IMAGES).iterdir())
+
     def enqueue(self, key: str) -> Entry:
         """A study has arrived. One that waits still takes in what comes after it; one that is segmented does not."""
         with self._alone:

@@ -16,7 +16,6 @@ from pydicom.uid import UID, SegmentationStorage
 from lgg_demo.measure.diameters import Diameters
 from lgg_demo.measure.lesions import Lesion
 from lgg_demo.measure.rano import measurable
-from lgg_demo.messages import say
 from lgg_demo.output.dicom_frames import RAS
 from lgg_demo.output.dicom_subject import EMPTY, SERIES_NUMBERS, Subject
 from lgg_demo.output.tracking import Tracking
@@ -241,10 +240,8 @@ def _sentences(subject: Subject) -> list[str]:
     volume = report["images"][0].get("volume_ml")
     if _shared(subject) and volume is not None:
         lesions = report["series"][0]["lesion_count"]
-        told = [
-            say("sr_in_all", subject.language, volume=Wording(subject.language).number(volume, 4), lesions=lesions),
-            *told,
-        ]
+        said = Wording(subject.language)
+        told = [said.say("sr_in_all", volume=said.number(volume, 4), lesions=lesions), *told]
     return [subject.text(sentence) for sentence in told]
 
 

@@ -216,13 +216,9 @@ class Subject:
 
     def _equipment(self) -> Dataset:
         """The network, as IHE's AI Results ask for it: other weights are another device."""
-        equipment, purpose = Dataset(), Dataset()
-        code = codes.DCM.ProcessingEquipment
-        purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = (
-            code.value,
-            code.scheme_designator,
-            code.meaning,
-        )
+        equipment, purpose, code = Dataset(), Dataset(), codes.DCM.ProcessingEquipment
+        purpose.CodeValue, purpose.CodingSchemeDesignator = code.value, code.scheme_designator
+        purpose.CodeMeaning = code.meaning
         equipment.PurposeOfReferenceCodeSequence = [purpose]
         equipment.Manufacturer, equipment.ManufacturerModelName = MANUFACTURER, self.model
         equipment.SoftwareVersions = [f"lgg-demo {__version__}", f"weights {self.weights}"]

@@ -55,8 +55,10 @@ class Node:
 
     def inside(self, *folders: str) -> list[str]:
         """The files in some folders of the spool, or in the whole of it but for its lock."""
-        places = [self.spool / folder for folder in folders] or [self.spool]
-        return [str(p.relative_to(self.spool)) for f in places for p in f.rglob("*") if p.is_file() and p.name != "lock"]
+        # `os.walk` and not `rglob`, which fails where a folder goes meanwhile.
+        walks = [os.walk(self.spool / folder) for folder in folders or [""]]
+        found = [Path(place, name).relative_to(self.spool) for walk in walks for place, _, names in walk for name in names]
+        return [path.as_posix() for path in found if path.name != "lock"]
 
 
 @contextmanager

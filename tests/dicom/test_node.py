@@ -85,8 +85,15 @@ def test_results_come_into_the_patients_own_study(study: Orthanc, peer: Node) ->
         assert word not in peer.log
     # The archive sends all of it once more, as a rule for whatever is new would: nothing begins anew.
     study.send("node")
-    assert until(lambda: "already has an outline" in peer.log and not peer.inside()), peer.log
+    assert until(lambda: "already has results" in peer.log and not peer.inside()), peer.log
     check(study)
+    # Nor where it has refused the segmentation and the measurements.
+    for one in study.series():
+        if one["MainDicomTags"]["Modality"] in ("SEG", "SR"):
+            study.call("DELETE", f"/series/{one['ID']}")
+    study.send("node")
+    assert until(lambda: peer.log.count("already has results") == 2 and not peer.inside()), peer.log
+    assert arrived(study) == {"MR": SLICES, "DOC": 1, "OT": SLICES}
 
 
 def test_strangers_are_rejected(peer: Node, files: list[Path], sentence: Sentence) -> None:

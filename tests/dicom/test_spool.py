@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lgg_demo.dicom.__main__ import main
 from lgg_demo.dicom.archive import DicomError, Sent
 from lgg_demo.dicom.instance import Instance
 from lgg_demo.dicom.node import ABORTED_FACTOR, Reception
@@ -297,3 +298,21 @@ def test_a_list_of_peers_that_cannot_be_used(tmp_path: Path, text: str | None, t
         file.write_text(text)
     with pytest.raises(DicomError, match=told):
         read_peers(file)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], "give one archive"),
+        (["--to.peer", "A@127.0.0.1:9", "--ca", __file__], "needs a certificate of its own"),
+        (["--to.peer", "A@127.0.0.1:9", "--cert", __file__], "cannot be used"),
+        (["--to.peer", "A@127.0.0.1:9", "--to.tls", "--to.ca", "none.pem"], "none.pem"),
+        (["--to.peer", "A@127.0.0.1:9", "--peers", "none.toml"], "cannot be read"),
+    ],
+)
+def test_a_node_that_cannot_start(
+    tmp_path: Path, flags: list[str], told: str, sentence: Callable[[Any, list[str]], str]
+) -> None:
+    (tmp_path / "peers.toml").write_text('[[peer]]\naet = "A"\naddress = "127.0.0.1"\n')
+    fixed = ["--peers", str(tmp_path / "peers.toml"), "--spool", str(tmp_path / "spool")]
+    assert told in sentence(main, ["node", *fixed, *flags])

@@ -78,7 +78,7 @@ def test_measurements_are_the_report_s_to_the_digit(study: DicomStudy, tmp_path:
         if segments == "whole":  # of several lesions it has no group: its axes would be drawn over those of one of them
             tracked = {}
             comments = [i.TextValue for i in items(made["sr"]) if i.ValueType == "TEXT" and meaning(i) == "Comment"]
-            assert comments[0] == f"{report['images'][0]['volume_ml']} mL in 2 lesions in all."
+            assert comments[0] == f"{report['images'][0]['volume_ml']:.4f} mL in 2 lesions in all."
         groups = groups_of(made["sr"])
         volumes, axes = [g for g in groups if "Volume" in g], [g for g in groups if "Long Axis" in g]
         each = report["series"][0]["lesions"]

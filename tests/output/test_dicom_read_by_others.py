@@ -73,9 +73,8 @@ def test_dcmqi_reads_segments_and_measurements(study: DicomStudy, tmp_path: Path
         assert (np.asarray(image.dataobj) > 0).sum() * voxel == pytest.approx(volume, abs=1e-4)
     groups = measured(tmp_path / "series-3_sr.dcm", tmp_path / "sr.json")
     by_segment = [g for g in groups if "ReferencedSegment" in g]
-    assert [volume_of(g) for g in groups if _has_volume(g)] == [one["volume_ml"] for one in series["lesions"]], (
-        "to the digit"
-    )
+    own = [one["volume_ml"] for one in series["lesions"]]
+    assert [volume_of(g) for g in groups if _has_volume(g)] == own, "to the digit"
     assert [int(g["ReferencedSegment"]) for g in by_segment] == ([1, 2] if segments == "lesions" else [])
 
 
