@@ -103,8 +103,8 @@ def _of_segment(subject: Subject, n: int) -> Iterator[Any]:
     segment = subject.segments[n]
     if subject.choice.segments == "whole" or not subject.lesions:
         entry = subject.report["images"][0]
-        lines = max((lesion.diameters for lesion in subject.lesions), key=_size, default=None)
-        alone = subject.lesions[0] if len(subject.lesions) == 1 else None
+        alone = subject.lesions[0] if subject.lesions else None
+        lines = alone.diameters if alone else None
         measured = _Measured(segment.tracking, entry.get("volume_ml"), _diameters(entry), lines, alone)
     elif n < len(subject.lesions):
         measured = list(_lesions(subject))[n]
@@ -123,10 +123,6 @@ def _lesions(subject: Subject) -> Iterator[_Measured]:
     entries = subject.report["series"][0]["lesions"]
     for entry, lesion, tracking in zip(entries, subject.lesions, subject.tracks.lesions, strict=True):
         yield _Measured(tracking, entry.get("volume_ml"), _diameters(entry), lesion.diameters, lesion)
-
-
-def _size(lines: Diameters) -> tuple[float, float]:
-    return lines.longest, lines.perpendicular
 
 
 def _diameters(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
