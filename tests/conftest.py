@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 from drawn_heads import draw_head
 from orthanc import orthanc
 
@@ -18,6 +19,10 @@ from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.train import cross_validation, training
 
 __all__ = ("orthanc",)  # a fixture of its own file
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core of its own; so have the programs that it starts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
@@ -37,6 +42,16 @@ TINY = [
 # Faster where it is the run that is tested, and not what its network gives.
 FAST = [*TINY, "--encoder", "timm-mobilenetv3_small_minimal_100", "--decoder-channels", "8", "8", "8", "8", "8",
         "--views", "64"]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests one worker of `-n 2 --dist loadgroup` runs: a file's, as they share fixtures, and all of a browser's.
+
+    Two browsers at once would leave the cores to neither, and a page that is waited for then takes too long.
+    """
+    for item in items:
+        in_browser = item.get_closest_marker("browser") is not None
+        item.add_marker(pytest.mark.xdist_group("browser" if in_browser else str(item.path)))
 
 
 def write_patient(folder: Path, name: str, first: int, slices: int, lesion: int, sequences: str, seed: int) -> None:

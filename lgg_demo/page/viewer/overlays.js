@@ -14,6 +14,7 @@ const SIDES_OF = {
   sagittal: ["side_front", "side_back", "side_up", "side_down"],
 };
 
+const LETTER_BELOW = 400; // CSS pixels: the panel's own name may reach its middle, and the letter at the top goes under it
 export const letterFont = (ratio) => `600 ${12 * ratio}px system-ui, sans-serif`;
 
 // Where the tool is: as large as it marks, dashed where it removes; a small cross for one that marks no round.
@@ -81,9 +82,9 @@ export function crossLines(plane) {
 export function sideLetters(plane) {
   const letters = SIDES_OF[plane].map((key) => say(key));
   const draw = (context, { width, height }, ratio) => {
-    const edge = 10 * ratio;
+    const edge = 10 * ratio, top = width < LETTER_BELOW * ratio ? 26 * ratio : edge;
     // Left and right lie below the middle, where the cross often is.
-    const places = [[edge, height * 0.62], [width - edge, height * 0.62], [width / 2, edge], [width / 2, height - edge]];
+    const places = [[edge, height * 0.62], [width - edge, height * 0.62], [width / 2, top], [width / 2, height - edge]];
     inWhite(context, ratio);
     letters.forEach((text, k) => outlinedText(context, text, ...places[k]));
   };
