@@ -2,7 +2,8 @@
 
     partial/     files being written; emptied at the start
     incoming/    KEY/images        studies that still arrive; KEY is made of the StudyInstanceUID, see `key_of`
-    queue/       TIME-KEY/images   whole studies; the one being segmented has partial results beside its images
+    queue/       TIME-KEY/images   whole studies; the one that is segmented has results.part beside its images, and results
+                                   once they are whole
     outbox/      TIME-KEY/results  results on their way to the archive
     dead/        TIME-KEY/...      what could not be done, with reason.txt
 
@@ -101,9 +102,13 @@ class Spool:
         for name in FOLDERS:
             (root / name).mkdir(exist_ok=True, mode=0o700)
         for study in self._incoming.iterdir():  # whoever was sending was cut off
-            (study / ABORTED).touch()
-        for entry in self.outbox():
-            shutil.rmtree(entry.images, ignore_errors=True)
+            if any((study / IMAGES).glob("*")):
+                (study / ABORTED).touch()
+            else:  # before its first instance was kept
+                shutil.rmtree(study)
+        for entry in self.queue():
+            if (entry.path / RESULTS).exists():
+                self._dispatch(entry)
 
     def close(self) -> None:
         self._lock.release()
@@ -144,7 +149,7 @@ class Spool:
 
     def instances(self, key: str) -> int:
         """How many have come of a study that still arrives."""
-        return sum(1 for _ in (self._incoming / key / IMAGES).iterdir())
+        return sum(1 for _ in (self._incoming / key / IMAGES).glob("*"))
 
     def enqueue(self, key: str) -> Entry:
         """A study has arrived. One that waits still takes in what comes after it; one that is segmented does not."""
@@ -176,8 +181,7 @@ class Spool:
         """Segmenting begins, in an empty folder of results; the beginning is counted."""
         with self._alone:
             self._busy = entry.path
-        for left in (entry.partial, entry.path / RESULTS):  # of a beginning that was cut off
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(entry.partial, ignore_errors=True)  # of a beginning that was cut off
         entry.partial.mkdir()
         with (entry.path / TRIES).open("ab") as marks:
             marks.write(b".")
@@ -195,16 +199,20 @@ class Spool:
                     os.fsync(opened.fileno())
         entry.partial.replace(entry.path / RESULTS)
         _synchronise(entry.path)
-        posted = Entry(self._outbox / entry.path.name)
-        entry.path.replace(posted.path)
+        self._dispatch(entry)
+
+    def _dispatch(self, entry: Entry) -> None:
+        """An entry with whole results goes to the outbox, without its images."""
+        shutil.rmtree(entry.images, ignore_errors=True)
+        _unmark(entry)
+        entry.path.replace(self._outbox / entry.path.name)
         _synchronise(self._outbox, self._queue)
-        shutil.rmtree(posted.images)
-        _unmark(posted)
 
     def remove(self, entry: Entry) -> None:
         """A study is done. It leaves its folder by one rename first, so that half of it is never taken for the whole."""
         gone = self._partial / entry.path.name
-        entry.path.replace(gone)
+        with self._alone:
+            entry.path.replace(gone)
         shutil.rmtree(gone)
 
     def bury(self, entry: Entry, reason: str) -> Path:
@@ -213,7 +221,8 @@ class Spool:
         _write(entry.path / REASON, f"{reason}\n".encode())
         _unmark(entry)
         grave = self._dead / entry.path.name
-        entry.path.replace(grave)
+        with self._alone:
+            entry.path.replace(grave)
         _synchronise(self._dead)
         return grave
 

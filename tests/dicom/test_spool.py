@@ -17,7 +17,7 @@ from lgg_demo.dicom.instance import Instance
 from lgg_demo.dicom.node import ABORTED_FACTOR, Reception
 from lgg_demo.dicom.peers import Peers, read_peers
 from lgg_demo.dicom.results import Outcome
-from lgg_demo.dicom.spool import Entry, Spool, key_of
+from lgg_demo.dicom.spool import LEAST_FREE_BYTES, Entry, Spool, key_of
 from lgg_demo.dicom.worker import MOST_TRIES, Sender, Worker
 from lgg_demo.messages import Sentence
 from lgg_demo.reading import Stopped
@@ -102,6 +102,7 @@ def test_one_node_a_spool(spool: Spool, tmp_path: Path) -> None:
 def test_what_was_cut_off_while_arriving_is_kept_and_marked(spool: Spool, tmp_path: Path) -> None:
     come(spool, "1", "2")
     (tmp_path / "spool" / "partial" / "x").write_bytes(b"half of one")
+    (tmp_path / "spool" / "incoming" / "folder-of-none").mkdir()
     spool = again(spool, tmp_path)
     assert spool.arriving() == {key_of(STUDY): True}
     spool.interrupt(key_of(STUDY), broken=False)  # sent again, to its end
@@ -127,13 +128,17 @@ def test_room_is_for_so_many_studies_and_for_the_rest_of_each(spool: Spool) -> N
     assert spool.has_room("1.2.5")
 
 
-@pytest.mark.parametrize("renamed", [False, True])
-def test_results_that_were_cut_off_are_made_anew(spool: Spool, tmp_path: Path, renamed: bool) -> None:
+def test_a_disk_that_is_nearly_full_lets_nothing_in(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    come(spool, "1")
+    assert spool.has_room(STUDY)
+    monkeypatch.setattr("lgg_demo.dicom.spool.shutil.disk_usage", lambda _: SimpleNamespace(free=LEAST_FREE_BYTES - 1))
+    assert not spool.has_room(STUDY)
+
+
+def test_results_that_were_cut_off_are_made_anew(spool: Spool, tmp_path: Path) -> None:
     entry = queued(spool, "1")
     spool.begin(entry)
     (entry.partial / "old.dcm").write_bytes(b"half")
-    if renamed:  # and killed before it went to the outbox
-        entry.partial.rename(entry.path / "results")
     spool = again(spool, tmp_path)
 
     def pipeline(images: Path, out: Path, *_: object) -> Outcome:
@@ -141,16 +146,20 @@ def test_results_that_were_cut_off_are_made_anew(spool: Spool, tmp_path: Path, r
         return Outcome([out / "new.dcm"])
 
     worker(spool, pipeline)._one(spool.queue()[0])
-    assert [p.name for p in spool.outbox()[0].results] == ["new.dcm"] and left(tmp_path) == {"outbox/new.dcm"}
+    assert left(tmp_path) == {"outbox/new.dcm"}
     spool.close()
 
 
-def test_images_that_outlived_their_results_go_at_the_next_start(spool: Spool, tmp_path: Path) -> None:
-    entry = posted(spool, "a.dcm")
-    entry.images.mkdir()
-    (entry.images / "1.dcm").write_bytes(b"1")
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_whole_results_go_on_whatever_is_left_of_the_images(spool: Spool, tmp_path: Path, images: int) -> None:
+    entry = queued(spool, "1", "2")
+    spool.begin(entry)
+    (entry.partial / "a.dcm").write_bytes(b"whole")
+    entry.partial.rename(entry.path / "results")  # and killed here, or while the images were deleted
+    for file in sorted(entry.images.iterdir())[images:]:
+        file.unlink()
     spool = again(spool, tmp_path)
-    assert left(tmp_path) == {"outbox/a.dcm"}
+    assert spool.queue() == [] and left(tmp_path) == {"outbox/a.dcm"}
     spool.close()
 
 
