@@ -99,9 +99,9 @@ def served(folder: Path) -> dict[str, Any]:
             found["studies"] = []
             for slices in STUDIES:
                 file = _study(folder, slices)
-                client.predict([handle_file(str(file))], api_name="/segment")  # warm
+                client.predict([handle_file(str(file))], None, api_name="/segment")  # warm
                 started = time.perf_counter()
-                client.predict([handle_file(str(file))], api_name="/segment")
+                client.predict([handle_file(str(file))], None, api_name="/segment")
                 found["studies"].append({"slices": slices, "seconds": round(time.perf_counter() - started, 1)})
             found["most_mb"] = _memory_mb(server.pid, "VmHWM")
         finally:
