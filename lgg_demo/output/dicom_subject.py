@@ -185,6 +185,11 @@ class Subject:
         """Of the segmentation, which measurements refer to."""
         return self.uid("seg")
 
+    @cached_property
+    def _made(self) -> datetime.datetime:
+        """When its objects are made: one moment for all, as the instances of a series have one time."""
+        return datetime.datetime.now()
+
     # Whose it is
 
     def text(self, said: str) -> str:
@@ -209,9 +214,8 @@ class Subject:
         ds.SeriesNumber = SERIES_NUMBERS[kind]
         ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, self.model
         ds.DeviceSerialNumber, ds.SoftwareVersions = self.weights, f"lgg-demo {__version__}"
-        now = datetime.datetime.now()
-        ds.SeriesDate = ds.ContentDate = now.strftime("%Y%m%d")
-        ds.SeriesTime = ds.ContentTime = now.strftime("%H%M%S")
+        ds.SeriesDate = ds.ContentDate = self._made.strftime("%Y%m%d")
+        ds.SeriesTime = ds.ContentTime = self._made.strftime("%H%M%S")
         ds.ContributingEquipmentSequence = [self._equipment()]
 
     def _equipment(self) -> Dataset:

@@ -191,6 +191,7 @@ def test_points_on_the_grid_are_pixels_of_their_frame() -> None:
 def test_a_capture_shows_the_outline_and_says_what_it_is(study: DicomStudy, tmp_path: Path) -> None:
     study.write(tmp_path)
     made = [pydicom.dcmread(path) for path in sorted((tmp_path / "series-3_capture").iterdir())]
+    assert len({(one.SeriesInstanceUID, one.SeriesDate, one.SeriesTime) for one in made}) == 1
     assert [ds.InstanceNumber for ds in made] == list(range(1, SHAPE[0] + 1))
     assert len({ds.SOPInstanceUID for ds in made}) == SHAPE[0] and len({ds.SeriesInstanceUID for ds in made}) == 1
     outlined = [bool((ds.pixel_array == BLUE).all(axis=-1).any()) for ds in made]
