@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Two browsers at once would leave the cores to neither, and a page that is waited for then takes too long.
     """
     for item in items:
-        in_browser = item.get_closest_marker("browser") is not None
+        in_browser = "browser" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("browser" if in_browser else str(item.path)))
 
 

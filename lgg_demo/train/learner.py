@@ -59,7 +59,7 @@ class Learner(L.LightningModule):
             p = predict_probability(self.network, image.to(memory_format=torch.channels_last), self.recipe.views)
             loss = self.recipe.figures(torch.logit(p, eps=1e-6), mask.float())["loss"]
             losses.append(loss.item() * len(image))
-            quantised.append(quantise(p[:, 0].cpu().numpy()))
+            quantised.append(quantise(p[:, 0].detach().cpu().numpy()))
         counts = count(binarise(np.concatenate(quantised), 0.5), batch["mask"][:, 0].bool().cpu().numpy())
         self.patient_counts[batch["patient"]] = counts
         slices = len(batch["image"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 from lgg_demo.experiments import ablation
 from lgg_demo.experiments.markdown import DOCS
 from lgg_demo.measure.overlap import count
+from lgg_demo.network.checkpoint import load_checkpoint
+from lgg_demo.network.inference import TorchEngine
+from lgg_demo.network.record import Record
 from lgg_demo.network.segmenter import Segmenter
 from lgg_demo.probability import binarise
 from lgg_demo.train.data import index_dataset, read_patient
@@ -123,9 +127,9 @@ def test_one_network_is_scored_with_other_scales(
     found, text = written(docs, run.parent, "--baseline", run.name, "--data", dataset, "--test-time-augmentation", run.name)
     rows = found["test_time_augmentation"]["rows"]
     assert [row["views"] for row in rows] == [[256], [64, 96]] and rows[0]["cost"] == 1
-    served = Segmenter.load(run)
+    network, record = load_checkpoint(run)
     for row in rows:
-        served.views = tuple(row["views"])
+        served = Segmenter(TorchEngine(network, replace(Record.of(record), views=tuple(row["views"]))), record)
         dice = [count(binarise(served.segment(scan), 0.5), reference).dice for scan, reference in scans]
         assert row["volume_dice_mean"] == np.mean(dice) and row["volume_dice_median"] == np.median(dice)
     assert f"| `64 96` | {rows[1]['volume_dice_mean']:.4f} |" in text

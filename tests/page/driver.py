@@ -131,7 +131,8 @@ def picture(page: Any, panel: str) -> str:
 
 
 def coloured(page: Any, panel: str) -> float:
-    """The share of a panel that is tinted blue."""
+    """The share of a panel that is tinted blue, once what was asked for is drawn."""
+    settle(page)
     return float(
         page.evaluate(
             """(panel) => { const c = document.querySelector(`#viewer [data-panel=${panel}] canvas`);
