@@ -9,15 +9,15 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import loopback
 import pytest
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -32,20 +32,7 @@ def why_no_orthanc() -> str | None:
     return None if shutil.which("gcc") else "gcc is not installed, which keeps Orthanc on 127.0.0.1"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(true: Callable[[], Any], seconds: float = 60) -> bool:
-    """Whether something comes true within so many seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
+until = partial(loopback.until, seconds=60)  # an archive takes its time
 
 
 class Orthanc:
@@ -62,7 +49,7 @@ class Orthanc:
         self._process: subprocess.Popen[bytes] | None = None
         self._headers = dict(headers or {})
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # whatever proxy there is for others
-        self.dicom_port, self.http_port = free_port(), free_port()
+        self.dicom_port, self.http_port = loopback.free_port(), loopback.free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.web = f"{self.url}/dicom-web"
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +85,7 @@ class Orthanc:
             self._process = subprocess.Popen(
                 ["Orthanc", config], stdout=log, stderr=log, env=os.environ | {"LD_PRELOAD": str(self._loop)}
             )
-        if not until(self._answers, START_SECONDS):
+        if not until(self._answers, seconds=START_SECONDS):
             self.kill()
             raise RuntimeError(f"Orthanc did not start: {self.log[-2000:]}")
 

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -26,7 +24,7 @@ from lgg_demo import WEIGHTS
 from lgg_demo.atomic import write_json
 from lgg_demo.command import run
 from lgg_demo.experiments.benchmark import processor
-from lgg_demo.experiments.markdown import DOCS, read_facts, render, with_figures
+from lgg_demo.experiments.markdown import DOCS, ROOT, read_facts, render, with_figures
 from lgg_demo.experiments.peers import BrainSegmentationUNet
 from lgg_demo.network.checkpoint import load_checkpoint
 from lgg_demo.network.checkpoint_files import CHECKPOINT
@@ -37,6 +35,7 @@ from lgg_demo.network.record import Record
 from lgg_demo.network.seed_unet import SeedUNet
 from lgg_demo.page.patients import PATIENTS, files_of
 from lgg_demo.reading.studies import Request, read_all
+from lgg_demo.scratch import scratch
 
 FIGURES, PAGE = DOCS / "speed.json", DOCS / "deployment.md"
 START, END = "<!-- speed: python -m lgg_demo.experiments.speed -->", "<!-- end of speed -->"
@@ -86,7 +85,7 @@ def served(folder: Path) -> dict[str, Any]:
 
     port = 7000 + os.getpid() % 2000
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
-    command = [sys.executable, "-c", "import sys; from lgg_demo.page.server import main; sys.exit(main())"]
+    command = [sys.executable, str(ROOT / "app.py")]
     started = time.perf_counter()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
         try:
@@ -155,11 +154,8 @@ class SpeedSettings:
 def write_speed(given: SpeedSettings) -> int:
     """What the command does; returns its exit code."""
     if not given.page:
-        folder = Path(tempfile.mkdtemp())
-        try:
-            facts: dict[str, Any] = {"served": served(folder), "network_ms": milliseconds(given.rounds)}
-        finally:
-            shutil.rmtree(folder)
+        with scratch() as folder:
+            facts: dict[str, Any] = {"served": served(Path(folder)), "network_ms": milliseconds(given.rounds)}
         facts["machine"] = {"processor": processor(), "cores": os.cpu_count()}
         write_json(FIGURES, facts, indent=1)
     PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), said(), START, END), encoding="utf-8")

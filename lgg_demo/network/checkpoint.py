@@ -48,8 +48,8 @@ def _finite(state: dict[str, torch.Tensor]) -> bool:
     return all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point())
 
 
-def _build(path: Path, weights: bytes, record: dict[str, Any]) -> torch.nn.Module:
-    """The network that the record describes, with the weights. Raises CheckpointError."""
+def build(path: Path, weights: bytes, record: dict[str, Any]) -> torch.nn.Module:
+    """The network that the record describes, in evaluation mode, float32, with the weights. Raises CheckpointError."""
     try:
         state = {k: v.float() if v.is_floating_point() else v for k, v in load(weights).items()}
     except Exception as error:  # of safetensors, whose errors are of several kinds
@@ -75,7 +75,7 @@ def load_checkpoint(name: str | Path | None = None) -> tuple[torch.nn.Module, di
     """
     path = find_checkpoint(name)
     weights, record = read_signed(path)
-    return _build(path, weights, record), record
+    return build(path, weights, record), record
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def sign(given: SignSettings) -> int:
     for name in given.checkpoints:
         path = find_checkpoint(name)
         weights, record = read_checkpoint(path)
-        _build(path, weights, record)
+        build(path, weights, record)
         sha256 = hashlib.sha256(weights).hexdigest()
         amend_record(path, sha256=sha256)
         print(f"{path}: {sha256}")

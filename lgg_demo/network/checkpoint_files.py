@@ -17,7 +17,8 @@ from lgg_demo.atomic import write_json, write_whole
 from lgg_demo.network.record import CheckpointError, Record
 
 CHECKPOINT = "lgg-unet.safetensors"
-GRAPH_SUFFIXES = (".xml", ".bin")  # of the exported graph, which lies beside the weights under their name; see `graph`
+GRAPH = "graph"  # entry of the record; see `graph.graph_entry`
+GRAPH_SUFFIXES = (".xml", ".bin")  # of the exported graph, which lies beside the weights under their name
 UPCOMING = ".next.json"  # the record of weights that are about to be in place; see `write_checkpoint`
 
 
@@ -66,7 +67,7 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
                 f"There is no checkpoint at {text}, and none could be downloaded from a Hub repository of this name "
                 f"({type(error).__name__})."
             ) from error
-        if "graph" in _read_record(path.with_suffix(".json")):
+        if GRAPH in _read_record(path.with_suffix(".json")):
             for suffix in GRAPH_SUFFIXES:
                 with contextlib.suppress(Exception):  # PyTorch serves without
                     hf_hub_download(text, Path(CHECKPOINT).with_suffix(suffix).name)

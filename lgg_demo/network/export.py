@@ -21,9 +21,9 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from lgg_demo.command import Checkpoint, run
 from lgg_demo.network.checkpoint import load_checkpoint
-from lgg_demo.network.checkpoint_files import GRAPH_SUFFIXES, amend_record, find_checkpoint
+from lgg_demo.network.checkpoint_files import GRAPH, GRAPH_SUFFIXES, amend_record, find_checkpoint
 from lgg_demo.network.frames import SIZE
-from lgg_demo.network.graph import GRAPH, GraphEngine, graph_entry
+from lgg_demo.network.graph import GraphEngine, graph_entry
 from lgg_demo.network.inference import ServedNetwork, TorchEngine
 from lgg_demo.network.record import CheckpointError, Record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
@@ -56,6 +57,7 @@ def frame_of(pixels: np.ndarray, spacing_mm: tuple[float, float, float] | None =
     return Frame(round(centre[0] - rows / 2), round(centre[1] - columns / 2), rows, columns)
 
 
+@lru_cache(maxsize=16)  # the same for every slice and sequence of a scan
 def _steps(source: int, target: int, antialias: bool) -> sparse.csr_array:
     """(target, source) float32: what linear interpolation takes of which pixel, pixel areas aligned, edges repeated.
 

@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 import openvino
 
-from lgg_demo.network.checkpoint_files import GRAPH_SUFFIXES
+from lgg_demo.network.checkpoint_files import GRAPH, GRAPH_SUFFIXES
 from lgg_demo.network.record import CheckpointError, Record
-
-GRAPH = "graph"  # entry of the record; see `graph_entry`
 
 
 def graph_entry(checkpoint: Path, record: dict[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from lgg_demo.case import Scan
 from lgg_demo.intensity import NORMALISATIONS
 from lgg_demo.network.checkpoint_files import find_checkpoint, read_signed
 from lgg_demo.network.frames import Frame, frame_of, to_model, to_source
+from lgg_demo.network.graph import GraphEngine, has_graph
 from lgg_demo.network.record import CheckpointError, Record
 from lgg_demo.probability import LEVELS
 
@@ -65,10 +66,8 @@ class Segmenter:
 
         The exported graph serves where one of these very weights lies beside them and no GPU is there, else PyTorch.
         """
-        from lgg_demo.network.graph import GraphEngine, has_graph
-
         path = find_checkpoint(checkpoint)
-        _, record = read_signed(path)
+        weights, record = read_signed(path)
         if has_graph(path, record) and not has_gpu():
             return cls(GraphEngine(path), record)
         if importlib.util.find_spec("torch") is None:
@@ -76,11 +75,10 @@ class Segmenter:
                 f"Beside {path} there is no graph of these weights, and PyTorch, which could run them, is not installed: "
                 "install requirements.txt."
             )
-        from lgg_demo.network.checkpoint import load_checkpoint
+        from lgg_demo.network.checkpoint import build  # which imports PyTorch
         from lgg_demo.network.inference import TorchEngine
 
-        network, record = load_checkpoint(path)
-        return cls(TorchEngine(network, Record.of(record)), record)
+        return cls(TorchEngine(build(path, weights, record), Record.of(record)), record)
 
     def inputs(self, scan: Scan, frame: Frame | None = None) -> Iterator[np.ndarray]:
         """What the network is fed, some slices at a time: (at most the engine's batch, 3, 256, 256) float32.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import httpx
 
 from tests.campaign.processes import end
 from tests.folders import files_below
+from tests.loopback import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
@@ -61,9 +61,7 @@ class Server:
 
     def start(self) -> None:
         """Start, and wait until it answers. Raises RuntimeError where it does not."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         options = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
         variables = environment(self.temporary) | options

@@ -70,7 +70,7 @@ def main(seed: int) -> int:
             archive.start()
             node.start()
             sender.join(120)
-            empty = until(lambda: not node.inside(), 300)
+            empty = until(lambda: not node.inside(), seconds=300)
             found = Counter((i["PatientID"], i["StudyInstanceUID"], i["Modality"]) for i in archive.instances())
         finally:
             stop.set()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orthanc import free_port, until
+from loopback import free_port
+from orthanc import until
 from pydicom.uid import MRImageStorage
 from pynetdicom import AE
 
@@ -35,7 +36,9 @@ class Node:
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "lgg_demo.dicom", "node", *self.flags]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        assert until(lambda: self.log.count("listens on") > before or self._process.poll() is not None, START_SECONDS)
+        assert until(
+            lambda: self.log.count("listens on") > before or self._process.poll() is not None, seconds=START_SECONDS
+        )
         assert self._process.poll() is None, self.log
 
     def end(self, number: int) -> int:

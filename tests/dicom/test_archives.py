@@ -11,7 +11,8 @@ import pydicom
 import pytest
 from certificates import Certificates, tunnel
 from dicom_files import STACK, change, series
-from orthanc import Orthanc, basic, free_port, running
+from loopback import free_port
+from orthanc import Orthanc, basic, running
 from pydicom.uid import MRImageStorage, SegmentationStorage
 from pynetdicom import AE, evt
 

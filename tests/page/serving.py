@@ -66,15 +66,6 @@ def tried(folder: UploadFolder, upload: Path, result: Path) -> list[Any]:
     return [str(path) if isinstance(path, Path) else path for path in odd]
 
 
-def until(true: Callable[[], bool], seconds: float = 15) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 class Server:
     """Where the page is served, its Blocks, its handlers and its network."""
 

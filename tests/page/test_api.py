@@ -16,9 +16,10 @@ from drawn_heads import draw_head, write_phantom
 from driver import served, shipped, slices, uploads_left, url
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from loopback import until
 from nifti_files import nifti, turned
 from PIL import Image
-from serving import Drawn, until
+from serving import Drawn
 
 from lgg_demo.messages import say
 from lgg_demo.network.segmenter import Segmenter

@@ -12,8 +12,9 @@ import pytest
 from conftest import needs_browser
 from drawn_heads import draw_head
 from driver import download, downloaded, give, wait_for_result, watched
+from loopback import until
 from nifti_files import nifti
-from serving import Server, served, server, until
+from serving import Server, served, server
 
 from lgg_demo.messages import say
 

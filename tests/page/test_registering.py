@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from conftest import needs_browser
 from driver import give, wait_for_result, watched
+from loopback import until
 from moved_study import moved_study
-from serving import Drawn, Server, served, server, until
+from serving import Drawn, Server, served, server
 
 from lgg_demo.messages import say
 from lgg_demo.page.handlers import Page

@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -21,7 +20,8 @@ import httpx
 import pytest
 from conftest import needs_browser
 from drawn_heads import draw_head, write_phantom
-from serving import HTTP, Server, given, served, server, tried, until
+from loopback import free_port, until
+from serving import HTTP, Server, given, served, server, tried
 
 from lgg_demo.messages import say
 from lgg_demo.page import gradio_patches, uploads
@@ -322,9 +322,7 @@ SERVE = "from serving import Drawn; from lgg_demo.page.server import serve; serv
 @contextmanager
 def serving(place: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`python app.py` in a process of its own, whose temporary files are in a place of ours."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     here = Path(__file__).parent
     paths = os.pathsep.join(map(str, (here, *here.parents[:2])))
     own = {"GRADIO_TEMP_DIR": str(place), "TMPDIR": str(place), "GRADIO_SERVER_PORT": port, "PYTHONPATH": paths}

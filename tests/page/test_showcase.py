@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from conftest import needs_browser
 from driver import do, download, drag, give, give_drawn, middle, settle, shown, wait_for_result, watched
+from loopback import until
 from scipy import ndimage
-from serving import Drawn, until
+from serving import Drawn
 
 from lgg_demo.messages import say
 from lgg_demo.network.segmenter import Segmenter

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from drawn_heads import draw_head, write_phantom
-from serving import HTTP, Server, given, served, server, until
+from loopback import until
+from serving import HTTP, Server, given, served, server
 
 from lgg_demo.messages import say
 from lgg_demo.page import gate, handlers, uploads

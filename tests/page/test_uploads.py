@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from folders import files_below
-from serving import tried, until
+from loopback import until
+from serving import tried
 
 from lgg_demo.output.result import Result
 from lgg_demo.page import uploads
