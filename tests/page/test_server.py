@@ -428,6 +428,7 @@ def test_a_refused_upload_is_told_on_the_page(page: Any, image: Path, monkeypatc
     monkeypatch.setattr(uploads.UploadFolder, "keep", full)
     give(page, image)
     page.wait_for_selector(f"text={say('server_full', 'fr')[:40]}")
+    page.wait_for_selector("#viewer .lgg-progress", state="hidden")  # or the next files would be asked about
     monkeypatch.undo()
     give(page, image)
     wait_for_result(page)
